@@ -1,0 +1,25 @@
+//! What both node programs need to be a service of a small PC.
+//!
+//! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`), readiness and watchdog
+//! towards systemd (`notify`), and log lines with a level (`log`).
+//! It exists because agent and rpc-worker are separate programs with the same manners.
+//! It deliberately knows no page, no fact and no model.
+
+#![forbid(unsafe_code)]
+
+pub mod door;
+pub mod fetch;
+pub mod log;
+pub mod notify;
+
+/// Resolves when the program is asked to stop: SIGTERM from systemd, or Ctrl-C.
+pub async fn asked_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

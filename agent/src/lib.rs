@@ -1,0 +1,50 @@
+//! The voice of a node. For now: its status page, the same as JSON and as text, and the reports of its boot.
+//!
+//! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
+//! `io`, `serve`, `reporting`, `reached` and `console` are the rim that touches the machine.
+
+pub mod args;
+mod console;
+pub mod facts;
+pub mod health;
+pub mod io;
+pub mod page;
+mod reached;
+pub mod report;
+mod reporting;
+mod serve;
+pub mod text;
+
+use anyhow::Context;
+use args::{Command, StatusArgs};
+use io::node::Node;
+
+/// Runs one command to its end.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    match command {
+        Command::Serve(args) => runtime.block_on(serve::run(args)),
+        Command::Status(args) => runtime.block_on(status(args)),
+        Command::Console(_) => console::run(&runtime),
+        Command::Reached(args) => reached::run(&args.root),
+    }
+}
+
+async fn status(args: StatusArgs) -> anyhow::Result<()> {
+    let status = Node::new(args.root, &args.worker.to_string()).status().await;
+    let text = match args.json {
+        true => serde_json::to_string(&status).context("cannot write the status as JSON")? + "\n",
+        false => text::render(&status, args::PORT),
+    };
+    print(&text)
+}
+
+/// A reader that closes early, such as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write};
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
+}

@@ -1,0 +1,55 @@
+//! Lends this node's memory and cores to the language model. For now it says how it is.
+//!
+//! It is a program of its own, because the model's library may abort: the agent must outlive that.
+//! It deliberately knows nothing of the agent, and listens on loopback until nodes have a network of their own.
+
+pub mod args;
+mod health;
+
+use anyhow::Context;
+use args::Args;
+use service::door::{self, Answer, Ask};
+use service::{log, notify};
+use std::time::Instant;
+use tokio::net::TcpListener;
+
+/// Serves until the program is asked to stop.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(serve(args))
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let listener =
+        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let address = listener.local_addr().context("cannot tell the own address")?;
+    log::say(log::Level::Info, &format!("rpc-worker: listening on {address}"));
+    notify::ready();
+    tokio::select! {
+        _ = door::serve(listener, move |ask| answer(ask, start)) => {}
+        _ = watchdog() => {}
+        stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
+    }
+    notify::stopping();
+    Ok(())
+}
+
+async fn answer(ask: Ask, start: Instant) -> Answer {
+    if ask.path != "/health" {
+        return Answer::text(404, "there is /health\n");
+    }
+    match serde_json::to_vec(&health::now(start.elapsed())) {
+        Ok(body) => Answer::json(200, body),
+        Err(e) => Answer::text(500, &format!("the health cannot be written: {e}\n")),
+    }
+}
+
+/// Runs on the same thread as everything else, so a hang of that thread is seen by systemd.
+async fn watchdog() {
+    let Some(period) = notify::watchdog_period() else { return std::future::pending().await };
+    loop {
+        notify::alive();
+        tokio::time::sleep(period).await;
+    }
+}

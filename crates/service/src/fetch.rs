@@ -80,7 +80,8 @@ fn target(base: &str) -> Option<String> {
 fn request_bytes(target: &str, method: &str, path: &str, body: &str) -> Vec<u8> {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let length = if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    format!("{method} {path} HTTP/1.0\r\nHost: {target}\r\n{kind}{length}Connection: close\r\n\r\n{body}").into()
+    format!("{method} {path} HTTP/1.0\r\nHost: {target}\r\n{kind}{length}Connection: close\r\n\r\n{body}")
+        .into()
 }
 
 async fn exchange(target: &str, bytes: &[u8]) -> Result<Vec<u8>, FetchError> {

@@ -1,0 +1,34 @@
+//! What a node knows about itself, and the pure parsers that read it from text.
+//!
+//! Each module turns one kind of kernel text into one kind of fact; a field that is missing or odd becomes empty,
+//! never an error, since a status page with a gap is worth more than none.
+//! Nothing here reads a file or a clock: `io` does that.
+
+pub mod boot;
+pub mod input;
+pub mod memory;
+pub mod network;
+pub mod processor;
+pub mod sound;
+pub mod system;
+pub mod units;
+
+use serde::Serialize;
+
+/// Everything the page, the API and the terminal show. The JSON of the API is this, field by field.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Status {
+    pub name: String,
+    pub health: crate::health::Health,
+    pub uptime_s: f64,
+    pub load: system::Load,
+    pub system: system::System,
+    /// Absent where no duet init has run, such as on a developer's PC.
+    pub boot: Option<boot::Boot>,
+    pub processor: processor::Processor,
+    pub memory: memory::Memory,
+    pub interfaces: Vec<network::Interface>,
+    pub sound_cards: Vec<sound::SoundCard>,
+    pub input_devices: Vec<input::InputDevice>,
+    pub units: units::Units,
+}

@@ -1,0 +1,8 @@
+//! The rim: everything of the agent that touches files, sockets and the processor's clock.
+//!
+//! Every read has a byte limit and every wait a time limit; what they bring goes to the pure parsers of `facts`.
+
+pub mod clock;
+pub mod node;
+pub mod read;
+pub mod systemd;

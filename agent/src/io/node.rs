@@ -1,0 +1,150 @@
+//! Gathers the facts of this node: which file feeds which parser, and how long slow answers are kept.
+
+use super::{read, systemd};
+use crate::facts::boot::{self, Boot, Reached};
+use crate::facts::network::{Interface, Tables};
+use crate::facts::system::{self, System};
+use crate::facts::units::Units;
+use crate::facts::{Status, input, memory, processor, sound};
+use crate::health::{Evidence, judge};
+use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// Interfaces shown; more is no PC of a shelf.
+pub const INTERFACES_MAX: usize = 16;
+/// A question to systemd costs two processes, so its answer serves all who ask within this time.
+pub const SLOW_FACTS_AGE_MAX: Duration = Duration::from_secs(4);
+
+/// Where `duet-reached.service` notes that multi-user was reached.
+pub const REACHED_FILE: &str = "run/duet/multi-user";
+const BOOT_FILE: &str = "run/duet/boot.toml";
+
+/// The machine as files below a root, `/` outside of tests, and rpc-worker's address.
+pub struct Node {
+    root: PathBuf,
+    worker: String,
+    slow: Mutex<Option<(Instant, Slow)>>,
+}
+
+/// What takes more than reading a file.
+#[derive(Clone)]
+struct Slow {
+    units: Units,
+    worker_answers: bool,
+}
+
+impl Node {
+    /// `worker` is `HOST:PORT`.
+    pub fn new(root: PathBuf, worker: &str) -> Node {
+        Node { root, worker: format!("http://{worker}"), slow: Mutex::new(None) }
+    }
+
+    pub async fn status(&self) -> Status {
+        let slow = self.slow().await;
+        let boot_facts = self.boot_facts();
+        let interfaces = self.interfaces();
+        let evidence = Evidence {
+            units: &slow.units,
+            interfaces: &interfaces,
+            worker_answers: slow.worker_answers,
+            booted: boot_facts.is_some().then(|| self.reached().is_some()),
+        };
+        Status {
+            name: self.word("proc/sys/kernel/hostname"),
+            health: judge(&evidence),
+            uptime_s: system::uptime_s(&self.text("proc/uptime")),
+            load: system::load(&self.text("proc/loadavg")),
+            system: self.system(),
+            boot: boot_facts.map(|facts| self.boot(&facts)),
+            processor: processor::parse(&self.text("proc/cpuinfo")),
+            memory: self.memory(),
+            sound_cards: sound::parse(&self.text("proc/asound/cards"), &self.text("proc/asound/pcm")),
+            input_devices: input::parse(&self.text("proc/bus/input/devices")),
+            interfaces,
+            units: slow.units,
+        }
+    }
+
+    pub fn memory(&self) -> memory::Memory {
+        memory::parse(&self.text("proc/meminfo"))
+    }
+
+    /// How init brought this node up; nothing where no init of ours has run.
+    pub fn boot_facts(&self) -> Option<BootFacts> {
+        let text = self.text(BOOT_FILE);
+        BootFacts::parse(text.get(..BOOT_FACTS_BYTES_MAX).unwrap_or(&text).as_bytes()).ok()
+    }
+
+    pub fn reached(&self) -> Option<Reached> {
+        Reached::parse(&self.text(REACHED_FILE))
+    }
+
+    /// Old answers are forgotten: the next status asks anew.
+    pub async fn refresh(&self) {
+        *self.slow.lock().await = None;
+    }
+
+    async fn slow(&self) -> Slow {
+        let mut kept = self.slow.lock().await;
+        match &*kept {
+            Some((at, slow)) if at.elapsed() < SLOW_FACTS_AGE_MAX => return slow.clone(),
+            _ => {}
+        }
+        let socket = self.root.join(systemd::UNITS_SOCKET);
+        let (units, worker) =
+            tokio::join!(systemd::units(&socket), service::fetch::get(&self.worker, "/health"));
+        let slow = Slow { units, worker_answers: worker.is_ok_and(|reply| reply.status == 200) };
+        *kept = Some((Instant::now(), slow.clone()));
+        slow
+    }
+
+    fn boot(&self, facts: &BootFacts) -> Boot {
+        boot::shown(facts, self.reached())
+    }
+
+    fn system(&self) -> System {
+        System {
+            kernel: self.word("proc/sys/kernel/osrelease"),
+            distribution: system::distribution(&self.text("etc/os-release")),
+            agent_version: env!("CARGO_PKG_VERSION").to_string(),
+        }
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        let (fib_trie, route) = (self.text("proc/net/fib_trie"), self.text("proc/net/route"));
+        let if_inet6 = self.text("proc/net/if_inet6");
+        let tables = Tables { fib_trie: &fib_trie, route: &route, if_inet6: &if_inet6 };
+        let entries = std::fs::read_dir(self.root.join("sys/class/net")).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.retain(|name| name != "lo");
+        names.sort();
+        names.truncate(INTERFACES_MAX);
+        names.into_iter().map(|name| self.interface(name, &tables)).collect()
+    }
+
+    fn interface(&self, name: String, tables: &Tables) -> Interface {
+        let fact = |file: &str| self.word(&format!("sys/class/net/{name}/{file}"));
+        let driver = std::fs::read_link(self.root.join(format!("sys/class/net/{name}/device/driver")));
+        let driver = driver.ok().and_then(|d| Some(d.file_name()?.to_string_lossy().into_owned()));
+        Interface {
+            mac: fact("address"),
+            addresses: tables.addresses(&name),
+            carrier: fact("carrier") == "1",
+            speed_mbit: fact("speed").parse().ok().filter(|mbit| *mbit > 0),
+            driver: driver.unwrap_or_default(),
+            received_bytes: fact("statistics/rx_bytes").parse().unwrap_or(0),
+            sent_bytes: fact("statistics/tx_bytes").parse().unwrap_or(0),
+            name,
+        }
+    }
+
+    fn text(&self, path: &str) -> String {
+        read::text(&self.root.join(path))
+    }
+
+    fn word(&self, path: &str) -> String {
+        read::word(&self.root.join(path))
+    }
+}

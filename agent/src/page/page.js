@@ -1,0 +1,47 @@
+'use strict';
+// Keeps the numbers fresh. When something came or went, the page is loaded anew, so that one place makes markup.
+const PERIOD_MS = 5000;
+const bytes = n => n >= 2 ** 30 ? (n / 2 ** 30).toFixed(1) + ' GiB' : n >= 2 ** 20 ? (n / 2 ** 20).toFixed(0) + ' MiB'
+  : n >= 1024 ? (n / 1024).toFixed(0) + ' KiB' : n + ' B';
+const duration = t => {
+  const s = Math.floor(t), m = Math.floor(s / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
+  return m < 1 ? s + ' s' : h < 1 ? `${m} min ${s % 60} s` : d < 1 ? `${h} h ${m % 60} min` : `${d} d ${h % 24} h`;
+};
+const forms = { bytes, duration, kib: n => bytes(n * 1024), load: n => n.toFixed(2), text: t => t,
+  state: t => t[0].toUpperCase() + t.slice(1) };
+const at = (status, path) => path.split('.').reduce((part, name) => part == null ? part : part[name], status);
+const shape = s => JSON.stringify([s.name, s.interfaces.map(i => [i.name, i.addresses, i.carrier, i.speed_mbit]),
+  s.sound_cards, s.input_devices, s.units.ours.map(u => [u.name, u.n_restarts]), s.units.failed, s.boot]);
+let shown = null;
+
+function refresh(status) {
+  const now = shape(status);
+  if (shown !== null && shown !== now) return location.reload();
+  shown = now;
+  for (const e of document.querySelectorAll('[data-live]')) {
+    const value = at(status, e.dataset.live);
+    if (value == null) continue;
+    if (e.dataset.form === 'value') e.value = value;
+    else e.textContent = forms[e.dataset.form](value);
+  }
+  for (const e of document.querySelectorAll('[data-live-class]')) e.className = at(status, e.dataset.liveClass);
+  for (const e of document.querySelectorAll('[data-badge]')) {
+    e.textContent = at(status, e.dataset.badge);
+    e.className = 'badge ' + e.textContent;
+  }
+}
+
+async function look() {
+  const lost = document.getElementById('lost');
+  if (document.visibilityState === 'visible') {
+    try {
+      const answer = await fetch('/api/status', { signal: AbortSignal.timeout(PERIOD_MS) });
+      refresh(await answer.json());
+      lost.hidden = true;
+    } catch {
+      lost.hidden = false;
+    }
+  }
+  setTimeout(look, PERIOD_MS);
+}
+setTimeout(look, PERIOD_MS);

@@ -1,0 +1,74 @@
+//! `agent serve`: the page and the API, the watchdog, and the reports, on one thread.
+
+use crate::args::Serve;
+use crate::io::node::Node;
+use crate::{page, reporting};
+use anyhow::Context;
+use service::door::{self, Answer, Ask};
+use service::notify;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// The page needs its policy, and nobody may put it into a frame.
+const PAGE_FIELDS: &[(&str, &str)] = &[
+    ("content-security-policy", page::POLICY),
+    ("referrer-policy", "no-referrer"),
+    ("x-frame-options", "DENY"),
+];
+
+pub async fn run(args: Serve) -> anyhow::Result<()> {
+    let listener =
+        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let address = listener.local_addr().context("cannot tell the own address")?;
+    let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
+    service::log::say(service::log::Level::Info, &format!("duet: the page is at http://{address}/"));
+    notify::ready();
+
+    let shared = node.clone();
+    let pages = door::serve(listener, move |ask| answer(shared.clone(), ask));
+    tokio::select! {
+        _ = pages => {}
+        _ = reporting::run(node, address.port()) => {}
+        _ = watchdog() => {}
+        stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
+    }
+    notify::stopping();
+    Ok(())
+}
+
+async fn answer(node: Arc<Node>, ask: Ask) -> Answer {
+    match ask.path.as_str() {
+        "/" => page(&node).await,
+        "/api/status" => json(&node).await,
+        "/healthz" => healthz(&node).await,
+        _ => Answer::text(404, "there is / and /api/status and /healthz\n"),
+    }
+}
+
+async fn page(node: &Node) -> Answer {
+    let body = page::render(&node.status().await).into_bytes();
+    Answer { status: 200, content_type: "text/html; charset=utf-8", body, fields: PAGE_FIELDS }
+}
+
+async fn json(node: &Node) -> Answer {
+    match serde_json::to_vec(&node.status().await) {
+        Ok(body) => Answer::json(200, body),
+        Err(e) => Answer::text(500, &format!("the status cannot be written: {e}\n")),
+    }
+}
+
+/// For machines: 200 when healthy, else 503 with the reason.
+async fn healthz(node: &Node) -> Answer {
+    let health = node.status().await.health;
+    let status = if health.state == crate::health::State::Healthy { 200 } else { 503 };
+    Answer::text(status, &format!("{}: {}\n", health.state.as_str(), health.sentence))
+}
+
+/// Runs on the same thread as everything else, so a hang of that thread is seen by systemd.
+async fn watchdog() {
+    let Some(period) = notify::watchdog_period() else { return std::future::pending().await };
+    loop {
+        notify::alive();
+        tokio::time::sleep(period).await;
+    }
+}

@@ -1,0 +1,118 @@
+//! The status as text, for a serial console and a terminal: 80 columns, no colours, no control letters.
+
+use crate::facts::Status;
+use crate::facts::network::Interface;
+use crate::page::{bytes, duration};
+use std::fmt::{self, Write};
+
+pub fn render(status: &Status, port: u16) -> String {
+    let mut out = Out::default();
+    out.line("node", &format!("{}, up {}", status.name, duration(status.uptime_s)));
+    out.line("health", &format!("{}: {}", status.health.state.as_str(), status.health.sentence));
+    if let Some(address) = status.interfaces.iter().find_map(Interface::ipv4) {
+        out.line("page", &format!("http://{address}:{port}/"));
+    }
+    memory(&mut out, status);
+    network(&mut out, status);
+    devices(&mut out, status);
+    units(&mut out, status);
+    boot(&mut out, status);
+    machine(&mut out, status);
+    out.text
+}
+
+fn memory(out: &mut Out, status: &Status) {
+    let m = status.memory;
+    let kib = |n: u64| bytes(n.saturating_mul(1024));
+    let free = format!("free {}, available {}", kib(m.free_kib), kib(m.available_kib));
+    out.line("memory", &format!("{} of {} occupied, {free}", kib(m.occupied_kib), kib(m.total_kib)));
+}
+
+fn network(out: &mut Out, status: &Status) {
+    for i in &status.interfaces {
+        let link = match (i.carrier, i.speed_mbit) {
+            (false, _) => "no cable".to_string(),
+            (true, None) => "connected".to_string(),
+            (true, Some(mbit)) => format!("{mbit} Mbit/s"),
+        };
+        let addresses =
+            if i.addresses.is_empty() { "no address".to_string() } else { i.addresses.join(", ") };
+        out.line("network", &format!("{}: {addresses}, {link}, {} {}", i.name, i.mac, i.driver));
+    }
+    if status.interfaces.is_empty() {
+        out.line("network", "no network card was found");
+    }
+}
+
+fn devices(out: &mut Out, status: &Status) {
+    for card in &status.sound_cards {
+        let can = match (card.can_play, card.can_record) {
+            (true, true) => "speaker and microphone",
+            (true, false) => "speaker",
+            (false, true) => "microphone",
+            (false, false) => "no stream",
+        };
+        out.line("sound", &format!("{}: {can}", card.name));
+    }
+    if status.sound_cards.is_empty() {
+        out.line("sound", "no sound card was found");
+    }
+    for device in &status.input_devices {
+        out.line("keys", &format!("{}: {} keys", device.name, device.n_keys));
+    }
+}
+
+fn units(out: &mut Out, status: &Status) {
+    for unit in &status.units.ours {
+        out.line("unit", &format!("{} {} ({})", unit.name, unit.active, unit.sub));
+    }
+    if !status.units.known {
+        out.line("unit", "systemd could not be asked");
+    }
+    if !status.units.failed.is_empty() {
+        out.line("failed", &status.units.failed.join(", "));
+    }
+}
+
+fn boot(out: &mut Out, status: &Status) {
+    let Some(boot) = &status.boot else {
+        return out.line("boot", "this system was not booted by duet");
+    };
+    out.line("release", &boot.release);
+    let stages = boot.stages.iter().map(|s| format!("{} {:.2} s", s.name, s.milliseconds as f64 / 1000.0));
+    out.line("boot", &stages.collect::<Vec<_>>().join(", "));
+}
+
+fn machine(out: &mut Out, status: &Status) {
+    let p = &status.processor;
+    out.line("processor", &format!("{}, {} threads at {} MHz", p.model, p.n_threads, p.mhz));
+    out.line("", &p.instruction_sets.join(" "));
+    let l = status.load;
+    out.line("load", &format!("{:.2} {:.2} {:.2}", l.one, l.five, l.fifteen));
+    out.line("kernel", &format!("{}, {}", status.system.kernel, status.system.distribution));
+}
+
+#[derive(Default)]
+struct Out {
+    text: String,
+}
+
+impl Out {
+    /// Names of cards and hosts come from outside: a terminal must not obey them.
+    fn line(&mut self, name: &str, value: &str) {
+        let clean: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let written: fmt::Result = writeln!(self.text, "{name:<10} {clean}");
+        written.expect("a String takes every text");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_outside_cannot_command_the_terminal() {
+        let text = render(&Status { name: "a\u{1b}[2J\nb".into(), ..Status::default() }, 8000);
+        assert!(text.starts_with("node       a?[2J?b, up 0 s\n"), "{text}");
+    }
+}

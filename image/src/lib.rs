@@ -1,0 +1,3 @@
+//! `duet`: builds, serves and tries the netboot image.
+
+pub mod vm;

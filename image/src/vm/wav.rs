@@ -1,0 +1,113 @@
+//! Is a certain tone in a sound file? For the speaker of a virtual PC.
+//!
+//! It knows 16-bit PCM only, which is what QEMU writes, and trusts no length in the header:
+//! QEMU fills them in only when it ends in an orderly way.
+
+use anyhow::{Result, ensure};
+
+/// Five minutes of CD sound; more is read by nobody.
+pub const WAV_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const HEADER: usize = 44;
+/// Samples in one measurement: a tenth of a second of CD sound.
+const WINDOW: usize = 4410;
+
+/// How much of a sound is one tone.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Tone {
+    /// The loudest window, 0 to 32767.
+    pub peak: u16,
+    /// The share of the energy at the asked frequency, in the window where the tone is loudest, 0 to 1.
+    pub share: f64,
+    /// Windows in which the tone has more than half of the energy, as seconds.
+    pub seconds: f64,
+}
+
+/// Looks for a tone in the first channel.
+pub fn find_tone(wav: &[u8], hertz: f64) -> Result<Tone> {
+    ensure!(wav.len() >= HEADER && wav.starts_with(b"RIFF"), "this is no WAV file");
+    let number = |at: usize| u16::from_le_bytes([wav[at], wav[at + 1]]);
+    let (format, channels, bits) = (number(20), usize::from(number(22)), number(34));
+    let rate = u32::from_le_bytes([wav[24], wav[25], wav[26], wav[27]]);
+    ensure!(format == 1 && bits == 16, "this WAV file is not 16-bit PCM");
+    ensure!(
+        (1..=8).contains(&channels) && (1..=384_000).contains(&rate),
+        "this WAV file has a broken header"
+    );
+    let samples: Vec<f64> = wav[HEADER..]
+        .chunks_exact(2 * channels)
+        .map(|frame| f64::from(i16::from_le_bytes([frame[0], frame[1]])))
+        .collect();
+    let mut tone = Tone { peak: 0, share: 0.0, seconds: 0.0 };
+    let mut loudest = 0.0;
+    for window in samples.chunks_exact(WINDOW) {
+        let (power, energy) = (power_at(window, hertz / f64::from(rate)), energy_of(window));
+        if power > loudest {
+            (loudest, tone.share) = (power, power / energy);
+        }
+        if power > energy / 2.0 {
+            tone.seconds += WINDOW as f64 / f64::from(rate);
+        }
+    }
+    tone.peak = samples.iter().fold(0.0f64, |peak, sample| peak.max(sample.abs())).min(32767.0) as u16;
+    Ok(tone)
+}
+
+fn energy_of(window: &[f64]) -> f64 {
+    window.iter().map(|sample| sample * sample).sum()
+}
+
+/// The energy at one frequency (in turns per sample), by Goertzel's recurrence.
+fn power_at(window: &[f64], turns: f64) -> f64 {
+    let factor = 2.0 * (std::f64::consts::TAU * turns).cos();
+    let (mut one, mut two) = (0.0, 0.0);
+    for sample in window {
+        (one, two) = (sample + factor * one - two, one);
+    }
+    (one * one + two * two - factor * one * two) * 2.0 / window.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wav(sample: impl Fn(f64) -> f64) -> Vec<u8> {
+        let mut bytes = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
+        bytes.extend(44_100u32.to_le_bytes());
+        bytes.extend([0, 0, 0, 0, 4, 0, 16, 0]);
+        bytes.extend(b"data\0\0\0\0");
+        for n in 0..44_100 {
+            let value = (sample(f64::from(n) / 44_100.0) * 10_000.0) as i16;
+            bytes.extend(value.to_le_bytes());
+            bytes.extend([0, 0]);
+        }
+        bytes
+    }
+
+    fn sine(hertz: f64) -> Vec<u8> {
+        wav(|second| (std::f64::consts::TAU * hertz * second).sin())
+    }
+
+    #[test]
+    fn a_pure_tone_has_all_of_the_energy() {
+        let tone = find_tone(&sine(500.0), 500.0).unwrap();
+        assert!(tone.share > 0.98 && tone.seconds > 0.9 && tone.peak > 9_900, "{tone:?}");
+    }
+
+    #[test]
+    fn another_tone_has_none() {
+        let tone = find_tone(&sine(900.0), 500.0).unwrap();
+        assert!(tone.share < 0.01 && tone.seconds == 0.0, "{tone:?}");
+    }
+
+    #[test]
+    fn silence_has_no_tone() {
+        let tone = find_tone(&wav(|_| 0.0), 500.0).unwrap();
+        assert_eq!((tone.peak, tone.seconds), (0, 0.0));
+    }
+
+    #[test]
+    fn a_short_or_strange_file_is_an_error() {
+        assert!(find_tone(b"RIFF", 500.0).is_err());
+        assert!(find_tone(&[0; 100], 500.0).is_err());
+    }
+}

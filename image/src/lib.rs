@@ -1,3 +1,20 @@
 //! `duet`: builds, serves and tries the netboot image.
 
+pub mod args;
+pub mod build;
+pub mod progress;
+pub mod releases;
+pub mod setup;
+pub mod tool;
 pub mod vm;
+
+use anyhow::Result;
+use args::{Args, Command};
+
+/// Does what the command line says.
+pub fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::Build(args) => build::command(args),
+        Command::Verify(args) => build::verify::command(args),
+    }
+}

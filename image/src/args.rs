@@ -1,0 +1,23 @@
+//! The command line, as data.
+
+use crate::build::args::{BuildArgs, VerifyArgs};
+use argh::FromArgs;
+
+/// duet: build a netboot image for old PCs, serve it, and try it on virtual ones.
+#[derive(FromArgs, Debug)]
+#[argh(
+    example = "From nothing to two virtual PCs that boot:\n  cargo duet demo",
+    example = "Boot the PCs in the house:\n  cargo duet build\n  sudo target/release/duet serve",
+    note = "Every command says more with --help."
+)]
+pub struct Args {
+    #[argh(subcommand)]
+    pub command: Command,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub enum Command {
+    Build(BuildArgs),
+    Verify(VerifyArgs),
+}

@@ -1,0 +1,89 @@
+//! The node programs and the init, built for a Core 2 in a target folder of their own.
+//!
+//! The paths of this machine are mapped away, so that the bytes do not tell where they were built.
+
+use super::steps::{Key, KeyMaker, hash_file};
+use crate::progress::Step;
+use crate::tool;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every processor since 2006 has this; nothing newer may be assumed.
+const PROCESSOR: &str = "core2";
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The programs of the root, with the place they are installed at.
+pub const NODE_PROGRAMS: [(&str, &str); 2] =
+    [("agent", "usr/bin/agent"), ("rpc-worker", "usr/bin/rpc-worker")];
+
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Builds all of them; cargo skips what has not changed.
+    pub fn build(repository: &Path, target: &Path, logs: &Path, step: &Step) -> Result<Programs> {
+        let node = target.join("node");
+        let init = target.join("init");
+        let mut cargo = cargo(repository, &node, "");
+        for (name, _) in NODE_PROGRAMS {
+            cargo.args(["--package", name]);
+        }
+        tool::run(&mut cargo, &logs.join("programs.log"), step)?;
+        // The init is static; its own folder keeps the two sets of flags from rebuilding each other.
+        let mut cargo = self::cargo(repository, &init, " -C target-feature=+crt-static");
+        tool::run(cargo.args(["--package", "init"]), &logs.join("init.log"), step)?;
+        Ok(Programs { folder: target.to_path_buf() })
+    }
+
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.folder.join("node").join(TARGET).join("node").join(name)
+    }
+
+    pub fn init(&self) -> PathBuf {
+        self.folder.join("init").join(TARGET).join("node/init")
+    }
+
+    pub fn key(&self) -> Result<Key> {
+        let mut key = KeyMaker::new("programs");
+        for (name, place) in NODE_PROGRAMS {
+            key = key.with(place).with(hash_file(&self.node(name))?);
+        }
+        Ok(key.with(hash_file(&self.init())?).key())
+    }
+}
+
+fn cargo(repository: &Path, target: &Path, more_flags: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(repository);
+    // What a calling cargo has set would leak into this build.
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"] {
+        command.env_remove(name);
+    }
+    command.env("RUSTFLAGS", format!("-C target-cpu={PROCESSOR}{more_flags} {}", remap(repository, target)));
+    command.env("CFLAGS", format!("-march={PROCESSOR}"));
+    command.args(["build", "--locked", "--profile", "node", "--target", TARGET, "--target-dir"]).arg(target);
+    command
+}
+
+fn remap(repository: &Path, target: &Path) -> String {
+    let home = std::env::var("CARGO_HOME")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))
+        .unwrap_or_else(|_| "/root/.cargo".into());
+    format!(
+        "--remap-path-prefix={}=/target --remap-path-prefix={}=/duet --remap-path-prefix={home}=/cargo",
+        target.display(),
+        repository.display()
+    )
+}
+
+/// Refuses a path that RUSTFLAGS cannot carry, before cargo does something strange with it.
+pub fn check_path(repository: &Path) -> Result<()> {
+    let text = repository.to_str().context("the path of the repository is not UTF-8")?;
+    anyhow::ensure!(
+        !text.contains(char::is_whitespace),
+        "the path {text} holds a space, which cargo's flags cannot carry; move the checkout"
+    );
+    Ok(())
+}

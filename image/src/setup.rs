@@ -1,0 +1,157 @@
+//! Finds out which tools of Debian are missing, and installs them with apt after asking once.
+//!
+//! Nothing is ever downloaded from elsewhere, and nothing is changed without `--yes`, CI or a yes.
+
+use crate::tool;
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::process::Command;
+
+/// What a piece of work needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum For {
+    Build,
+    Vm,
+    Test,
+}
+
+struct Need {
+    purpose: For,
+    package: &'static str,
+    /// A program (looked up in PATH) or an absolute path; one of them is enough.
+    shown_by: &'static [&'static str],
+}
+
+const fn need(purpose: For, package: &'static str, shown_by: &'static [&'static str]) -> Need {
+    Need { purpose, package, shown_by }
+}
+
+const NEEDS: &[Need] = &[
+    need(For::Build, "apt", &["apt-get"]),
+    need(For::Build, "debian-archive-keyring", &["/usr/share/keyrings/debian-archive-keyring.gpg"]),
+    need(For::Build, "gcc", &["cc"]),
+    need(For::Build, "libc6-dev", &["/usr/lib/x86_64-linux-gnu/libc.a"]),
+    need(For::Build, "kmod", &["depmod"]),
+    need(For::Build, "mmdebstrap", &["mmdebstrap"]),
+    need(For::Build, "squashfs-tools", &["mksquashfs"]),
+    need(For::Build, "tar", &["tar"]),
+    need(For::Build, "uidmap", &["newuidmap"]),
+    need(For::Build, "xz-utils", &["xz"]),
+    need(For::Vm, "dnsmasq-base", &["dnsmasq"]),
+    need(For::Vm, "iproute2", &["ip"]),
+    need(For::Vm, "ipxe-qemu", &["/usr/lib/ipxe/qemu/pxe-e1000.rom", "/usr/share/qemu/pxe-e1000.rom"]),
+    need(For::Vm, "ovmf", &["/usr/share/OVMF/OVMF_CODE_4M.fd"]),
+    need(For::Vm, "qemu-system-x86", &["qemu-system-x86_64"]),
+    need(For::Vm, "util-linux", &["unshare"]),
+    need(For::Test, "busybox", &["busybox"]),
+    need(For::Test, "curl", &["curl"]),
+    need(For::Test, "isc-dhcp-client", &["dhclient"]),
+    need(For::Test, "qemu-user", &["qemu-x86_64"]),
+    need(For::Test, "tftp-hpa", &["tftp"]),
+    need(For::Test, "udhcpc", &["udhcpc"]),
+];
+
+/// The packages that are missing for these purposes.
+pub fn missing(purposes: &[For]) -> Vec<&'static str> {
+    let is_there = |place: &&str| match place.starts_with('/') {
+        true => Path::new(place).exists(),
+        false => tool::find(place).is_some(),
+    };
+    let wanted = NEEDS.iter().filter(|need| purposes.contains(&need.purpose));
+    wanted.filter(|need| !need.shown_by.iter().any(&is_there)).map(|need| need.package).collect()
+}
+
+/// Makes sure that everything is there; asks once, unless `yes` or CI says so already.
+pub fn ensure(purposes: &[For], yes: bool) -> Result<()> {
+    let packages = missing(purposes);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if tool::find("apt-get").is_none() {
+        bail!(
+            "this needs a Debian system: apt-get is missing, so nothing can install {}",
+            packages.join(" ")
+        );
+    }
+    let prefix = root_prefix(&packages)?;
+    eprintln!("These Debian packages are missing: {}", packages.join(" "));
+    if !(yes || std::env::var_os("CI").is_some() || agreed()?) {
+        bail!("nothing was installed; install them by hand: {}", by_hand(&packages));
+    }
+    apt(prefix, &["update", "--quiet"])?;
+    let install = ["install", "--quiet", "--yes", "--no-install-recommends"];
+    apt(prefix, &[&install[..], &packages[..]].concat())?;
+    let still = missing(purposes);
+    if !still.is_empty() {
+        bail!("apt was content, but these are still missing: {}", still.join(" "));
+    }
+    Ok(())
+}
+
+/// `sudo` for an ordinary user.
+fn root_prefix(packages: &[&str]) -> Result<Option<&'static str>> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    if tool::find("sudo").is_none() {
+        bail!("packages are missing and sudo is not there; as root, run: {}", by_hand(packages));
+    }
+    Ok(Some("sudo"))
+}
+
+fn by_hand(packages: &[&str]) -> String {
+    format!("apt-get install --no-install-recommends {}", packages.join(" "))
+}
+
+fn agreed() -> Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        bail!("nobody can be asked here whether to install packages; say --yes");
+    }
+    eprint!("Install them with apt now? [Y/n] ");
+    std::io::stderr().flush().context("asking")?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).context("reading the answer")?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+fn apt(prefix: Option<&str>, arguments: &[&str]) -> Result<()> {
+    let mut command = match prefix {
+        Some(sudo) => {
+            let mut command = Command::new(sudo);
+            command.args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+            command
+        }
+        None => {
+            let mut command = Command::new("apt-get");
+            command.env("DEBIAN_FRONTEND", "noninteractive");
+            command
+        }
+    };
+    // Apt's own progress is of use on stderr; stdout stays free for figures.
+    let status = command.args(arguments).stdout(std::io::stderr()).status().context("starting apt-get")?;
+    if !status.success() {
+        bail!("apt-get {} failed ({status}); its own words stand above", arguments[0]);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_package_is_needed_for_one_purpose_only() {
+        let mut names: Vec<_> = NEEDS.iter().map(|need| need.package).collect();
+        names.sort_unstable();
+        let n_before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), n_before);
+    }
+
+    #[test]
+    fn nothing_is_missing_for_no_purpose() {
+        assert!(missing(&[]).is_empty());
+    }
+}

@@ -59,8 +59,12 @@ pub struct StatusArgs {
 
 /// Print the status on a serial line, again whenever Enter is pressed.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "console", example = "agent console")]
-pub struct Console {}
+#[argh(subcommand, name = "console", example = "agent console --line /dev/ttyS0")]
+pub struct Console {
+    /// the serial line, for example /dev/ttyS0
+    #[argh(option)]
+    pub line: PathBuf,
+}
 
 /// Note that multi-user is reached; duet-reached.service runs this once per boot.
 #[derive(FromArgs, Debug)]

@@ -6,8 +6,17 @@ use crate::facts::network::Interface;
 use crate::facts::units::{Unit, Units};
 use serde::Serialize;
 
-/// Units of Debian that a node cannot do without; our own are told by their names.
-const NEEDED: [&str; 3] = ["systemd-networkd.service", "systemd-udevd.service", "systemd-journald.service"];
+/// The units that a node cannot do without; `duet-units@.service` asks for the same.
+/// A console or a virtual PC's shell that fails is shown, but condemns no release.
+const NEEDED: [&str; 7] = [
+    "agent.service",
+    "rpc-worker.service",
+    "duet-reached.service",
+    "duet-units.socket",
+    "systemd-networkd.service",
+    "systemd-udevd.service",
+    "systemd-journald.service",
+];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
@@ -80,9 +89,6 @@ fn why(unit: &Unit) -> String {
 
 fn is_needed(name: &str) -> bool {
     NEEDED.contains(&name)
-        || name == "agent.service"
-        || name == "rpc-worker.service"
-        || name.starts_with("duet-")
 }
 
 /// The first thing still awaited, in the order a boot brings them.
@@ -170,8 +176,7 @@ mod tests {
 
     #[test]
     fn a_failed_unit_that_nobody_needs_does_not_condemn_the_node() {
-        let units =
-            "Id=agent.service\nLoadState=loaded\nActiveState=active\n\ntmp.mount loaded failed failed x\n";
+        let units = "Id=agent.service\nLoadState=loaded\nActiveState=active\n\nduet-console@ttyS0.service loaded failed failed x\n";
         check(Case { units, ..WELL }, State::Healthy, "everything that belongs to this node runs");
     }
 

@@ -1,6 +1,7 @@
 //! The command line, as data.
 
 use crate::build::args::{BuildArgs, VerifyArgs};
+use crate::test::TestArgs;
 use argh::FromArgs;
 
 /// duet: build a netboot image for old PCs, serve it, and try it on virtual ones.
@@ -20,4 +21,5 @@ pub struct Args {
 pub enum Command {
     Build(BuildArgs),
     Verify(VerifyArgs),
+    Test(TestArgs),
 }

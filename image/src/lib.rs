@@ -5,6 +5,7 @@ pub mod build;
 pub mod progress;
 pub mod releases;
 pub mod setup;
+pub mod test;
 pub mod tool;
 pub mod vm;
 
@@ -16,5 +17,6 @@ pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Build(args) => build::command(args),
         Command::Verify(args) => build::verify::command(args),
+        Command::Test(args) => test::command(args),
     }
 }

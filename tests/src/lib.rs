@@ -1,0 +1,50 @@
+//! What the tests that cross crates share.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests folder stands in the repository")
+}
+
+/// Where `duet test` has put its build; `out` for whoever calls cargo by hand.
+pub fn out() -> PathBuf {
+    std::env::var_os("DUET_OUT").map_or_else(|| repository().join("out"), PathBuf::from)
+}
+
+/// Says in one plain line why a test does not run here. CI must run everything.
+pub fn skip(test: &str, why: &str) {
+    let line = format!("skipped: {test}: {why}");
+    assert!(std::env::var_os("CI").is_none(), "{line}; this must not happen in CI");
+    eprintln!("{line}");
+    if let Some(log) = std::env::var_os("DUET_SKIPS") {
+        let file = OpenOptions::new().create(true).append(true).open(log);
+        // The line was printed; the log only helps the counting.
+        let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+    }
+}
+
+/// Compares with a golden file; `UPDATE=1` writes it anew, and git shows the difference.
+pub fn golden(name: &str, got: &str) {
+    let path = repository().join("tests/golden").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a golden file stands in a folder"))
+            .expect("the folder");
+        std::fs::write(&path, got).expect("writing a golden file");
+    }
+    let want = std::fs::read_to_string(&path).unwrap_or_default();
+    if want == got {
+        return;
+    }
+    let same = want.lines().zip(got.lines()).take_while(|(a, b)| a == b).count();
+    let line = |text: &str| text.lines().nth(same).unwrap_or("(nothing)").to_string();
+    panic!(
+        "{} differs at line {}:\n  want {}\n  got  {}\nif this is meant: UPDATE=1 cargo test",
+        path.display(),
+        same + 1,
+        line(&want),
+        line(got)
+    );
+}

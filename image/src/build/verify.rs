@@ -25,6 +25,13 @@ pub fn command(args: VerifyArgs) -> Result<()> {
     Ok(())
 }
 
+/// Checks the promoted release and builds it once more.
+pub fn rebuild_promoted(out: &Path) -> Result<()> {
+    let place = out.join("releases").join(promoted(out)?.as_str());
+    let manifest = publish::check(&place, &publish::public_key(out)?)?;
+    rebuild(out, &place, &manifest)
+}
+
 fn promoted(out: &Path) -> Result<ReleaseId> {
     let path = out.join("releases/promoted");
     let text =

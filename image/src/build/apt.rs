@@ -64,7 +64,7 @@ impl Apt {
              Dir::Etc::SourceList \"{folder}/sources.list\";\nDir::Etc::Trusted \"/etc/apt/trusted.gpg\";\n\
              Dir::Etc::TrustedParts \"/etc/apt/trusted.gpg.d\";\nAPT::Sandbox::User \"\";\n\
              APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
-             APT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\n\
+             pkgCacheGen::ForceEssential \",\";\nAPT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\n\
              Acquire::GzipIndexes \"false\";\nAcquire::Retries \"{RETRIES}\";\n\
              Acquire::http::Timeout \"{SECONDS_WITHOUT_DATA_MAX}\";\n"
         ))

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod build;
+pub mod elf;
 pub mod progress;
 pub mod releases;
 pub mod setup;

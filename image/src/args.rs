@@ -2,10 +2,10 @@
 
 use crate::build::args::{BuildArgs, VerifyArgs};
 use crate::test::TestArgs;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 /// duet: build a netboot image for old PCs, serve it, and try it on virtual ones.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     example = "From nothing to two virtual PCs that boot:\n  cargo duet demo",
     example = "Boot the PCs in the house:\n  cargo duet build\n  sudo target/release/duet serve",
@@ -16,7 +16,7 @@ pub struct Args {
     pub command: Command,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
 pub enum Command {
     Build(BuildArgs),

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod build;
 pub mod elf;
+pub mod man;
 pub mod progress;
 pub mod releases;
 pub mod setup;

@@ -1,10 +1,10 @@
 //! The command lines of `duet build` and `duet verify`.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
 /// Build a release: kernel, initrd and root, signed and promoted.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "build",
@@ -43,7 +43,7 @@ pub struct BuildArgs {
 }
 
 /// Check a release: signature, lengths, hashes; with --rebuild, that its lock file gives the same bytes.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "verify",

@@ -408,6 +408,8 @@ impl<'a> Build<'a> {
         if self.options.promote {
             releases::promote(&self.out, &parts.id)?;
         }
+        fs::create_dir_all(self.out.join("man")).context("making the folder of the manual")?;
+        write_whole(&self.out.join("man/duet.1"), crate::man::page().as_bytes())?;
         step.done(&id);
         Ok(Built {
             squashfs_bytes: size(&place.join(FileName::Root.as_str()))?,

@@ -42,9 +42,10 @@ pub struct VmArgs {
     #[argh(switch)]
     pub uefi: bool,
 
-    /// network card: e1000, e1000e, rtl8139 or virtio-net-pci (default e1000)
-    #[argh(option, default = "Nic::E1000")]
-    pub nic: Nic,
+    /// network card: e1000, e1000e, rtl8139 or virtio-net-pci
+    /// (default e1000; with --uefi virtio-net-pci, the only one that the firmware drives itself)
+    #[argh(option)]
+    pub nic: Option<Nic>,
 
     /// stay up until Ctrl-C and say how to reach pages and shells
     #[argh(switch)]
@@ -106,6 +107,10 @@ impl VmArgs {
 
     pub(super) fn firmware(&self) -> Firmware {
         if self.uefi { Firmware::Uefi } else { Firmware::Bios }
+    }
+
+    pub(super) fn nic(&self) -> Nic {
+        self.nic.unwrap_or(if self.uefi { Nic::Virtio } else { Nic::E1000 })
     }
 }
 

@@ -248,8 +248,10 @@ fn add_firmware(words: &mut Words, pc: &Pc, places: &Places, uefi: Option<&Path>
 
 fn add_network(words: &mut Words, pc: &Pc, pc_idx: usize) {
     words.pair("-netdev", format!("tap,id=wire,ifname={},script=no,downscript=no", tap(pc_idx)));
-    // Without the card's own iPXE the firmware's PXE client does the first stage, as on a real PC.
-    let rom = if pc.firmware == Firmware::Uefi { ",romfile=" } else { "" };
+    // EDK2 has a driver of its own for virtio only. Without the card's ROM it does the first stage itself,
+    // by PXE and TFTP as on a real PC; the other cards bring iPXE in their ROM.
+    let firmware_drives = pc.firmware == Firmware::Uefi && pc.nic == Nic::Virtio;
+    let rom = if firmware_drives { ",romfile=" } else { "" };
     let card = pc.nic.name();
     words.pair("-device", format!("{card},netdev=wire,mac={},bootindex=1{rom}", mac(pc_idx)));
 }
@@ -308,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_uefi_pc_boots_with_the_firmwares_own_network_client() {
-        let pc = Pc { firmware: Firmware::Uefi, ..Pc::default() };
+        let pc = Pc { firmware: Firmware::Uefi, nic: Nic::Virtio, ..Pc::default() };
         check(&pc, "o", &["-machine q35", "file=/fw.fd", "romfile=", "virtio-rng-pci"], &["-machine pc"]);
     }
 

@@ -62,7 +62,7 @@ fn options(args: &VmArgs) -> Result<Options> {
         processor: args.cpu,
         memory_mib: args.memory,
         firmware: args.firmware(),
-        nic: args.nic,
+        nic: args.nic(),
         counting: args.budget,
         release: args.release.clone(),
         wrap: args.wrap,

@@ -22,4 +22,5 @@ pub enum Command {
     Build(BuildArgs),
     Verify(VerifyArgs),
     Test(TestArgs),
+    Vm(crate::vm::VmArgs),
 }

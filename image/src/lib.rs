@@ -20,5 +20,6 @@ pub fn run(args: Args) -> Result<()> {
         Command::Build(args) => build::command(args),
         Command::Verify(args) => build::verify::command(args),
         Command::Test(args) => test::command(args),
+        Command::Vm(args) => vm::run(args),
     }
 }

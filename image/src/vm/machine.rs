@@ -114,7 +114,7 @@ pub struct Pc {
     pub memory_mib: u32,
     pub firmware: Firmware,
     pub nic: Nic,
-    /// One core, and time that counts instructions (QEMU's icount).
+    /// One core, and QEMU counts every instruction that it executes.
     pub counting: bool,
     /// Words for the kernel command line beside those of the boot server.
     pub words: Vec<String>,
@@ -175,6 +175,8 @@ pub struct Places {
     pub serial_log: PathBuf,
     pub speaker: PathBuf,
     pub vars: PathBuf,
+    /// The record that a counting PC makes of its inputs; only the counting is wanted.
+    pub record: PathBuf,
     pub console: PathBuf,
     pub shell: PathBuf,
     pub qmp: PathBuf,
@@ -188,6 +190,7 @@ impl Places {
             serial_log: logs.join("serial.log"),
             speaker: logs.join("speaker.wav"),
             vars: logs.join("uefi-vars.fd"),
+            record: logs.join("record.bin"),
             console: sockets.join(format!("console{}", pc_idx + 1)),
             shell: sockets.join(format!("shell{}", pc_idx + 1)),
             qmp: sockets.join(format!("qmp{}", pc_idx + 1)),
@@ -203,7 +206,7 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
     words.pair("-name", name(pc_idx));
     words.pair("-cpu", pc.processor.name().to_owned());
     words.pair("-m", pc.memory_mib.to_string());
-    add_time(&mut words, pc);
+    add_time(&mut words, pc, places);
     add_firmware(&mut words, pc, places, uefi);
     add_network(&mut words, pc, pc_idx);
     words.pair("-audiodev", format!("wav,id=speaker,path={}", comma_safe(&places.speaker)));
@@ -220,14 +223,16 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
     words.0
 }
 
-fn add_time(words: &mut Words, pc: &Pc) {
-    if pc.counting {
-        // One nanosecond of guest time for each instruction, and a clock that follows it:
-        // the time stamp counter is then the number of instructions since power-on.
-        words.add("-accel tcg,thread=single -smp 1 -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm");
-    } else {
+fn add_time(words: &mut Words, pc: &Pc, places: &Places) {
+    if !pc.counting {
         words.add("-accel tcg,thread=multi -smp 2");
+        return;
     }
+    // Each instruction takes one nanosecond of guest time, and waiting takes none of the host's.
+    // The time stamp counter so counts waiting as well; recording makes QEMU tell the executed ones apart.
+    words.add("-accel tcg,thread=single -smp 1 -rtc base=2026-01-01,clock=vm");
+    let record = comma_safe(&places.record);
+    words.pair("-icount", format!("shift=0,sleep=off,rr=record,rrfile={record}"));
 }
 
 fn add_firmware(words: &mut Words, pc: &Pc, places: &Places, uefi: Option<&Path>) {
@@ -317,7 +322,12 @@ mod tests {
     #[test]
     fn a_counting_pc_has_one_core_and_no_host_clock() {
         let pc = Pc { counting: true, ..Pc::default() };
-        check(&pc, "o", &["thread=single", "-smp 1", "shift=0,sleep=off", "clock=vm"], &["thread=multi"]);
+        check(
+            &pc,
+            "o",
+            &["thread=single", "-smp 1", "shift=0,sleep=off,rr=record,rrfile=o/1/record.bin", "clock=vm"],
+            &["thread=multi"],
+        );
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn run(args: VmArgs) -> Result<()> {
     let mut shelf = Shelf::start(options(&args)?)?;
     let limit = Duration::from_secs(args.timeout);
     let end = power_on_all(&mut shelf).and_then(|()| wait_all(&shelf, limit));
+    (0..shelf.n_pcs()).for_each(|pc_idx| shelf.wait_counted(pc_idx));
     let reports = reports(&shelf);
     if args.json {
         println!("{}", json_of(&shelf, &args, &reports));
@@ -123,8 +124,7 @@ pub fn wait_all(shelf: &Shelf, limit: Duration) -> Result<()> {
 
 fn tell(pc_idx: usize, view: &watch::View) {
     let Some(reached) = view.reached.last() else { return };
-    let clock = reached.clock.map_or_else(String::new, |clock| format!("   clock {clock}"));
-    eprintln!("{:<6}{:>7.1} s  {}{clock}", machine::name(pc_idx), reached.seconds, reached.stage.name());
+    eprintln!("{:<6}{:>7.1} s  {}", machine::name(pc_idx), reached.seconds, reached.stage.name());
 }
 
 /// What each PC did so far.
@@ -144,17 +144,14 @@ fn print_tables(args: &VmArgs, reports: &[PcReport]) {
 }
 
 fn json_of(shelf: &Shelf, args: &VmArgs, reports: &[PcReport]) -> serde_json::Value {
-    let clock = |stage: Stage| {
-        let reached = reports.first().and_then(|pc| pc.stages.iter().find(|reached| reached.stage == stage));
-        reached.and_then(|reached| reached.clock)
-    };
     let mut json = json!({
         "dhcp": args.dhcp,
         "nodes": reports,
         "server": shelf.server_pcs().unwrap_or_default(),
     });
-    if args.budget {
-        json["instructions_to_multi_user"] = json!(clock(Stage::MultiUser));
+    if let (true, Some(pc)) = (args.budget, reports.first()) {
+        json["instructions_to_multi_user"] = json!(pc.instructions(Stage::MultiUser));
+        json["instructions_of_firmware"] = json!(pc.instructions(Stage::Kernel));
     }
     json
 }

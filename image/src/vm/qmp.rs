@@ -61,6 +61,12 @@ impl Qmp {
         status.map(str::to_owned).ok_or_else(|| anyhow!("QEMU gave a state without a name"))
     }
 
+    /// Instructions executed since power-on, of a PC that counts them.
+    pub fn instructions(&mut self) -> Result<u64> {
+        let answer = self.execute("query-replay", json!({}))?;
+        answer.get("icount").and_then(Value::as_u64).context("this PC does not count its instructions")
+    }
+
     /// Presses the reset button.
     pub fn reset(&mut self) -> Result<()> {
         self.execute("system_reset", json!({})).map(drop)

@@ -43,6 +43,11 @@ impl PcReport {
         }
     }
 
+    /// What a counting PC had executed when it reached a stage.
+    pub fn instructions(&self, stage: Stage) -> Option<u64> {
+        self.at(stage)?.instructions
+    }
+
     fn at(&self, stage: Stage) -> Option<Reached> {
         self.stages.iter().find(|reached| reached.stage == stage).copied()
     }
@@ -68,15 +73,19 @@ pub fn table(pcs: &[PcReport]) -> String {
     text
 }
 
-/// The clocks of one PC that counts instructions.
+/// The costs of one PC that counts: instructions executed, and guest time, which waiting also moves.
 pub fn budget_table(pc: &PcReport) -> String {
-    let mut text = String::from("stage         instructions since power-on\n");
+    let mut text = String::from("stage         instructions since power-on   guest time\n");
     let mut last = 0;
     for reached in &pc.stages {
-        let Some(clock) = reached.clock else { continue };
-        let (all, step) = (clock as f64 / 1e9, clock.saturating_sub(last) as f64 / 1e9);
-        let _ = writeln!(text, "{:<12}{all:>10.3} G   (+{step:.3} G)", reached.stage.name());
-        last = clock;
+        let Some(count) = reached.instructions else { continue };
+        let (all, step) = (count as f64 / 1e9, count.saturating_sub(last) as f64 / 1e9);
+        let _ = write!(text, "{:<12}{all:>9.3} G  (+{step:>6.3} G)", reached.stage.name());
+        let _ = match reached.clock {
+            Some(clock) => writeln!(text, "{:>14.3} s", clock as f64 / 1e9),
+            None => writeln!(text, "{:>16}", "-"),
+        };
+        last = count;
     }
     text
 }
@@ -86,7 +95,10 @@ mod tests {
     use super::*;
 
     fn pc() -> PcReport {
-        let reached = |stage, seconds, clock| Reached { stage, seconds, clock };
+        let reached = |stage, seconds, clock: Option<u64>| {
+            let instructions = clock.map(|clock| clock - 100_000_000);
+            Reached { stage, seconds, clock, instructions }
+        };
         let view = View {
             reached: vec![
                 reached(Stage::Ipxe, 0.5, None),
@@ -112,8 +124,8 @@ mod tests {
     #[test]
     fn the_budget_counts_from_stage_to_stage() {
         let table = budget_table(&pc());
-        assert!(table.contains("init             2.350 G   (+2.350 G)"), "{table}");
-        assert!(table.contains("healthy         13.200 G   (+10.850 G)"), "{table}");
+        assert!(table.contains("init            2.250 G  (+ 2.250 G)         2.350 s"), "{table}");
+        assert!(table.contains("healthy        13.100 G  (+10.850 G)        13.200 s"), "{table}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ const READY_MAX: Duration = Duration::from_secs(30);
 const END_MAX: Duration = Duration::from_secs(5);
 /// How long QEMU may take to open its control socket.
 const QMP_MAX: Duration = Duration::from_secs(15);
+/// How often the counting looks whether the shelf is still there.
+const COUNT_MAX: Duration = Duration::from_secs(1);
 /// How long the control shell may take after the PC is up.
 const SHELL_MAX: Duration = Duration::from_secs(60);
 const EVENTS_MAX: usize = 256;
@@ -118,7 +120,11 @@ impl Shelf {
         }
         self.forget_end(&machine::name(pc_idx));
         self.watch.switched_on(pc_idx);
-        self.order(&Order::Start(machine::name(pc_idx)))
+        self.order(&Order::Start(machine::name(pc_idx)))?;
+        if self.pcs[pc_idx].counting {
+            count(&self.watch, pc_idx, self.places[pc_idx].qmp.clone());
+        }
+        Ok(())
     }
 
     /// Pulls the plug: nothing in the PC or in QEMU can do anything about it.
@@ -156,6 +162,14 @@ impl Shelf {
     pub fn wait_for(&self, pc_idx: usize, stage: Stage, limit: Duration) -> Result<Reached> {
         let seen = |view: &View| view.reached.iter().find(|reached| reached.stage >= stage).copied();
         self.wait_until(pc_idx, limit, stage.name(), seen)
+    }
+
+    /// Waits until the last stage of a counting PC has its count.
+    pub fn wait_counted(&self, pc_idx: usize) {
+        if self.pcs[pc_idx].counting {
+            let counted = |view: &View| view.reached.last().and_then(|reached| reached.instructions);
+            self.watch.wait(pc_idx, Instant::now() + END_MAX, counted);
+        }
     }
 
     /// Waits for a line with these words.
@@ -342,6 +356,26 @@ impl Drop for Shelf {
         }
         let _ = std::fs::remove_dir_all(&self.layout.sockets);
     }
+}
+
+/// Asks QEMU for its count at each stage, until the PC is off or the shelf is gone.
+fn count(watch: &Arc<Watch>, pc_idx: usize, socket: PathBuf) {
+    let watch = Arc::downgrade(watch);
+    std::thread::spawn(move || -> Result<()> {
+        let mut qmp = Qmp::connect(&socket, QMP_MAX)?;
+        let mut n_counted = 0;
+        while let Some(watch) = watch.upgrade() {
+            let soon = Instant::now() + COUNT_MAX;
+            let more = watch.wait(pc_idx, soon, |view| {
+                (view.reached.len() > n_counted || view.ended.is_some()).then_some(view.reached.len())
+            });
+            let Some(n_reached) = more else { continue };
+            let instructions = qmp.instructions()?;
+            (n_counted..n_reached).for_each(|reached_idx| watch.counted(pc_idx, reached_idx, instructions));
+            n_counted = n_reached;
+        }
+        Ok(())
+    });
 }
 
 const SERVER_NAME: &str = "server";

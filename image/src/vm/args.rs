@@ -2,7 +2,7 @@
 
 use super::machine::{Dhcp, Firmware, MEMORY_MIB_MAX, MEMORY_MIB_MIN, Nic, PCS_MAX, Processor};
 use anyhow::{Result, ensure};
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
 /// The longest that one PC may take, in seconds.
@@ -12,7 +12,7 @@ pub const TIMEOUT_S_MAX: u64 = 24 * 3600;
 ///
 /// The PCs, the boot server and their wire live in a network of their own:
 /// nothing of it is seen outside, and everything ends with this command.
-#[derive(FromArgs, Debug, Clone)]
+#[derive(FromArgs, ArgsInfo, Debug, Clone)]
 #[argh(
     subcommand,
     name = "vm",

@@ -5,6 +5,7 @@
 
 mod apt;
 pub mod args;
+mod checks;
 pub mod initrd;
 pub mod lists;
 pub mod lock;
@@ -331,10 +332,16 @@ impl<'a> Build<'a> {
         root::lay_over(&root, &self.recipe)?;
         root::preset(&root, &self.recipe.presets)?;
         let taken = modules::take(kernel, &self.recipe.modules_root, &root, &log, step)?;
+        step.note("looking for libraries that nothing reaches");
+        let closed = checks::close(&root, &self.recipe)?;
+        step.note("looking for code above the CPU floor");
+        let scanned = checks::processor(&root, &self.recipe, programs, &self.work.join("init.scan"))?;
+        checks::c_library(&root, programs)?;
         if !pruned.idle.is_empty() {
             eprintln!("      patterns of buildroot/prune.list that found nothing: {}", pruned.idle.join(" "));
         }
-        Ok(format!("{} paths pruned, {} modules", pruned.n_paths, taken.n_modules))
+        let (n_paths, n_modules) = (pruned.n_paths, taken.n_modules);
+        Ok(format!("{n_paths} paths pruned, {closed}, {n_modules} modules, CPU floor held by {scanned}"))
     }
 
     fn squashfs(&self, root: &Key) -> Result<Key> {

@@ -118,8 +118,11 @@ fn one_transfer<W: World>(
         // A server without ranges begins anew, and so do we.
         Head { status: 200, length, .. } if length == want => sink.restart()?,
         Head { status: 206, length, part: Some((first, total)) } => {
-            if first != sink.done || total != want || length != want - first {
+            if total != want {
                 return Err(Trouble::Length { found: total, want });
+            }
+            if first != sink.done || length != want - first {
+                return Err(Trouble::Answer("holds another part than was asked for"));
             }
         }
         Head { status: 200, length: found, .. } => return Err(Trouble::Length { found, want }),

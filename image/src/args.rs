@@ -1,6 +1,8 @@
 //! The command line, as data.
 
 use crate::build::args::{BuildArgs, VerifyArgs};
+use crate::releases::args::ReleaseArgs;
+use crate::serve::ServeArgs;
 use crate::test::TestArgs;
 use argh::{ArgsInfo, FromArgs};
 
@@ -23,4 +25,6 @@ pub enum Command {
     Verify(VerifyArgs),
     Test(TestArgs),
     Vm(crate::vm::VmArgs),
+    Serve(ServeArgs),
+    Release(ReleaseArgs),
 }

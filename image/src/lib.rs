@@ -6,6 +6,7 @@ pub mod elf;
 pub mod man;
 pub mod progress;
 pub mod releases;
+pub mod serve;
 pub mod setup;
 pub mod test;
 pub mod tool;
@@ -21,5 +22,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Verify(args) => build::verify::command(args),
         Command::Test(args) => test::command(args),
         Command::Vm(args) => vm::run(args),
+        Command::Serve(args) => serve::command(args),
+        Command::Release(args) => releases::args::command(args),
     }
 }

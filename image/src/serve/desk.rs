@@ -1,0 +1,314 @@
+//! Where everything that is known meets: PCs, gate, settings, releases and what is to be told.
+//!
+//! The hands (DHCP, TFTP, RA, HTTP) come here with what happened and go away with what to send.
+//! It reads no clock and no socket; times are milliseconds since the server started.
+
+use super::events::{Event, Stamped};
+use super::files::{Served, Table};
+use super::pcs::{Last, Order, Pc, Pcs, Piece, Stage, plain_text};
+use super::settings::{Boot, Mode, PcSettings, Settings};
+use super::store::{Kept, KeptLease};
+use netboot::gate::{Attempt, Gate, Reason};
+use netboot::{Mac, script};
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddrV4};
+
+/// Events not yet shown; beyond that the oldest are lost.
+const EVENTS_MAX: usize = 1024;
+/// Notes kept for the page and the table.
+pub const NOTES_MAX: usize = 6;
+/// The same note is told again only after this time.
+const NOTE_AGAIN_MS: u64 = 60_000;
+
+/// Everything that is known.
+#[derive(Debug)]
+pub struct Desk {
+    pub server: SocketAddrV4,
+    pub interface: String,
+    pub dhcp: &'static str,
+    pub pcs: Pcs,
+    pub gate: Gate,
+    pub settings: Settings,
+    pub table: Table,
+    /// The last notes, oldest first.
+    pub notes: VecDeque<(u64, String)>,
+    /// Grows when the settings change.
+    pub settings_version: u64,
+    /// Addresses given out, to be kept over a restart.
+    pub leases: Vec<KeptLease>,
+    /// Something changed that is to be kept.
+    pub unsaved: bool,
+    events: VecDeque<Stamped>,
+}
+
+/// Why a report was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportError {
+    /// Not a report at all.
+    Unreadable,
+    /// Not of the attempt that this PC is in.
+    Stale,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    mac: String,
+    attempt: u32,
+    release: String,
+    stage: String,
+    #[serde(default)]
+    sentence: String,
+    #[serde(default)]
+    clock: u64,
+}
+
+impl Desk {
+    pub fn new(server: SocketAddrV4, interface: &str, dhcp: &'static str) -> Desk {
+        Desk {
+            server,
+            interface: interface.to_owned(),
+            dhcp,
+            pcs: Pcs::default(),
+            gate: Gate::default(),
+            settings: Settings::default(),
+            table: Table::default(),
+            notes: VecDeque::new(),
+            settings_version: 0,
+            leases: Vec::new(),
+            unsaved: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match self.server.port() {
+            80 => format!("http://{}/", self.server.ip()),
+            _ => format!("http://{}/", self.server),
+        }
+    }
+
+    pub fn tell(&mut self, event: Event, now_ms: u64) {
+        if self.events.len() >= EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(Stamped { at_s: now_ms as f64 / 1000.0, event });
+    }
+
+    /// Tells the owner something, once a minute at most.
+    pub fn note(&mut self, sentence: String, now_ms: u64) {
+        let lately =
+            |(at, old): &(u64, String)| *old == sentence && now_ms.saturating_sub(*at) < NOTE_AGAIN_MS;
+        if self.notes.iter().any(lately) {
+            return;
+        }
+        if self.notes.len() >= NOTES_MAX {
+            self.notes.pop_front();
+        }
+        self.notes.push_back((now_ms, sentence.clone()));
+        self.pcs.version += 1;
+        self.tell(Event::Note { sentence }, now_ms);
+    }
+
+    /// The next event to show, until `None`.
+    pub fn poll(&mut self) -> Option<Stamped> {
+        self.events.pop_front()
+    }
+
+    /// A PC asked for a boot by DHCP.
+    pub fn asked(&mut self, mac: Mac, firmware: &str, ipxe: bool, now_ms: u64) {
+        let name = self.settings.name_of(&mac);
+        if self.pcs.asked(mac, &name, firmware, ipxe, now_ms) {
+            self.tell(Event::Asked { mac: mac.to_string(), name, firmware: firmware.to_owned() }, now_ms);
+        }
+    }
+
+    /// The script of `/boot/<mac>.ipxe`; it begins a boot attempt.
+    pub fn script(&mut self, mac: Mac, peer: IpAddr, now_ms: u64) -> Result<String, script::ScriptError> {
+        let wishes = self.settings.of(&mac);
+        let settings = script_settings(&wishes, &self.settings.name_of(&mac));
+        if wishes.block == Some(true) {
+            return script::waiting(mac, self.server, "This PC is blocked in duet.toml.");
+        }
+        if wishes.boot == Some(Boot::Local) {
+            return script::local(mac, &settings);
+        }
+        let Some(order) = self.order(mac, &wishes) else {
+            let sentence = match wishes.release {
+                Some(release) => {
+                    format!("Release {} is set for this PC but is not on the server.", release.0)
+                }
+                None => "The server has no release yet.".to_owned(),
+            };
+            return script::waiting(mac, self.server, &sentence);
+        };
+        self.unsaved = true;
+        let name = settings.hostname(mac);
+        self.pcs.ordered(mac, &name, peer, order.clone(), now_ms);
+        let boot = script::Boot {
+            mac,
+            settings: &settings,
+            servers: &[self.server],
+            release: &order.release,
+            attempt: order.attempt,
+        };
+        let script = script::boot(&boot);
+        let Order { attempt, release, reason } = order;
+        self.tell(Event::Ordered { mac: mac.to_string(), name, release, attempt, reason }, now_ms);
+        script
+    }
+
+    /// Which release the PC gets, as a new attempt.
+    fn order(&mut self, mac: Mac, wishes: &PcSettings) -> Option<Order> {
+        if let Some(pin) = &wishes.release {
+            let release = self.table.has(&pin.0).then(|| pin.0.clone())?;
+            let attempt = begin_pinned(&mut self.gate, mac, &release);
+            return Some(Order { attempt, release, reason: Some("set in duet.toml".to_owned()) });
+        }
+        let decision = self.gate.begin(&self.table.promoted, mac)?;
+        let reason = (decision.reason != Reason::Newest).then(|| decision.reason.to_string());
+        Some(Order { attempt: decision.attempt, release: decision.release, reason })
+    }
+
+    /// A piece of a release's file went out to this address.
+    pub fn sent(&mut self, peer: IpAddr, served: &Served, n: u64, place: u64, now_ms: u64) {
+        let Some(mac) = self.pcs.by_address(&peer) else { return };
+        let Some(stage) = Stage::of_file(served.name.as_str()) else { return };
+        let piece = Piece { stage, n, bytes: place, of: served.bytes };
+        if let Some(seconds) = self.pcs.sent(mac, piece, now_ms) {
+            self.tell_sent(mac, served.name.as_str(), served.bytes, seconds, now_ms);
+            if stage == Stage::Root {
+                let attempt = self.gate.last(mac).map_or(0, |attempt| attempt.number);
+                self.unsaved |= self.gate.fetched(mac, attempt);
+            }
+        }
+    }
+
+    /// A piece of a first stage went out by TFTP.
+    pub fn sent_first_stage(&mut self, mac: Mac, file: &str, n: u64, place: u64, of: u64, now_ms: u64) {
+        let piece = Piece { stage: Stage::FirstStage, n, bytes: place, of };
+        if let Some(seconds) = self.pcs.sent(mac, piece, now_ms) {
+            self.tell_sent(mac, file, of, seconds, now_ms);
+        }
+    }
+
+    fn tell_sent(&mut self, mac: Mac, file: &str, bytes: u64, seconds: f64, now_ms: u64) {
+        let name = self.settings.name_of(&mac);
+        self.tell(Event::Sent { mac: mac.to_string(), name, file: file.to_owned(), bytes, seconds }, now_ms);
+    }
+
+    /// A node's report, as it came.
+    pub fn report(&mut self, body: &[u8], now_ms: u64) -> Result<(), ReportError> {
+        let report: Report = serde_json::from_slice(body).map_err(|_| ReportError::Unreadable)?;
+        let mac: Mac = report.mac.parse().map_err(|_| ReportError::Unreadable)?;
+        let stage = release::Stage::parse(&report.stage).ok_or(ReportError::Unreadable)?;
+        let now = self.gate.last(mac);
+        if !now.is_some_and(|open| open.number == report.attempt && open.release == report.release) {
+            return Err(ReportError::Stale);
+        }
+        self.note_order(mac, report.attempt, &report.release, now_ms);
+        let reached = match stage {
+            release::Stage::Failed => {
+                self.failed(mac, &report, now_ms);
+                return Ok(());
+            }
+            release::Stage::RootReady => {
+                self.unsaved |= self.gate.fetched(mac, report.attempt);
+                Stage::RootReady
+            }
+            release::Stage::Booted => Stage::Booted,
+            release::Stage::Healthy => {
+                self.unsaved |= self.gate.healthy(mac, report.attempt);
+                Stage::Healthy
+            }
+        };
+        self.reached(mac, reached, &report, now_ms);
+        Ok(())
+    }
+
+    /// After a restart the gate still knows the attempt that the table does not.
+    fn note_order(&mut self, mac: Mac, attempt: u32, release: &str, now_ms: u64) {
+        if self.pcs.get(&mac).is_some_and(|pc| pc.order.is_some()) {
+            return;
+        }
+        let order = Order { attempt, release: release.to_owned(), reason: None };
+        let name = self.settings.name_of(&mac);
+        self.pcs.resumed(mac, &name, order, now_ms);
+    }
+
+    fn failed(&mut self, mac: Mac, report: &Report, now_ms: u64) {
+        self.pcs.failed(mac, &report.sentence, now_ms);
+        let (name, sentence) = (self.settings.name_of(&mac), plain_text(&report.sentence));
+        let attempt = report.attempt;
+        self.tell(Event::Failed { mac: mac.to_string(), name, sentence, attempt }, now_ms);
+    }
+
+    fn reached(&mut self, mac: Mac, stage: Stage, report: &Report, now_ms: u64) {
+        if !self.pcs.reached(mac, stage, now_ms) {
+            return;
+        }
+        let since_ms = self.pcs.get(&mac).and_then(Pc::since_ms).unwrap_or(now_ms);
+        let event = Event::Reached {
+            mac: mac.to_string(),
+            name: self.settings.name_of(&mac),
+            stage: stage.name(),
+            attempt: report.attempt,
+            clock: report.clock,
+            after_s: now_ms.saturating_sub(since_ms) as f64 / 1000.0,
+        };
+        self.tell(event, now_ms);
+    }
+
+    /// New settings are in force.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.settings_version += 1;
+        self.pcs.version += 1;
+        let names: Vec<_> = self.pcs.iter().map(|(mac, _)| (*mac, self.settings.name_of(mac))).collect();
+        for (mac, name) in names {
+            self.pcs.rename(&mac, &name);
+        }
+    }
+
+    /// Takes up what an earlier run kept.
+    pub fn restore(&mut self, kept: Kept) {
+        self.gate = kept.gate;
+        self.leases = kept.leases;
+        for (mac, last) in kept.last {
+            self.remember(mac, last);
+        }
+    }
+
+    pub fn remember(&mut self, mac: Mac, last: Last) {
+        let name = self.settings.name_of(&mac);
+        self.pcs.remember(mac, &name, last);
+    }
+
+    /// What is to be kept over a restart.
+    pub fn kept(&self, unix_s: u64) -> Kept {
+        let last = self.pcs.iter().filter_map(|(mac, pc)| Some((*mac, pc.last_of(unix_s)?))).collect();
+        Kept { gate: self.gate.clone(), last, leases: self.leases.clone() }
+    }
+}
+
+/// Begins an attempt with a release that the owner chose: the gate only counts it.
+fn begin_pinned(gate: &mut Gate, mac: Mac, release: &str) -> u32 {
+    gate.turn += 1;
+    let turn = gate.turn;
+    let pc = gate.pcs.entry(mac).or_default();
+    pc.seen = turn;
+    pc.attempts = pc.attempts.wrapping_add(1).max(1);
+    let attempt = pc.attempts;
+    pc.open.push(Attempt { number: attempt, release: release.to_owned(), fetched: false });
+    gate.bound();
+    attempt
+}
+
+fn script_settings(wishes: &PcSettings, name: &str) -> script::Settings {
+    let mode = match wishes.mode {
+        Some(Mode::Wrap) => script::Mode::Wrap,
+        _ => script::Mode::Net,
+    };
+    let extra = wishes.words.as_ref().map(|words| words.0.clone()).unwrap_or_default();
+    script::Settings { mode, hostname: Some(name.to_owned()), extra, ..Default::default() }
+}

@@ -1,0 +1,287 @@
+//! `duet.toml`: what the owner wants for each PC.
+//!
+//! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
+
+use netboot::Mac;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A settings file longer than this is refused.
+pub const SETTINGS_BYTES_MAX: usize = 256 * 1024;
+
+/// Written when there is no settings file yet.
+pub const TEMPLATE: &str = include_str!("duet.toml");
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    everyone: PcSettings,
+    pcs: BTreeMap<Mac, PcSettings>,
+}
+
+/// The wishes for one PC; `None` means: as for everyone, or else the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PcSettings {
+    pub name: Option<HostName>,
+    pub first_stage: Option<FirstStage>,
+    pub mode: Option<Mode>,
+    pub release: Option<ReleaseId>,
+    pub boot: Option<Boot>,
+    pub block: Option<bool>,
+    pub words: Option<Words>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum FirstStage {
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "undionly")]
+    Undionly,
+    #[serde(rename = "ipxe.pxe")]
+    IpxePxe,
+    #[serde(rename = "snponly")]
+    Snponly,
+    #[serde(rename = "ipxe.efi")]
+    IpxeEfi,
+    #[serde(rename = "none")]
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Net,
+    Wrap,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Boot {
+    Duet,
+    Local,
+}
+
+/// A name that every resolver takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HostName(pub String);
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ReleaseId(pub String);
+
+/// More words for the kernel's command line.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Words(pub Vec<String>);
+
+/// What is wrong with the text, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    pub line: usize,
+    pub what: String,
+}
+
+impl std::fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    everyone: Everyone,
+    #[serde(default)]
+    pc: BTreeMap<toml::Spanned<String>, PcSettings>,
+}
+
+/// As for one PC, but without a name: two PCs must not share one.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Everyone {
+    first_stage: Option<FirstStage>,
+    mode: Option<Mode>,
+    release: Option<ReleaseId>,
+    boot: Option<Boot>,
+    block: Option<bool>,
+    words: Option<Words>,
+}
+
+impl Settings {
+    pub fn parse(text: &str) -> Result<Settings, SettingsError> {
+        let document: Document = toml::from_str(text).map_err(|error| SettingsError {
+            line: line_of(text, error.span()),
+            what: error.message().replace('\n', ", "),
+        })?;
+        let mut settings = Settings { everyone: document.everyone.into(), pcs: BTreeMap::new() };
+        let mut names = BTreeMap::new();
+        for (key, pc) in document.pc {
+            let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
+            let mac: Mac =
+                key.get_ref().parse().map_err(|error| wrong(format!("{error}, not '{}'", key.get_ref())))?;
+            if let Some(name) = &pc.name
+                && let Some(other) = names.insert(name.clone(), mac)
+            {
+                return Err(wrong(format!("the name '{}' is already that of {other}", name.0)));
+            }
+            if settings.pcs.insert(mac, pc).is_some() {
+                return Err(wrong(format!("{mac} is listed twice")));
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The wishes for this PC, its own before everyone's.
+    pub fn of(&self, mac: &Mac) -> PcSettings {
+        let pc = self.pcs.get(mac).cloned().unwrap_or_default();
+        let all = self.everyone.clone();
+        PcSettings {
+            name: pc.name,
+            first_stage: pc.first_stage.or(all.first_stage),
+            mode: pc.mode.or(all.mode),
+            release: pc.release.or(all.release),
+            boot: pc.boot.or(all.boot),
+            block: pc.block.or(all.block),
+            words: pc.words.or(all.words),
+        }
+    }
+
+    /// The PCs that have settings of their own.
+    pub fn macs(&self) -> impl Iterator<Item = &Mac> {
+        self.pcs.keys()
+    }
+
+    /// The name from the settings, or `duet-` and the last six hex digits of the MAC.
+    pub fn name_of(&self, mac: &Mac) -> String {
+        let named = self.pcs.get(mac).and_then(|pc| pc.name.as_ref());
+        named.map_or_else(|| default_name(mac), |name| name.0.clone())
+    }
+}
+
+fn default_name(mac: &Mac) -> String {
+    let [_, _, _, d, e, f] = mac.0;
+    format!("duet-{d:02x}{e:02x}{f:02x}")
+}
+
+impl From<Everyone> for PcSettings {
+    fn from(all: Everyone) -> PcSettings {
+        PcSettings {
+            name: None,
+            first_stage: all.first_stage,
+            mode: all.mode,
+            release: all.release,
+            boot: all.boot,
+            block: all.block,
+            words: all.words,
+        }
+    }
+}
+
+fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
+    let start = span.map_or(0, |span| span.start).min(text.len());
+    1 + text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count()
+}
+
+impl TryFrom<String> for HostName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        release::HostName::parse(&name).map_err(|error| format!("{error}, not '{name}'"))?;
+        Ok(HostName(name))
+    }
+}
+
+impl TryFrom<String> for ReleaseId {
+    type Error = String;
+
+    fn try_from(id: String) -> Result<Self, String> {
+        release::ReleaseId::parse(&id).map_err(|error| format!("{error}, not '{id}'"))?;
+        Ok(ReleaseId(id))
+    }
+}
+
+impl TryFrom<String> for Words {
+    type Error = String;
+
+    fn try_from(words: String) -> Result<Self, String> {
+        let extra: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        let script = netboot::script::Settings { extra, ..Default::default() };
+        script.check().map_err(|error| error.to_string())?;
+        Ok(Words(script.extra))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Mac = Mac([0x52, 0x54, 0, 0x77, 0, 1]);
+
+    fn check(text: &str, want: &str) {
+        let got = match Settings::parse(text) {
+            Ok(settings) => format!("{} {:?}", settings.name_of(&A), settings.of(&A).mode),
+            Err(error) => error.to_string(),
+        };
+        assert!(got.starts_with(want), "{text}\n got: {got}\nwant: {want}");
+    }
+
+    #[test]
+    fn the_template_is_valid_and_changes_nothing() {
+        assert_eq!(Settings::parse(TEMPLATE), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn every_example_line_of_the_template_is_valid() {
+        let is_example =
+            |line: &str| line.starts_with("#[") || (line.starts_with('#') && line.contains(" = "));
+        let lines = TEMPLATE.lines().map(|l| if is_example(l) { &l[1..] } else { l });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let settings = Settings::parse(&text).expect("examples");
+        assert_eq!(settings.name_of(&A), "kitchen");
+    }
+
+    #[test]
+    fn an_empty_file_gives_every_pc_its_default_name() {
+        check("", "duet-770001 None");
+    }
+
+    #[test]
+    fn a_pc_has_its_own_settings_before_everyones() {
+        check("[everyone]\nmode = 'wrap'\n", "duet-770001 Some(Wrap)");
+        check("[everyone]\nmode = 'wrap'\n[pc.'52-54-00-77-00-01']\nmode = 'net'\nname = 'a'", "a Some(Net)");
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        check("\n\n[pc", "line 3: ");
+        check("[everyone]\nmodus = 'net'", "line 2: unknown field `modus`, expected one of");
+        check("[everyone]\nmode = 'nett'", "line 2: unknown variant `nett`, expected `net` or `wrap`");
+        check(
+            "\n[pc.kitchen]\n",
+            "line 2: a MAC address is six pairs of hex digits, like 52:54:00:77:00:01, not 'kitchen'",
+        );
+        check("[pc.'52:54:00:77:00:01']\n\nname = 'a b'", "line 3: the host name is wrong: small letters");
+        check("[everyone]\nrelease = '../x'", "line 2: the release id is wrong: small letters");
+        check("[everyone]\nwords = 'a || b'", "line 2: \"||\" cannot be a kernel word");
+        check(
+            "[everyone]\nwords = 'duet.attempt=1'",
+            "line 2: the kernel word \"duet.attempt=1\" is set by the boot server alone",
+        );
+        check("[everyone]\nblock = 'yes'", "line 2: invalid type: string \"yes\", expected a boolean");
+    }
+
+    #[test]
+    fn two_pcs_never_share_a_name_and_one_is_never_listed_twice() {
+        let (a, b) = ("[pc.'52:54:00:77:00:01']\n", "[pc.'52:54:00:77:00:02']\n");
+        check(
+            &format!("{a}name = 'x'\n{b}name = 'x'"),
+            "line 3: the name 'x' is already that of 52:54:00:77:00:01",
+        );
+        check(&format!("{a}[pc.'52-54-00-77-00-01']"), "line 1: 52:54:00:77:00:01 is listed twice");
+    }
+}

@@ -1,5 +1,7 @@
 //! `duet build` and what can go wrong: each mistake gives one clear sentence, and nothing half-made is left.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
 use image::build::{Options, build, publish};
 use release::FileName;
 use std::fs;

@@ -7,6 +7,7 @@ mod apt;
 pub mod args;
 mod checks;
 pub mod initrd;
+pub mod licences;
 pub mod lists;
 pub mod lock;
 mod mirror;
@@ -16,6 +17,7 @@ mod programs;
 pub mod publish;
 pub mod recipe;
 pub mod root;
+pub mod sbom;
 pub mod steps;
 pub mod verify;
 

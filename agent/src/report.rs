@@ -6,6 +6,7 @@
 
 use crate::health::{Health, State as HealthState};
 use release::Stage;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Looks at the node follow each other at this distance until multi-user is reached: one file is read.
@@ -19,6 +20,9 @@ pub const HEALTHY_WAIT_MAX: Duration = Duration::from_secs(180);
 /// First and longest pause after a round over all servers in vain.
 pub const PAUSE_MIN: Duration = Duration::from_millis(500);
 pub const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Notices that wait at most; a node has no more to say at once.
+pub const MAIL_MAX: usize = 8;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -67,17 +71,16 @@ pub struct Reporter {
     n_servers: usize,
     state: State,
     look_at: Option<Duration>,
-    /// The newest notice that no server has taken yet; an older one is worth nothing then.
-    mail: Option<Mail>,
+    /// What no server has taken yet, in the order it came.
+    mail: VecDeque<Mail>,
     last_told: Option<(Stage, String)>,
-    wishes: std::collections::VecDeque<Output>,
+    wishes: VecDeque<Output>,
 }
 
 #[derive(Debug)]
 struct Mail {
     notice: Notice,
     server_idx: usize,
-    n_tries: usize,
     pause: Duration,
     /// Absent while a post is on its way.
     due: Option<Duration>,
@@ -86,8 +89,8 @@ struct Mail {
 impl Reporter {
     pub fn new(n_servers: usize) -> Reporter {
         let start = Some(Duration::ZERO);
-        let wishes = std::collections::VecDeque::new();
-        Reporter { n_servers, state: State::Booting, look_at: start, mail: None, last_told: None, wishes }
+        let (mail, wishes) = (VecDeque::new(), VecDeque::new());
+        Reporter { n_servers, state: State::Booting, look_at: start, mail, last_told: None, wishes }
     }
 
     pub fn handle(&mut self, now: Duration, input: Input) {
@@ -106,7 +109,7 @@ impl Reporter {
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        let mail = self.mail.as_ref().and_then(|m| m.due);
+        let mail = self.mail.front().and_then(|m| m.due);
         [self.look_at, mail].into_iter().flatten().min()
     }
 
@@ -147,20 +150,21 @@ impl Reporter {
         if self.n_servers == 0 {
             return;
         }
-        // A post that is on its way is answered first; its answer then belongs to no mail and does no harm.
-        let server_idx = self.mail.as_ref().map_or(0, |m| m.server_idx);
-        self.mail = Some(Mail { notice, server_idx, n_tries: 0, pause: PAUSE_MIN, due: Some(now) });
+        if self.mail.len() < MAIL_MAX {
+            self.mail.push_back(Mail { notice, server_idx: 0, pause: PAUSE_MIN, due: Some(now) });
+        }
     }
 
     fn posted(&mut self, now: Duration, taken: bool) {
-        let Some(mail) = self.mail.as_mut().filter(|m| m.due.is_none()) else { return };
-        if taken {
-            self.mail = None;
+        let news_waits = self.mail.len() > 1;
+        let Some(mail) = self.mail.front_mut() else { return };
+        mail.server_idx = (mail.server_idx + 1) % self.n_servers;
+        let round_is_over = mail.server_idx == 0;
+        // What nobody took in a whole round gives way to newer news: that a node is healthy says that it has booted.
+        if taken || round_is_over && news_waits {
+            self.mail.pop_front();
             return;
         }
-        mail.n_tries += 1;
-        mail.server_idx = (mail.server_idx + 1) % self.n_servers;
-        let round_is_over = mail.n_tries % self.n_servers == 0;
         mail.due = Some(if round_is_over { now + mail.pause } else { now });
         if round_is_over {
             mail.pause = (mail.pause * 2).min(PAUSE_MAX);
@@ -173,7 +177,7 @@ impl Reporter {
             let booting = matches!(self.state, State::Booting);
             self.wishes.push_back(if booting { Output::LookForBoot } else { Output::LookForHealth });
         }
-        let Some(mail) = self.mail.as_mut().filter(|m| m.due.is_some_and(|at| at <= now)) else { return };
+        let Some(mail) = self.mail.front_mut().filter(|m| m.due.is_some_and(|at| at <= now)) else { return };
         mail.due = None;
         let (server_idx, notice) = (mail.server_idx, mail.notice.clone());
         self.wishes.push_back(Output::Post { server_idx, notice });

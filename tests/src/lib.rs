@@ -1,5 +1,7 @@
 //! What the tests that cross crates share.
 
+pub mod node;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};

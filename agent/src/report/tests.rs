@@ -82,11 +82,34 @@ fn pauses_do_not_grow_beyond_their_limit() {
 }
 
 #[test]
-fn newer_news_replaces_what_no_server_took() {
+fn what_waited_is_told_when_a_server_comes_back() {
     let down = |now: Duration, wish: &Output| good_node(now, wish, now >= Duration::from_secs(8));
     let got = story(1, 60, down);
-    assert_eq!(got.last().map(String::as_str), Some("8500 tells 0 healthy"));
-    assert!(!got.iter().any(|l| l.ends_with("booted") && l.starts_with("8")));
+    assert_eq!(
+        got.iter().find(|l| l.contains("tells 0 healthy")).map(String::as_str),
+        Some("8500 tells 0 healthy")
+    );
+    assert_eq!(got.iter().rfind(|l| l.ends_with("booted")).map(String::as_str), Some("8500 tells 0 booted"));
+}
+
+#[test]
+fn news_that_nobody_takes_gives_way_to_newer_news() {
+    let got = story(1, 200, |now, wish| good_node(now, wish, false));
+    let last_booted = got.iter().rposition(|l| l.ends_with("tells 0 booted"));
+    let first_healthy = got.iter().position(|l| l.ends_with("tells 0 healthy"));
+    assert!(last_booted < first_healthy && first_healthy.is_some(), "{got:?}");
+}
+
+#[test]
+fn each_server_in_turn_hears_the_stages_in_their_order() {
+    let got = story(2, 60, |_, wish| match wish {
+        Output::LookForBoot => Input::Reached(Some(7)),
+        Output::LookForHealth => judged(HealthState::Healthy, "well"),
+        Output::Post { server_idx, .. } => Input::Posted(*server_idx == 1),
+        Output::Announce(_) => Input::Woken,
+    });
+    let told: Vec<&str> = got.iter().filter_map(|l| l.split_once(" tells ")).map(|(_, what)| what).collect();
+    assert_eq!(told, ["0 booted", "1 booted", "0 healthy", "1 healthy"]);
 }
 
 #[test]

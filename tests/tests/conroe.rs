@@ -187,7 +187,7 @@ fn reports(test: &str, units: String, n: usize) -> Option<Vec<serde_json::Value>
     let dead = "http://127.0.0.1:9";
     let servers = format!("servers = [\"{dead}\", \"http://{boot_server}\"]");
     let boot = fixture_text("run/duet/boot.toml")
-        .replace(&format!("servers = [\"{dead}\", \"http://192.0.2.1:8480\"]"), &servers);
+        .replace(&format!("servers = [\"{dead}\", \"http://127.0.0.2:9\"]"), &servers);
     let root = Root::new(test, &boot, units);
     let _agent = Running::agent(test, &root, worker())?;
     reached(&root);

@@ -11,7 +11,7 @@ fn status(name: &str, boot_toml: &str, reached: &str, units: String, worker_stat
         root.put("run/duet/multi-user", reached);
     }
     let worker = server(move |_| worker_status).to_string();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut status = runtime.block_on(Node::new(root.path().to_path_buf(), &worker).status());
     // A release of the agent changes nothing that these files are about.
     status.system.agent_version = "0.0.0".into();

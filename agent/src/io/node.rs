@@ -118,7 +118,8 @@ impl Node {
         let tables = Tables { fib_trie: &fib_trie, route: &route, if_inet6: &if_inet6 };
         let entries = std::fs::read_dir(self.root.join("sys/class/net")).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
-        names.retain(|name| name != "lo");
+        // Loopback has no device; bridges and tunnels of a developer's PC have none either.
+        names.retain(|name| self.root.join(format!("sys/class/net/{name}/device")).exists());
         names.sort();
         names.truncate(INTERFACES_MAX);
         names.into_iter().map(|name| self.interface(name, &tables)).collect()

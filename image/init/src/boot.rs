@@ -44,7 +44,8 @@ fn prepare(machine: &mut Machine) -> Result<(), String> {
     root::mount_system()?;
     let key = public_key()?;
     let cmdline = std::fs::read("/proc/cmdline").map_err(|error| plain(&error))?;
-    machine.line = BootLine::parse(&cmdline).map_err(|error| error.to_string())?;
+    machine.line =
+        BootLine::parse(&cmdline).map_err(|error| format!("the boot line cannot be used: {error}"))?;
     let drivers = Modules::of_this_kernel();
     let loader = modules::become_loader();
     let placed = Path::new(PLACED).join(FileName::Root.as_str());
@@ -53,8 +54,9 @@ fn prepare(machine: &mut Machine) -> Result<(), String> {
     } else {
         fetch(machine, &drivers, &key)?
     };
+    finish(machine, found)?;
     modules::set_loader(&loader);
-    finish(machine, found)
+    Ok(())
 }
 
 fn public_key() -> Result<PublicKey, String> {

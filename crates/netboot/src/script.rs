@@ -187,9 +187,9 @@ pub fn words(boot: &Boot<'_>) -> Result<Vec<String>, ScriptError> {
     if bytes > WORDS_BYTES_MAX { Err(ScriptError::TooLong) } else { Ok(words) }
 }
 
-/// Whether the text can be a PC's name: letters, digits and inner hyphens.
+/// Whether the text can be a PC's name: small letters, digits and inner hyphens.
 pub fn is_hostname(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty()
         && text.len() <= HOSTNAME_BYTES_MAX
         && text.bytes().all(inner)
@@ -199,7 +199,7 @@ pub fn is_hostname(text: &str) -> bool {
 
 /// Whether the text can be a release's id; it is also a folder's name and a part of a URL.
 pub fn is_release(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     !text.is_empty()
         && text.len() <= RELEASE_BYTES_MAX
         && text.bytes().all(inner)
@@ -259,7 +259,7 @@ impl fmt::Display for ScriptError {
             ScriptError::Servers => write!(f, "a boot script names 1 to {SERVERS_MAX} servers"),
             ScriptError::Release(id) => write!(f, "\"{id}\" is not a release's id"),
             ScriptError::Hostname(name) => {
-                write!(f, "\"{name}\" is not a hostname: use 1 to 63 letters, digits and inner hyphens")
+                write!(f, "\"{name}\" is not a hostname: use 1 to 63 small letters, digits and inner hyphens")
             }
             ScriptError::Console(console) => write!(f, "\"{console}\" is not a console like ttyS0,115200"),
             ScriptError::Word(word) => write!(f, "\"{word}\" cannot be a kernel word in a boot script"),

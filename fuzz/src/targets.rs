@@ -1,0 +1,293 @@
+//! One function for each codec that reads what strangers send: bytes in, broken promises out as panics.
+//!
+//! `fuzz_targets/` hands them to libFuzzer; `tests/tests/fuzz_replay.rs` includes this file and plays the kept
+//! corpus and mutations of it with the ordinary toolchain.
+//! The root of whoever includes it has the module `head`: the boot server's reading of HTTP requests.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use netboot::{Mac, dhcp, ra, script, tftp};
+
+use crate::head;
+
+/// Every target by name, for the replay.
+pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+    ("dhcp", dhcp),
+    ("tftp_request", tftp_request),
+    ("tftp_transfer", tftp_transfer),
+    ("ra", ra),
+    ("script", script),
+    ("manifest", manifest),
+    ("boot_line", boot_line),
+    ("promoted", promoted),
+    ("signature", signature),
+    ("http_head", http_head),
+];
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const FROM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 77), 68);
+
+/// Datagrams to one server. Each is a byte of circumstances, two of length, then itself.
+pub fn dhcp(bytes: &[u8]) {
+    let Some((mode, mut rest)) = bytes.split_first() else { return };
+    let mut server = dhcp_server(mode & 1 == 1);
+    let mut now = Instant::now();
+    while let [how, high, low, after @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]) % 4096).min(after.len());
+        let (datagram, after) = after.split_at(length);
+        rest = after;
+        now += Duration::from_secs(u64::from(how >> 2) * 60);
+        let port = [67, 4011, 68, 67][usize::from(how & 3)];
+        server.handle(now, dhcp::Datagram { bytes: datagram, from: FROM, port });
+        while let Some(output) = server.poll() {
+            match output {
+                dhcp::Output::Send(answer) => check_dhcp_answer(datagram, &answer),
+                dhcp::Output::Event(event) => assert!(!event.to_string().is_empty()),
+            }
+        }
+        let leases = server.leases(now);
+        let addresses: BTreeSet<Ipv4Addr> = leases.iter().map(|lease| lease.address).collect();
+        assert_eq!(addresses.len(), leases.len(), "one address has two clients");
+    }
+}
+
+fn dhcp_server(own: bool) -> dhcp::Server {
+    let pool = dhcp::Pool {
+        first: Ipv4Addr::new(10, 0, 0, 100),
+        last: Ipv4Addr::new(10, 0, 0, 103),
+        mask: Ipv4Addr::new(255, 255, 255, 0),
+        gateway: Some(SERVER),
+        dns: vec![SERVER],
+        lease: Duration::from_secs(3600),
+    };
+    let mode = if own { dhcp::Mode::Own(pool) } else { dhcp::Mode::Proxy };
+    dhcp::Server::new(dhcp::Config { server: SERVER, http_port: 80, mode }).expect("the settings are good")
+}
+
+fn check_dhcp_answer(question: &[u8], answer: &dhcp::Answer) {
+    let bytes = &answer.bytes;
+    assert!((300..=576).contains(&bytes.len()), "no client takes {} bytes", bytes.len());
+    assert_eq!((bytes[0], &bytes[4..8], &bytes[28..34]), (2, &question[4..8], &question[28..34]));
+    let known =
+        answer.to.ip().is_broadcast() || answer.to == FROM || answer.to.ip().octets()[..3] == [10, 0, 0];
+    assert!(known, "an answer went to {}", answer.to);
+    assert!(answer.from_port == 67 || answer.from_port == 4011);
+    let mut options = &bytes[240..];
+    while let [number, rest @ ..] = options
+        && *number != 255
+    {
+        let length = usize::from(rest[0]);
+        options = &rest[1 + length..];
+    }
+    assert!(!options.is_empty(), "the options have no end");
+}
+
+/// A datagram that came to port 69.
+pub fn tftp_request(bytes: &[u8]) {
+    match tftp::parse(bytes) {
+        Ok(request) => {
+            assert!(
+                (1..=128).contains(&request.name.len())
+                    && request.name.bytes().all(|byte| byte.is_ascii_graphic())
+            );
+            assert!(!request.name.starts_with('/') && request.block.is_none_or(|block| block >= 8));
+            assert!(request.window != Some(0) && request.timeout_s != Some(0));
+        }
+        Err(refusal) => {
+            let answer = refusal.bytes().unwrap_or(vec![0, 5, 0, 0, 0]);
+            assert!(answer.len() <= tftp::ERROR_BYTES_MAX && answer.ends_with(&[0]));
+        }
+    }
+}
+
+/// Two bytes of options, one of file size, then events: a byte of kind, two of number.
+pub fn tftp_transfer(bytes: &[u8]) {
+    let [options, block, size, events @ ..] = bytes else { return };
+    let request = tftp::Request {
+        name: "x".to_owned(),
+        mode: if options & 1 == 0 { tftp::Mode::Octet } else { tftp::Mode::Netascii },
+        block: (options & 2 != 0).then_some(u16::from(*block) * 257).filter(|block| *block >= 8),
+        size: options & 4 != 0,
+        window: (options & 8 != 0).then_some(u16::from(options >> 4) + 1),
+        timeout_s: (options & 16 != 0).then_some(block | 1),
+    };
+    let file: Arc<[u8]> = (0..usize::from(*size) * 97).map(|idx| (idx % 251) as u8).collect();
+    let mut now = Instant::now();
+    let mut transfer = tftp::Transfer::new(now, &request, file);
+    let mut over = drain(&mut transfer);
+    for event in events.chunks_exact(3) {
+        match event[0] % 4 {
+            0 => transfer.handle(now, tftp::Input::Datagram(&[0, 4, event[1], event[2]])),
+            1 => transfer.handle(now, tftp::Input::Datagram(event)),
+            2 => now += Duration::from_millis(u64::from(event[1]) * 40),
+            _ => {
+                now = transfer.deadline().unwrap_or(now);
+                transfer.handle(now, tftp::Input::Time);
+            }
+        }
+        let ended = drain(&mut transfer);
+        assert!(!(over && ended), "a transfer ended twice");
+        over |= ended;
+        assert_eq!(transfer.deadline().is_none(), over);
+        let (sent, size) = transfer.progress();
+        assert!(sent <= size);
+    }
+    silence(&mut transfer);
+}
+
+/// Without a client every transfer ends soon.
+fn silence(transfer: &mut tftp::Transfer) {
+    for _ in 0..=tftp::RETRIES_MAX + 1 {
+        let Some(wake) = transfer.deadline() else { return };
+        transfer.handle(wake, tftp::Input::Time);
+        drain(transfer);
+    }
+    panic!("a transfer outlived its client");
+}
+
+/// Takes all outputs; true if the transfer is over.
+fn drain(transfer: &mut tftp::Transfer) -> bool {
+    let (mut sent, mut over) = (0, false);
+    while let Some(output) = transfer.poll() {
+        assert!(!over, "something came after the end");
+        match output {
+            tftp::Output::Send(bytes) => {
+                sent += 1;
+                assert!(bytes.len() <= 4 + usize::from(tftp::BLOCK_BYTES_MAX));
+            }
+            tftp::Output::End(end) => over = !end.to_string().is_empty(),
+        }
+    }
+    assert!(sent <= tftp::WINDOW_MAX, "one event made {sent} packets");
+    over
+}
+
+/// An ICMPv6 body; the first byte is the hop limit.
+pub fn ra(bytes: &[u8]) {
+    let Some((hops, body)) = bytes.split_first() else { return };
+    if let Ok(asked) = ra::solicited_by(body, *hops) {
+        assert!(*hops == 255 && body[0] == 133 && body.len() >= 8);
+        assert!(asked.mac.is_none_or(Mac::is_card));
+    }
+}
+
+/// Settings as text: MAC, release, hostname, sentence, then consoles and words, a line each.
+pub fn script(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    // A line break inside a value is written as \u{1}: it is what must never come through.
+    let mut lines = text.split('\n').map(|line| line.replace('\u{1}', "\n"));
+    let mut next = || lines.next().unwrap_or_default();
+    let (mac, release, hostname, sentence) = (next(), next(), next(), next());
+    let mac = match mac.parse::<Mac>() {
+        Ok(parsed) => {
+            assert_eq!(parsed.to_string().parse(), Ok(parsed));
+            assert_eq!(parsed.hyphenated().parse(), Ok(parsed));
+            parsed
+        }
+        Err(_) => Mac([2, 0, 0, 0, 0, 1]),
+    };
+    let hostname = Some(hostname).filter(|name| !name.is_empty());
+    let (consoles, extra): (Vec<String>, Vec<String>) = lines.partition(|line| line.starts_with("tty"));
+    let mut settings = script::Settings { hostname, consoles, extra, ..script::Settings::default() };
+    for mode in [script::Mode::Net, script::Mode::Wrap] {
+        settings.mode = mode;
+        check_boot_script(mac, &settings, &release);
+    }
+    let server = SocketAddrV4::new(SERVER, 8080);
+    if let Ok(text) = script::waiting(mac, server, &sentence) {
+        check_script(&text, &script::waiting(mac, server, "plain").expect("it is plain"));
+    }
+}
+
+fn check_boot_script(mac: Mac, settings: &script::Settings, release: &str) {
+    let servers = [SocketAddrV4::new(SERVER, 8080)];
+    let boot = script::Boot { mac, settings, servers: &servers, release, attempt: 7 };
+    let Ok(text) = script::boot(&boot) else { return };
+    let plain = script::Settings { mode: settings.mode, ..script::Settings::default() };
+    let plain = script::Boot { settings: &plain, release: "plain", ..boot };
+    check_script(&text, &script::boot(&plain).expect("it is plain"));
+    // What the script says, the node understands.
+    let words = script::words(&boot).expect("the script was made").join(" ");
+    let words = words.replace("${netX/ip},${netX/netmask},${netX/gateway}", "10.0.0.5,255.255.255.0,");
+    let line = release::BootLine::parse(words.as_bytes()).expect("init reads the boot line");
+    assert_eq!(line.release.map(|id| id.to_string()).as_deref(), Some(release));
+    assert_eq!(line.hostname.map(|name| name.to_string()), Some(settings.hostname(mac)));
+    assert_eq!((line.servers.len(), line.attempt), (1, Some(7)));
+}
+
+/// No value added a line, a command or a variable.
+fn check_script(text: &str, plain: &str) {
+    for mark in ["\n", "${", " || ", " && ", ";"] {
+        assert_eq!(
+            text.matches(mark).count(),
+            plain.matches(mark).count(),
+            "{mark:?} came in through a value"
+        );
+    }
+    assert!(text.is_ascii());
+}
+
+/// A manifest that is accepted is written as it was read.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = release::Manifest::parse(bytes) {
+        let again = release::Manifest::parse(manifest.to_text().as_bytes());
+        assert_eq!(again.as_ref(), Ok(&manifest));
+    }
+}
+
+/// A kernel command line.
+pub fn boot_line(bytes: &[u8]) {
+    if let Ok(line) = release::BootLine::parse(bytes) {
+        let again = release::BootLine::parse(line.to_string().as_bytes());
+        assert_eq!(again.as_ref(), Ok(&line));
+    }
+}
+
+/// The list of promoted releases.
+pub fn promoted(bytes: &[u8]) {
+    if let Ok(ids) = release::parse_promoted(bytes) {
+        let again = release::parse_promoted(release::render_promoted(&ids).as_bytes());
+        assert_eq!(again.as_ref(), Ok(&ids));
+    }
+}
+
+/// A manifest and a signature, with a line of `--` between: only what was signed is accepted.
+pub fn signature(bytes: &[u8]) {
+    static KEY: OnceLock<release::SecretKey> = OnceLock::new();
+    let key = KEY.get_or_init(|| release::SecretKey::from_seed(&[7; 32]));
+    let Some(at) = bytes.windows(4).position(|four| four == b"\n--\n") else { return };
+    let (manifest, signature) = (&bytes[..at + 1], &bytes[at + 4..]);
+    if release::verify(&key.public(), manifest, signature).is_ok() {
+        assert_eq!(release::sign(key, manifest).as_bytes(), signature, "a foreign signature was accepted");
+    }
+    let _ = release::PublicKey::from_text(signature);
+    let _ = release::SecretKey::from_text(signature);
+}
+
+/// The first bytes of an HTTP connection; the last four are also the length of a file.
+pub fn http_head(bytes: &[u8]) {
+    let length = bytes.last_chunk().map_or(0, |four| u64::from(u32::from_be_bytes(*four)));
+    match head::decide(bytes) {
+        head::Decision::More => assert!(bytes.len() <= head::HEAD_BYTES_MAX, "it would read for ever"),
+        head::Decision::Refuse(refusal) => assert!(refusal.status().starts_with(['4', '5'])),
+        head::Decision::File(ask) => {
+            for name in [&ask.release, &ask.file] {
+                let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+                assert!(
+                    plain && !name.is_empty() && name != "." && name != "..",
+                    "{name:?} leaves its folder"
+                );
+            }
+            if let Some(part) = ask.range.and_then(|range| range.resolve(length)) {
+                assert!(part.start < part.end && part.end <= length, "{part:?} of {length}");
+            }
+        }
+        head::Decision::Page => {}
+    }
+    if let Some(part) = head::parse_range(bytes).and_then(|range| range.resolve(length)) {
+        assert!(part.start < part.end && part.end <= length, "{part:?} of {length}");
+    }
+}

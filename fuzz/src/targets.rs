@@ -13,8 +13,11 @@ use netboot::{Mac, dhcp, ra, script, tftp};
 
 use crate::head;
 
+/// Takes any bytes; panics if a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),

@@ -45,7 +45,7 @@ impl Drop for Shown<'_> {
     }
 }
 
-fn play(name: &str, target: fn(&[u8]), input: &[u8]) {
+fn play(name: &str, target: targets::Target, input: &[u8]) {
     let _shown = Shown(name, input);
     target(input);
 }

@@ -45,8 +45,8 @@ pub fn play(wire: &mut Wire, n_clients: usize) -> Ending {
     let mut clients: Vec<Client> = (0..n_clients).map(|_| Client::new(wire)).collect();
     let mut transfers: Vec<Transfer> =
         clients.iter().map(|client| Transfer::new(start, &client.request, client.want.clone())).collect();
-    let mut ending = Ending::default();
-    ending.data_needed = clients.iter().map(Client::blocks).sum();
+    let data_needed = clients.iter().map(Client::blocks).sum();
+    let mut ending = Ending { data_needed, ..Ending::default() };
     for (idx, transfer) in transfers.iter_mut().enumerate() {
         drain(wire, now, transfer, idx as End + 1, &mut ending);
     }

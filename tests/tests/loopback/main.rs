@@ -1,0 +1,6 @@
+//! The real `duet serve` on a wire of its own, against real clients and bad ones.
+
+mod boot;
+mod http;
+mod lab;
+mod wire;

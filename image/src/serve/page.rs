@@ -80,9 +80,9 @@ fn fact(html: &mut String, term: &str, value: &str) {
     add(html, format_args!("<div><dt>{term}</dt><dd>{value}</dd></div>\n"));
 }
 
-/// `6 PCs: 1 failed, 3 booting, 1 healthy`.
+/// `6 PCs: 1 failed, 3 booting, 1 healthy, 1 known`.
 fn summary(pcs: &[PcView]) -> String {
-    let words = [State::Failed, State::Silent, State::Booting, State::Healthy].map(|state| {
+    let words = [State::Failed, State::Silent, State::Booting, State::Healthy, State::Known].map(|state| {
         let n = pcs.iter().filter(|pc| pc.state == state).count();
         (n > 0).then(|| format!("{n} {}", state_name(state)))
     });
@@ -158,13 +158,12 @@ fn stage_html(html: &mut String, view: &StageView, pc: &PcView) {
         ),
     );
     if view.of > 0 {
-        let bytes = text::bytes(view.bytes);
         match view.took_s {
             Some(took_s) => {
                 let took = text::duration((took_s * 1000.0) as u64);
-                add(html, format_args!("<span>{bytes} in {took}</span>"));
+                add(html, format_args!("<span>{} in {took}</span>", text::bytes(view.bytes)));
             }
-            None => add(html, format_args!("<span>{bytes} of {}</span>", text::bytes(view.of))),
+            None => add(html, format_args!("<span>{}</span>", text::part(view.bytes, view.of))),
         }
     }
     html.push_str("</li>\n");

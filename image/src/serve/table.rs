@@ -35,7 +35,7 @@ pub fn draw(snapshot: &Snapshot, columns: usize, rows: usize, colours: bool) -> 
     lines.join("\n") + "\n"
 }
 
-/// `● kitchen          ▰▰▰▰▰▰▱▱▱  root: 20.0 MB of 40.0 MB, 11.0 MB/s`
+/// `● kitchen          ▰▰▰▰▰▰▱▱▱  root: 20.0 of 40.0 MB, 11.0 MB/s`
 fn row(pc: &PcView, columns: usize, colours: bool) -> String {
     let name_columns = if columns >= 80 { 20 } else { 12 };
     let (mark, colour) = match pc.state {

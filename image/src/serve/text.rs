@@ -10,6 +10,15 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// `24.0 of 39.9 MB`, or with both units where they differ.
+pub fn part(n: u64, of: u64) -> String {
+    let (part, whole) = (bytes(n), bytes(of));
+    match (part.split_once(' '), whole.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {whole}"),
+        _ => format!("{part} of {whole}"),
+    }
+}
+
 /// `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`, `3 d`.
 pub fn duration(ms: u64) -> String {
     let s = ms / 1000;
@@ -49,6 +58,12 @@ mod tests {
         ] {
             assert_eq!(bytes(n), want);
         }
+    }
+
+    #[test]
+    fn a_part_names_its_unit_once() {
+        assert_eq!(part(24_000_000, 39_900_000), "24.0 of 39.9 MB");
+        assert_eq!(part(24_000, 39_900_000), "24 kB of 39.9 MB");
     }
 
     #[test]

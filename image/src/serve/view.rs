@@ -181,7 +181,7 @@ fn line(pc: &Pc, state: State, now_ms: u64) -> String {
 
 fn sending(stage: Stage, mark: &Mark, rate: u64) -> String {
     let rate = if rate > 0 { format!(", {}/s", text::bytes(rate)) } else { String::new() };
-    format!("{}: {} of {}{rate}", stage.name(), text::bytes(mark.bytes), text::bytes(mark.of))
+    format!("{}: {}{rate}", stage.name(), text::part(mark.bytes, mark.of))
 }
 
 fn doing(stage: Stage) -> &'static str {
@@ -241,7 +241,7 @@ pub mod tests {
     #[test]
     fn the_line_says_what_a_pc_does() {
         check(&[ask], 1, "Booting: asks to boot");
-        check(&[ask, order, half], 1, "Booting: root: 20.0 MB of 40.0 MB");
+        check(&[ask, order, half], 1, "Booting: root: 20.0 of 40.0 MB");
         check(&[ask, order, half, healthy], 500, "Healthy: healthy after 3.0 s");
     }
 

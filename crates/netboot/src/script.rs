@@ -19,8 +19,16 @@ const HOSTNAME_BYTES_MAX: usize = 63;
 const RELEASE_BYTES_MAX: usize = 64;
 const SENTENCE_BYTES_MAX: usize = 200;
 
-/// Words that only the server may say.
-const OWN_WORDS: [&str; 3] = ["duet.", "initrd=", "systemd.hostname="];
+/// Words that only the server may say. `duet.shell` is not among them: it is the owner's to set.
+const OWN_WORDS: [&str; 7] = [
+    "duet.servers=",
+    "duet.release=",
+    "duet.ip=",
+    "duet.mac=",
+    "duet.attempt=",
+    "initrd=",
+    "systemd.hostname=",
+];
 
 /// What the owner set for one PC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,6 +332,12 @@ mod tests {
             &["duet.release=x"],
             "error: the kernel word \"duet.release=x\" is set by the boot server alone",
         );
+    }
+
+    #[test]
+    fn the_owner_may_ask_for_the_serial_shell() {
+        let settings = Settings { extra: vec!["duet.shell".to_owned()], ..Settings::default() };
+        assert_eq!(settings.check(), Ok(()));
     }
 
     #[test]

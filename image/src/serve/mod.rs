@@ -172,7 +172,10 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     };
     hands.shutdown().await;
     watch::save(&serve.out, &shared);
-    show::turn(serve.show, &shared, &mut show::Screen::default());
+    if !matches!(serve.show, Show::Table { .. }) {
+        // The last events; the table simply stays as it was drawn.
+        show::turn(serve.show, &shared, &mut show::Screen::default());
+    }
     ended
 }
 

@@ -161,9 +161,15 @@ fn stage_html(html: &mut String, view: &StageView, pc: &PcView) {
         match view.took_s {
             Some(took_s) => {
                 let took = text::duration((took_s * 1000.0) as u64);
-                add(html, format_args!("<span>{} in {took}</span>", text::bytes(view.bytes)));
+                add(html, format_args!("<span><i>{}</i> <i>in {took}</i></span>", text::bytes(view.bytes)));
             }
-            None => add(html, format_args!("<span>{}</span>", text::part(view.bytes, view.of))),
+            None => add(
+                html,
+                format_args!(
+                    "<span><i>{}</i></span>",
+                    text::part(view.bytes, view.of).replace(" of", "</i> <i>of")
+                ),
+            ),
         }
     }
     html.push_str("</li>\n");

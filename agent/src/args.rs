@@ -59,12 +59,8 @@ pub struct StatusArgs {
 
 /// Print the status on a serial line, again whenever Enter is pressed.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "console", example = "agent console --line /dev/ttyS0")]
-pub struct Console {
-    /// the serial line, for example /dev/ttyS0
-    #[argh(option)]
-    pub line: PathBuf,
-}
+#[argh(subcommand, name = "console", example = "agent console </dev/ttyS0 >/dev/ttyS0")]
+pub struct Console {}
 
 /// Note that multi-user is reached; duet-reached.service runs this once per boot.
 #[derive(FromArgs, Debug)]

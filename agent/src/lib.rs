@@ -26,7 +26,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
         Command::Status(args) => runtime.block_on(status(args)),
-        Command::Console(args) => console::run(&runtime, &args.line),
+        Command::Console(_) => console::run(&runtime),
         Command::Reached(args) => reached::run(&args.root),
     }
 }

@@ -115,8 +115,10 @@ pub fn units(html: &mut Html, units: &Units) {
         html.raw("<li title=\"").text(&unit.description).raw("\">").text(name).raw(" <span class=\"badge ");
         html.text(&unit.active).raw("\" data-badge=\"units.ours.").text(&idx.to_string()).raw(".active\">");
         html.text(&unit.active).raw("</span>");
-        if unit.n_restarts > 0 {
-            badge(html, "bad", &format!("restarted {} times", unit.n_restarts));
+        match unit.n_restarts {
+            0 => {}
+            1 => badge(html, "bad", "restarted once"),
+            n => badge(html, "bad", &format!("restarted {n} times")),
         }
         html.raw("</li>");
     }

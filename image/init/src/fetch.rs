@@ -31,7 +31,7 @@ impl Limits {
     /// The limits of a real boot. Twenty PCs on a shared 100 Mbit wire still get 600 kB/s each.
     pub const BOOT: Limits = Limits {
         connect: Duration::from_secs(5),
-        idle: Duration::from_secs(10),
+        idle: Duration::from_secs(15),
         total: Duration::from_secs(20),
         bytes_per_s_min: 64 * 1024,
     };
@@ -47,8 +47,8 @@ const RESUMES_MAX: u32 = 8;
 /// Large enough for the widest BLAKE3 step and few system calls, small enough for the cache of a Core 2.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// One wait for bytes; it ends at once when some come.
-const SLICE: Duration = Duration::from_millis(20);
+/// One wait for bytes; it ends at once when some come. A tick of Debian's kernel, the shortest there is.
+const SLICE: Duration = Duration::from_millis(4);
 
 /// Fetches a file that is small and not yet measured: the manifest or its signature.
 pub fn fetch_small<W: World>(

@@ -86,10 +86,11 @@ pub enum FileName {
     Signature,
     Lock,
     Sbom,
+    Licences,
 }
 
 impl FileName {
-    pub const ALL: [FileName; 7] = [
+    pub const ALL: [FileName; 8] = [
         FileName::Vmlinuz,
         FileName::Initrd,
         FileName::Root,
@@ -97,6 +98,7 @@ impl FileName {
         FileName::Signature,
         FileName::Lock,
         FileName::Sbom,
+        FileName::Licences,
     ];
 
     /// What every boot needs; a manifest without one of them is refused.
@@ -111,6 +113,7 @@ impl FileName {
             FileName::Signature => "manifest.sig",
             FileName::Lock => "packages.lock",
             FileName::Sbom => "sbom.spdx.json",
+            FileName::Licences => "licences.tar.zst",
         }
     }
 

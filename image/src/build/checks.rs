@@ -25,22 +25,7 @@ pub fn close(root: &Path, recipe: &Recipe) -> Result<String> {
         let path = root.join(&loose.path);
         fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
     }
-    remove_dead_links(root)?;
     Ok(format!("{} unreached libraries, {}", found.loose.len(), megabytes(found.loose_bytes())))
-}
-
-/// The names of deleted libraries that now lead nowhere.
-fn remove_dead_links(root: &Path) -> Result<()> {
-    let folder = root.join("usr/lib/x86_64-linux-gnu");
-    let reading = || format!("reading {}", folder.display());
-    for entry in fs::read_dir(&folder).with_context(reading)? {
-        let path = entry.with_context(reading)?.path();
-        let is_library = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"));
-        if is_library && path.is_symlink() && !path.exists() {
-            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-        }
-    }
-    Ok(())
 }
 
 /// Refuses code above the CPU floor, in the root and in the init.

@@ -12,6 +12,7 @@ pub mod lists;
 pub mod lock;
 mod mirror;
 mod modules;
+mod papers;
 pub mod plan;
 mod programs;
 pub mod publish;
@@ -197,7 +198,10 @@ impl<'a> Build<'a> {
         let initrd_key = self.initrd(&kernel_key, &kernel, &programs)?;
         let inputs = KeyMaker::new("release").with(REVISION).with(lock.to_text());
         let inputs = inputs.with(squashfs_key.as_str()).with(initrd_key.as_str()).key();
-        self.release(&lock, &kernel, &inputs)
+        let id = ReleaseId::parse(&format!("{}-{}", lock.suite, &inputs.as_str()[..12]))
+            .context("the release id")?;
+        self.papers(&lock, &inputs, &id)?;
+        self.release(&lock, &kernel, id)
     }
 
     fn log(&self, work: Work) -> PathBuf {
@@ -397,13 +401,32 @@ impl<'a> Build<'a> {
         })
     }
 
-    fn release(&self, lock: &Lock, kernel: &Kernel, inputs: &Key) -> Result<Built> {
+    fn papers(&self, lock: &Lock, inputs: &Key, id: &ReleaseId) -> Result<Key> {
+        let key = KeyMaker::new("papers").with(REVISION).with(inputs.as_str());
+        let key = key.with(hash_file(&self.repository.join("Cargo.lock"))?).key();
+        self.once(Work::Papers, key, |step| {
+            let from = papers::Sources {
+                repository: self.repository,
+                base_tar: &self.work.join("base.tar"),
+                kernel: &self.work.join("kernel"),
+                debs: self.apt.debs(),
+                lock,
+                epoch: self.recipe.settings.epoch,
+            };
+            let scratch = self.work.join("papers.tree");
+            let papers = papers::gather(&from, id.as_str(), &scratch, &self.log(Work::Papers), step)?;
+            write_whole(&self.work.join(FileName::Sbom.as_str()), papers.sbom.as_bytes())?;
+            write_whole(&self.work.join(FileName::Licences.as_str()), &papers.licences)?;
+            Ok(format!("{} Debian packages, {} crates", papers.n_packages, papers.n_crates))
+        })
+    }
+
+    fn release(&self, lock: &Lock, kernel: &Kernel, id: ReleaseId) -> Result<Built> {
         let step = self.progress.step(Work::Release.sentence(), None);
-        let id = format!("{}-{}", lock.suite, &inputs.as_str()[..12]);
         let locked = self.work.join("packages.lock");
         write_whole(&locked, lock.to_text().as_bytes())?;
         let parts = publish::Parts {
-            id: ReleaseId::parse(&id).context("the release id")?,
+            id,
             suite: lock.suite.clone(),
             kernel: kernel.version.clone(),
             files: BTreeMap::from([
@@ -411,6 +434,8 @@ impl<'a> Build<'a> {
                 (FileName::Initrd, self.work.join("initrd")),
                 (FileName::Root, self.work.join("root.squashfs")),
                 (FileName::Lock, locked),
+                (FileName::Sbom, self.work.join(FileName::Sbom.as_str())),
+                (FileName::Licences, self.work.join(FileName::Licences.as_str())),
             ]),
         };
         let place = publish::publish(&self.out, &parts, &self.key)?;
@@ -419,7 +444,7 @@ impl<'a> Build<'a> {
         }
         fs::create_dir_all(self.out.join("man")).context("making the folder of the manual")?;
         write_whole(&self.out.join("man/duet.1"), crate::man::page().as_bytes())?;
-        step.done(&id);
+        step.done(parts.id.as_str());
         Ok(Built {
             squashfs_bytes: size(&place.join(FileName::Root.as_str()))?,
             initrd_bytes: size(&place.join(FileName::Initrd.as_str()))?,

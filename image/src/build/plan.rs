@@ -16,11 +16,12 @@ pub enum Work {
     Root,
     Squashfs,
     Initrd,
+    Papers,
     Release,
 }
 
 impl Work {
-    pub const ALL: [Work; 9] = [
+    pub const ALL: [Work; 10] = [
         Work::Lock,
         Work::Fetch,
         Work::Programs,
@@ -29,6 +30,7 @@ impl Work {
         Work::Root,
         Work::Squashfs,
         Work::Initrd,
+        Work::Papers,
         Work::Release,
     ];
 
@@ -43,6 +45,7 @@ impl Work {
             Work::Root => "root",
             Work::Squashfs => "squashfs",
             Work::Initrd => "initrd",
+            Work::Papers => "papers",
             Work::Release => "release",
         }
     }
@@ -58,6 +61,7 @@ impl Work {
             Work::Root => "root: prune, overlay, units, modules, checks",
             Work::Squashfs => "root.squashfs: mksquashfs",
             Work::Initrd => "initrd: init, public key, network modules",
+            Work::Papers => "papers: bill of materials, licence texts",
             Work::Release => "release: manifest, signature, promotion",
         }
     }

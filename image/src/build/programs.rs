@@ -6,6 +6,7 @@ use super::steps::{Key, KeyMaker, hash_file};
 use crate::progress::Step;
 use crate::tool;
 use anyhow::{Context, Result};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -55,7 +56,7 @@ impl Programs {
 }
 
 fn cargo(repository: &Path, target: &Path, more_flags: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(cargo_program());
     command.current_dir(repository);
     // What a calling cargo has set would leak into this build.
     for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"] {
@@ -65,6 +66,11 @@ fn cargo(repository: &Path, target: &Path, more_flags: &str) -> Command {
     command.env("CFLAGS", format!("-march={PROCESSOR}"));
     command.args(["build", "--locked", "--profile", "node", "--target", TARGET, "--target-dir"]).arg(target);
     command
+}
+
+/// The cargo that started us, or the one of the path.
+pub fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 fn remap(repository: &Path, target: &Path) -> String {

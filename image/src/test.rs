@@ -135,7 +135,9 @@ impl Run<'_> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder).with_context(reading)? {
             let path = entry.with_context(reading)?.path();
-            if path.extension().is_some_and(|kind| kind == "rs") {
+            let is_suite =
+                path.join("main.rs").is_file() || path.extension().is_some_and(|kind| kind == "rs");
+            if is_suite {
                 names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_string));
             }
         }

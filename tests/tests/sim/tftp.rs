@@ -35,6 +35,8 @@ struct Client {
     wake: Duration,
 }
 
+/// Packets sent for each one needed; half of all packets may be lost.
+const TRAFFIC_MAX: u64 = 50;
 const PATIENCE: u32 = 12;
 const CLIENT_WAIT: Duration = Duration::from_millis(1500);
 
@@ -55,6 +57,7 @@ pub fn play(wire: &mut Wire, n_clients: usize) -> Ending {
         let patience = clients.iter().filter(|client| client.is_waiting()).map(|client| client.wake);
         let Some(next) = alarms.chain(patience).chain(wire.next()).min() else { break };
         now = now.max(next);
+        assert!(ending.data_sent <= data_needed * TRAFFIC_MAX, "the traffic grows without end");
         assert!(now <= tftp::TRANSFER_MAX + Duration::from_secs(1), "a transfer outlived its limit");
         while let Some(packet) = wire.receive(now) {
             if packet.to == 0 {

@@ -102,7 +102,7 @@ mod tests {
         let view = View {
             reached: vec![
                 reached(Stage::Ipxe, 0.5, None),
-                reached(Stage::Init, 9.0, Some(2_350_000_000)),
+                reached(Stage::Fetch, 9.0, Some(2_350_000_000)),
                 reached(Stage::Healthy, 31.62, Some(13_200_000_000)),
             ],
             memory: Some(Memory { total: 4, free: 3, available: 2, occupied: 137_500_000 }),
@@ -124,14 +124,14 @@ mod tests {
     #[test]
     fn the_budget_counts_from_stage_to_stage() {
         let table = budget_table(&pc());
-        assert!(table.contains("init            2.250 G  (+ 2.250 G)         2.350 s"), "{table}");
+        assert!(table.contains("fetch           2.250 G  (+ 2.250 G)         2.350 s"), "{table}");
         assert!(table.contains("healthy        13.100 G  (+10.850 G)        13.200 s"), "{table}");
     }
 
     #[test]
     fn the_json_names_stages_as_the_boot_reports_do() {
         let json = serde_json::to_value(pc()).unwrap();
-        assert_eq!(json["stages"][1]["stage"], "init");
+        assert_eq!(json["stages"][1]["stage"], "fetch");
         assert_eq!(json["stage"], "healthy");
         assert_eq!(json["cpu"], "core2duo");
     }

@@ -8,7 +8,7 @@ use super::keeper::{Event, Order, Plan, relay_socket};
 use super::layout::{Layout, serve_program};
 use super::machine::{self, Dhcp, PCS_MAX, Pc, Places, SERVER};
 use super::qmp::Qmp;
-use super::stages::Stage;
+use super::stages::{ServerPc, Stage};
 use super::watch::{Reached, View, Watch};
 use super::{relay, wire};
 use anyhow::{Context, Result, bail, ensure};
@@ -28,6 +28,9 @@ const READY_MAX: Duration = Duration::from_secs(30);
 const END_MAX: Duration = Duration::from_secs(5);
 /// How long QEMU may take to open its control socket.
 const QMP_MAX: Duration = Duration::from_secs(15);
+/// How often the boot server is asked for the stages; for a counting PC more often.
+const ASK: Duration = Duration::from_millis(200);
+const ASK_OFTEN: Duration = Duration::from_millis(40);
 /// How often the counting looks whether the shelf is still there.
 const COUNT_MAX: Duration = Duration::from_secs(1);
 /// How long the control shell may take after the PC is up.
@@ -96,6 +99,7 @@ impl Shelf {
         }
         shelf.order(&Order::Start(SERVER_NAME.to_owned()))?;
         shelf.wait_server()?;
+        shelf.ask_server();
         if options.pages {
             shelf.open_pages()?;
         }
@@ -299,6 +303,25 @@ impl Shelf {
         }
     }
 
+    /// Asks the boot server how far the PCs are, until the shelf is gone.
+    fn ask_server(&self) {
+        let watch = Arc::downgrade(&self.watch);
+        let (socket, n_pcs) = (relay_socket(&self.layout.sockets), self.pcs.len());
+        let pause = if self.pcs.iter().any(|pc| pc.counting) { ASK_OFTEN } else { ASK };
+        std::thread::spawn(move || {
+            while let Some(watch) = watch.upgrade() {
+                let answer = server_answer(&socket).unwrap_or_default();
+                for pc_idx in 0..n_pcs {
+                    if let Some(pc) = answer.iter().find(|pc| pc.mac == machine::mac(pc_idx)) {
+                        watch.told(pc_idx, pc);
+                    }
+                }
+                drop(watch);
+                std::thread::sleep(pause);
+            }
+        });
+    }
+
     /// Hears what the keeper says.
     fn follow(&mut self, events: Receiver<Event>) {
         let (ended, watch, n_pcs) = (self.ended.clone(), Arc::downgrade(&self.watch), self.pcs.len());
@@ -356,6 +379,16 @@ impl Drop for Shelf {
         }
         let _ = std::fs::remove_dir_all(&self.layout.sockets);
     }
+}
+
+/// What the boot server says of all PCs.
+fn server_answer(socket: &Path) -> Result<Vec<ServerPc>> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        pcs: Vec<ServerPc>,
+    }
+    let text = relay::get(socket, SocketAddrV4::new(SERVER, 80), "/api/pcs")?;
+    Ok(serde_json::from_str::<Answer>(&text)?.pcs)
 }
 
 /// Asks QEMU for its count at each stage, until the PC is off or the shelf is gone.

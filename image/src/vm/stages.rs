@@ -1,7 +1,10 @@
-//! What the serial line of a PC tells: stages, memory, page. Pure: lines in, facts out.
+//! What the serial line of a PC and the boot server tell of it: stages, memory, page.
+//!
+//! Pure: lines and answers in, facts out. The quiet kernel lets few lines through,
+//! so the stages between iPXE and multi-user come from the boot server.
 
 use super::console::plain;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 /// A line that is longer is cut.
@@ -17,8 +20,8 @@ pub enum Stage {
     Ipxe,
     /// iPXE has kernel and initrd and starts the kernel.
     Kernel,
-    /// The node's own first process runs.
-    Init,
+    /// The node's own first process has found its network and asks for the root image.
+    Fetch,
     /// The root image is there, checked and mounted.
     RootReady,
     MultiUser,
@@ -31,7 +34,7 @@ impl Stage {
         Self::Firmware,
         Self::Ipxe,
         Self::Kernel,
-        Self::Init,
+        Self::Fetch,
         Self::RootReady,
         Self::MultiUser,
         Self::Healthy,
@@ -42,7 +45,7 @@ impl Stage {
             Self::Firmware => "firmware",
             Self::Ipxe => "ipxe",
             Self::Kernel => "kernel",
-            Self::Init => "init",
+            Self::Fetch => "fetch",
             Self::RootReady => "root-ready",
             Self::MultiUser => "multi-user",
             Self::Healthy => "healthy",
@@ -67,8 +70,6 @@ pub struct Told {
     pub clock: Option<u64>,
     pub memory: Option<Memory>,
     pub address: Option<Ipv4Addr>,
-    /// The line is one of duet's own.
-    pub own: bool,
 }
 
 /// Reads one line of a serial log.
@@ -81,19 +82,19 @@ pub fn read(line: &str) -> Told {
         found.map(|value| value.trim_end_matches([',', '.']))
     };
     let number = |key: &str| value(key).and_then(|value| value.parse::<u64>().ok());
+    let kib = |key: &str| number(key)?.checked_mul(1024);
     Told {
-        stage: Some(stage_of_duet(words)),
+        stage: stage_of_duet(words),
         clock: number("clock").filter(|&clock| clock > 0),
         memory: words.strip_prefix("memory ").and_then(|_| {
             Some(Memory {
-                total: number("total")?,
-                free: number("free")?,
-                available: number("available")?,
-                occupied: number("occupied")?,
+                total: kib("total")?,
+                free: kib("free")?,
+                available: kib("available")?,
+                occupied: kib("occupied")?,
             })
         }),
         address: value("page").and_then(address_of_page),
-        own: true,
     }
 }
 
@@ -109,18 +110,56 @@ fn stage_of_firmware(line: &str) -> Option<Stage> {
     }
 }
 
-fn stage_of_duet(words: &str) -> Stage {
+fn stage_of_duet(words: &str) -> Option<Stage> {
     match words.split_whitespace().next() {
-        Some("root-ready") => Stage::RootReady,
-        Some("multi-user") => Stage::MultiUser,
-        Some("healthy") => Stage::Healthy,
-        _ => Stage::Init,
+        Some("multi-user") => Some(Stage::MultiUser),
+        Some("healthy") => Some(Stage::Healthy),
+        _ => None,
     }
 }
 
 fn address_of_page(page: &str) -> Option<Ipv4Addr> {
     let host = page.strip_prefix("http://").unwrap_or(page);
     host.split([':', '/']).next()?.parse().ok()
+}
+
+/// What the boot server says of one PC, in its answer to `GET /api/pcs`.
+#[derive(Debug, Deserialize)]
+pub struct ServerPc {
+    pub mac: String,
+    pub address: Option<String>,
+    asked_s_ago: Option<f64>,
+    stages: Vec<ServerStage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ServerStage {
+    stage: String,
+    at_s: Option<f64>,
+    took_s: Option<f64>,
+}
+
+impl ServerPc {
+    /// The furthest stage of a boot that began within the last `seconds`.
+    pub fn stage(&self, seconds: f64) -> Option<Stage> {
+        // A boot that began earlier is the one before this power-on.
+        self.asked_s_ago.filter(|&ago| ago < seconds)?;
+        self.stages.iter().filter_map(ServerStage::reached).max()
+    }
+}
+
+impl ServerStage {
+    fn reached(&self) -> Option<Stage> {
+        self.at_s?;
+        match self.stage.as_str() {
+            "initrd" => self.took_s.map(|_| Stage::Kernel),
+            "root" => Some(Stage::Fetch),
+            "root-ready" => Some(Stage::RootReady),
+            "booted" => Some(Stage::MultiUser),
+            "healthy" => Some(Stage::Healthy),
+            _ => None,
+        }
+    }
 }
 
 /// Cuts a growing log into lines.
@@ -211,9 +250,44 @@ mod tests {
 
     #[test]
     fn memory_is_read_whole_or_not_at_all() {
-        let memory = Memory { total: 4, free: 3, available: 2, occupied: 1 };
+        let memory = Memory { total: 4096, free: 3072, available: 2048, occupied: 1024 };
         assert_eq!(read("duet: memory total=4 free=3 available=2 occupied=1").memory, Some(memory));
         assert_eq!(read("duet: memory total=4 free=3").memory, None);
+    }
+
+    #[track_caller]
+    fn check_server(asked_s_ago: f64, stages: &str, want: Option<Stage>) {
+        let json = format!(
+            r#"{{"mac": "x", "address": null, "asked_s_ago": {asked_s_ago}, "new": 1, "stages": [{stages}]}}"#
+        );
+        let pc: ServerPc = serde_json::from_str(&json).unwrap();
+        assert_eq!(pc.stage(60.0), want);
+    }
+
+    #[test]
+    fn the_server_knows_when_the_root_is_asked_for() {
+        check_server(9.0, r#"{"stage": "root", "at_s": 5, "took_s": null}"#, Some(Stage::Fetch));
+    }
+
+    #[test]
+    fn a_stage_that_was_not_reached_does_not_count() {
+        check_server(9.0, r#"{"stage": "healthy", "at_s": null, "took_s": null}"#, None);
+    }
+
+    #[test]
+    fn an_initrd_on_its_way_from_the_server_is_not_the_kernel() {
+        check_server(9.0, r#"{"stage": "initrd", "at_s": 5, "took_s": null}"#, None);
+        check_server(9.0, r#"{"stage": "initrd", "at_s": 5, "took_s": 1}"#, Some(Stage::Kernel));
+    }
+
+    #[test]
+    fn the_boot_before_this_one_does_not_count() {
+        check_server(61.0, r#"{"stage": "healthy", "at_s": 5, "took_s": null}"#, None);
+    }
+
+    #[test]
+    fn words_of_ipxe_and_of_trouble_are_no_stage() {
+        check("duet: pc2 boots trixie-0d5be6aef6c8, attempt 1", None, None);
     }
 
     #[test]

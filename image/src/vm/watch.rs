@@ -1,6 +1,6 @@
 //! Follows the serial logs of all PCs and remembers what they told.
 
-use super::stages::{Lines, Memory, Stage, read};
+use super::stages::{Lines, Memory, ServerPc, Stage, read};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -57,13 +57,26 @@ impl View {
         lines.join("\n")
     }
 
+    fn seconds(&self) -> f64 {
+        self.power_on.map_or(0.0, |since| since.elapsed().as_secs_f64())
+    }
+
+    fn reach(&mut self, stage: Stage, clock: Option<u64>) -> bool {
+        let is_new = self.stage().is_none_or(|last| stage > last);
+        if is_new {
+            self.reached.push(Reached { stage, seconds: self.seconds(), clock, instructions: None });
+        } else if let Some(reached) = self.reached.iter_mut().find(|reached| reached.stage == stage) {
+            // The boot server may have been quicker, but only the line tells the clock.
+            reached.clock = reached.clock.or(clock);
+        }
+        is_new
+    }
+
     fn take(&mut self, line: String) {
-        let seconds = self.power_on.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let seconds = self.seconds();
         let told = read(&line);
-        if let Some(stage) = told.stage
-            && self.stage().is_none_or(|last| stage > last)
-        {
-            self.reached.push(Reached { stage, seconds, clock: told.clock, instructions: None });
+        if let Some(stage) = told.stage {
+            self.reach(stage, told.clock);
         }
         self.memory = told.memory.or(self.memory);
         self.address = told.address.or(self.address);
@@ -116,6 +129,18 @@ impl Watch {
     pub fn switched_off(&self, pc_idx: usize, why: Option<String>) {
         self.views()[pc_idx].ended = Some(why.unwrap_or_else(|| "switched off".to_owned()));
         self.bell.notify_all();
+    }
+
+    /// Takes what the boot server says of a PC.
+    pub fn told(&self, pc_idx: usize, pc: &ServerPc) {
+        let mut views = self.views();
+        let view = &mut views[pc_idx];
+        let Some(stage) = view.power_on.and_then(|_| pc.stage(view.seconds())) else { return };
+        let address = pc.address.as_deref().and_then(|address| address.parse().ok());
+        view.address = view.address.or(address);
+        if view.reach(stage, None) {
+            self.bell.notify_all();
+        }
     }
 
     /// Notes what a counting PC had executed when it reached the n-th of its stages.
@@ -206,9 +231,17 @@ mod tests {
     #[test]
     fn a_stage_never_goes_back() {
         check(
-            &["duet: init", "duet: multi-user clock=1", "duet: memory", "iPXE 1.0"],
-            &[Stage::Init, Stage::MultiUser],
+            &["[ 0.0] Linux version 6", "duet: multi-user clock=1", "iPXE 1.0"],
+            &[Stage::Kernel, Stage::MultiUser],
         );
+    }
+
+    #[test]
+    fn the_clock_of_a_line_is_kept_even_when_the_server_was_quicker() {
+        let mut view = View::default();
+        assert!(view.reach(Stage::MultiUser, None));
+        view.take("duet: multi-user clock=7".to_owned());
+        assert_eq!(view.at(Stage::MultiUser).unwrap().clock, Some(7));
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub fn unpack(tar: &Path, root: &Path, log: &Path, step: &Step) -> Result<()> {
     fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
     let mut command = tool::command("tar");
     command.args(["--extract", "--no-same-owner", "--same-permissions", "--exclude=./dev/*", "--file"]);
-    tool::run(command.arg(tar).arg("--directory").arg(root), log, step)
+    tool::run(command.arg(tar).arg("--directory").arg(root), log, step)?;
+    open_tree(root, 0)
 }
 
 /// Removes a tree of ours, also where folders forbid their owner to write.
@@ -61,24 +62,33 @@ pub fn remove_tree(tree: &Path) -> Result<()> {
     if !tree.exists() {
         return Ok(());
     }
-    open_folders(tree, 0)?;
+    open_tree(tree, 0)?;
     fs::remove_dir_all(tree).with_context(|| format!("removing {}", tree.display()))
 }
 
-fn open_folders(folder: &Path, depth: usize) -> Result<()> {
+/// Lets the owner of a tree read and change it: a few of Debian's files forbid even that (etc/gshadow), and an
+/// ordinary user could neither pack nor remove them. Their owner on a node is root, who is never forbidden.
+fn open_tree(folder: &Path, depth: usize) -> Result<()> {
     let at = || format!("{}", folder.display());
-    let facts = fs::symlink_metadata(folder).with_context(at)?;
-    if !facts.is_dir() || depth > DEPTH_MAX {
-        return Ok(());
-    }
-    if facts.permissions().mode() & 0o700 != 0o700 {
-        fs::set_permissions(folder, Permissions::from_mode(0o755)).with_context(at)?;
-    }
+    anyhow::ensure!(depth <= DEPTH_MAX, "{} is nested too deeply", folder.display());
+    open(folder, 0o700)?;
     for entry in fs::read_dir(folder).with_context(at)? {
         let entry = entry.with_context(at)?;
-        if entry.file_type().with_context(at)?.is_dir() {
-            open_folders(&entry.path(), depth + 1)?;
+        let kind = entry.file_type().with_context(at)?;
+        if kind.is_dir() {
+            open_tree(&entry.path(), depth + 1)?;
+        } else if kind.is_file() {
+            open(&entry.path(), 0o400)?;
         }
+    }
+    Ok(())
+}
+
+fn open(path: &Path, bits: u32) -> Result<()> {
+    let at = || format!("{}", path.display());
+    let mode = fs::symlink_metadata(path).with_context(at)?.permissions().mode() & 0o7777;
+    if mode & bits != bits {
+        fs::set_permissions(path, Permissions::from_mode(mode | bits)).with_context(at)?;
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ pub enum Command {
     Verify(VerifyArgs),
     Test(TestArgs),
     Vm(crate::vm::VmArgs),
+    Demo(crate::demo::DemoArgs),
+    Bench(crate::bench::BenchArgs),
     Serve(ServeArgs),
     Release(ReleaseArgs),
 }

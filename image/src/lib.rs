@@ -1,7 +1,9 @@
 //! `duet`: builds, serves and tries the netboot image.
 
 pub mod args;
+pub mod bench;
 pub mod build;
+pub mod demo;
 pub mod elf;
 pub mod man;
 pub mod progress;
@@ -22,6 +24,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Verify(args) => build::verify::command(args),
         Command::Test(args) => test::command(args),
         Command::Vm(args) => vm::run(args),
+        Command::Demo(args) => demo::command(args),
+        Command::Bench(args) => bench::command(args),
         Command::Serve(args) => serve::command(args),
         Command::Release(args) => releases::args::command(args),
     }

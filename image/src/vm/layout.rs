@@ -85,6 +85,11 @@ impl Layout {
             Firmware::Bios => None,
             Firmware::Uefi => Some(copy_uefi(places)?),
         };
+        if pc.plain_rom {
+            let script = &places.rom_script;
+            fs::write(script, machine::ROM_SCRIPT)
+                .with_context(|| format!("{} cannot be written", script.display()))?;
+        }
         Ok(Program {
             name: machine::name(pc_idx),
             command: machine::command(pc, pc_idx, places, uefi),

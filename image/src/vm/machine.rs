@@ -118,6 +118,8 @@ pub struct Pc {
     pub counting: bool,
     /// Words for the kernel command line beside those of the boot server.
     pub words: Vec<String>,
+    /// The card's ROM behaves like an old PXE ROM that is no iPXE, so that a first stage comes by TFTP.
+    pub plain_rom: bool,
     /// A first-stage file instead of the one the boot server would choose.
     pub first_stage: Option<String>,
     /// A release instead of the promoted one.
@@ -135,6 +137,7 @@ impl Default for Pc {
             nic: Nic::E1000,
             counting: false,
             words: vec!["duet.shell".to_owned()],
+            plain_rom: false,
             first_stage: None,
             release: None,
             wrap: false,
@@ -175,6 +178,8 @@ pub struct Places {
     pub serial_log: PathBuf,
     pub speaker: PathBuf,
     pub vars: PathBuf,
+    /// What [`Pc::plain_rom`] says to the network.
+    pub rom_script: PathBuf,
     /// The record that a counting PC makes of its inputs; only the counting is wanted.
     pub record: PathBuf,
     pub console: PathBuf,
@@ -190,6 +195,7 @@ impl Places {
             serial_log: logs.join("serial.log"),
             speaker: logs.join("speaker.wav"),
             vars: logs.join("uefi-vars.fd"),
+            rom_script: logs.join("plain.ipxe"),
             record: logs.join("record.bin"),
             console: sockets.join(format!("console{}", pc_idx + 1)),
             shell: sockets.join(format!("shell{}", pc_idx + 1)),
@@ -197,6 +203,18 @@ impl Places {
         }
     }
 }
+
+/// All network ROMs that Debian has are iPXE, which asks for the boot script at once.
+/// This one is told by a script to hide what it is.
+pub const IPXE_AS_ROM: &str = "/usr/lib/ipxe/ipxe.lkrn";
+/// Says to DHCP what a plain PXE ROM says, then loads what it is offered.
+pub const ROM_SCRIPT: &str = "#!ipxe
+set net0/user-class plain
+dhcp net0 || reboot
+echo plain ROM loads ${net0/filename} from ${net0/next-server}
+clear net0/user-class
+chain tftp://${net0/next-server}/${net0/filename} || reboot
+";
 
 /// The whole command line of QEMU for one PC. `uefi` is the read-only firmware image.
 pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> Vec<String> {
@@ -209,6 +227,10 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
     add_time(&mut words, pc, places);
     add_firmware(&mut words, pc, places, uefi);
     add_network(&mut words, pc, pc_idx);
+    if pc.plain_rom {
+        words.pair("-kernel", IPXE_AS_ROM.to_owned());
+        words.pair("-initrd", comma_safe(&places.rom_script));
+    }
     words.pair("-audiodev", format!("wav,id=speaker,path={}", comma_safe(&places.speaker)));
     words.add("-device intel-hda -device hda-duplex,audiodev=speaker");
     let log = comma_safe(&places.serial_log);
@@ -328,6 +350,13 @@ mod tests {
             &["thread=single", "-smp 1", "shift=0,sleep=off,rr=record,rrfile=o/1/record.bin", "clock=vm"],
             &["thread=multi"],
         );
+    }
+
+    #[test]
+    fn a_plain_rom_is_ipxe_with_a_script() {
+        let pc = Pc { plain_rom: true, ..Pc::default() };
+        check(&pc, "o", &["-kernel /usr/lib/ipxe/ipxe.lkrn -initrd o/1/plain.ipxe"], &[]);
+        check(&Pc::default(), "o", &[], &["-kernel"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod qmp;
 mod relay;
 pub mod report;
+pub mod senses;
 pub mod shelf;
 pub mod stages;
 mod terminal;

@@ -1,0 +1,263 @@
+//! Virtual PCs boot the release that was built: the whole chain from power-on to healthy.
+//!
+//! These tests are slow, so each boots as few PCs as it can, and one at a time.
+//! They need a release in `out` (`duet build`) and the right to make a network of their own.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use image::vm::machine::{Dhcp, Firmware, IPXE_AS_ROM, Nic, Pc};
+use image::vm::senses;
+use image::vm::shelf::{Options, Shelf};
+use image::vm::stages::Stage;
+use release::{Manifest, ReleaseId, SecretKey};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// From power-on to healthy; a loaded machine of two cores needs two minutes.
+const BOOT_MAX: Duration = Duration::from_secs(600);
+/// Until init has fetched the root.
+const FETCH_MAX: Duration = Duration::from_secs(300);
+
+/// The virtual PCs take all cores, so the tests take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The program `duet` beside this test program, built now if it is old.
+fn duet() -> PathBuf {
+    static DUET: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(tests::repository()).args(["build", "--quiet", "--package", "image"]);
+        command.arg("--target-dir").arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            command.arg("--release");
+        }
+        assert!(command.status().unwrap().success(), "the program duet does not build");
+        profile.join("duet")
+    };
+    DUET.get_or_init(build).clone()
+}
+
+/// An output folder for one test: its own releases and logs, beside the files of the built release.
+struct Place {
+    out: PathBuf,
+    folder: PathBuf,
+    good: String,
+}
+
+impl Place {
+    fn new(test: &str) -> Option<Place> {
+        let out = tests::out();
+        let Some(good) = image::releases::promoted(&out).ok().and_then(|ids| ids.into_iter().next()) else {
+            tests::skip(test, "there is no release; `duet build` makes one");
+            return None;
+        };
+        let folder = out.join("boot-tests").join(test);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("releases")).unwrap();
+        let place = Place { out, folder, good };
+        symlink(place.good_folder(), place.folder.join("releases").join(&place.good)).unwrap();
+        place.promote(&[&place.good]);
+        Some(place)
+    }
+
+    fn good_folder(&self) -> PathBuf {
+        fs::canonicalize(self.out.join("releases").join(&self.good)).unwrap()
+    }
+
+    fn promote(&self, ids: &[&str]) {
+        fs::write(self.folder.join("releases/promoted"), ids.join("\n") + "\n").unwrap();
+    }
+
+    /// A release of the same files under another name, truly signed.
+    fn copy(&self, id: &str) -> PathBuf {
+        let (from, to) = (self.good_folder(), self.folder.join("releases").join(id));
+        fs::create_dir_all(&to).unwrap();
+        for name in ["vmlinuz", "initrd", "root.squashfs", "packages.lock", "sbom.spdx.json"] {
+            if from.join(name).exists() {
+                fs::copy(from.join(name), to.join(name)).unwrap();
+            }
+        }
+        let mut manifest = Manifest::parse(&fs::read(from.join("manifest.toml")).unwrap()).unwrap();
+        manifest.id = ReleaseId::parse(id).unwrap();
+        let key = fs::read(self.out.join("keys/release.key")).unwrap();
+        let text = manifest.to_text();
+        let signature = release::sign(&SecretKey::from_text(&key).unwrap(), text.as_bytes());
+        fs::write(to.join("manifest.toml"), text).unwrap();
+        fs::write(to.join("manifest.sig"), signature).unwrap();
+        to
+    }
+
+    fn shelf(&self, test: &str, dhcp: Dhcp, pcs: Vec<Pc>) -> Option<Shelf> {
+        let options = Options {
+            pcs,
+            dhcp,
+            releases: self.folder.join("releases"),
+            logs: self.folder.clone(),
+            program: duet(),
+            pages: false,
+        };
+        match Shelf::start(options) {
+            Ok(shelf) => Some(shelf),
+            // An ordinary user on a machine that forbids user namespaces can do nothing about it.
+            Err(error) if format!("{error:#}").contains("network namespace") => {
+                tests::skip(test, "this user may not make a network; run as root");
+                None
+            }
+            Err(error) => panic!("{error:#}"),
+        }
+    }
+}
+
+/// What the boot server says of one PC.
+fn told(shelf: &Shelf, name: &str) -> Value {
+    let all = shelf.server_pcs().unwrap();
+    let pc = all["pcs"].as_array().unwrap().iter().find(|pc| pc["name"] == name);
+    pc.unwrap_or_else(|| panic!("the boot server does not know {name}: {all}")).clone()
+}
+
+/// Changes one byte of a file in its middle.
+fn damage(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn two_bios_pcs_beside_a_house_router_become_healthy_and_hear_and_speak() {
+    let (test, _turn) = ("two_bios_pcs", turn());
+    let Some(place) = Place::new(test) else { return };
+    let pcs = vec![Pc::default(), Pc { nic: Nic::Rtl8139, ..Pc::default() }];
+    let Some(mut shelf) = place.shelf(test, Dhcp::Proxy, pcs) else { return };
+    shelf.power_on(0).unwrap();
+    shelf.power_on(1).unwrap();
+    for pc_idx in 0..2 {
+        shelf.wait_for(pc_idx, Stage::Healthy, BOOT_MAX).unwrap();
+    }
+
+    // The addresses are the router's: the boot server gave none.
+    let router = fs::read_to_string(place.folder.join("router.log")).unwrap();
+    for pc_idx in 0..2 {
+        let address = shelf.view(pc_idx).address.unwrap();
+        assert!(router.contains(&format!("DHCPACK(lan0) {address}")), "{address} is not in {router}");
+    }
+
+    // Page and boot server tell the same story.
+    let status: Value = serde_json::from_str(&shelf.node_get(0, "/api/status").unwrap()).unwrap();
+    assert!(status.to_string().contains(&place.good), "{status}");
+    assert_eq!(told(&shelf, "pc2")["stage"], "healthy");
+
+    // No unit failed or was dropped from a circle.
+    let failed = shelf.command(0, "systemctl --failed --no-legend --plain", BOOT_MAX).unwrap();
+    assert_eq!((failed.status, failed.output.as_str()), (0, ""));
+    for pc_idx in 0..2 {
+        let log = shelf.serial_text(pc_idx).unwrap();
+        assert!(!log.contains("ordering cycle"), "{log}");
+    }
+
+    assert!(senses::key_is_seen(&shelf, 0, "f12", senses::KEY_F12).unwrap(), "F12 was not seen");
+    senses::play_tone(&shelf, 0).unwrap();
+    shelf.power_off(0).unwrap();
+    let tone = senses::heard(&shelf, 0).unwrap();
+    // A square wave has 81 % of its energy in its first harmonic.
+    assert!(tone.share > 0.6 && tone.peak > 1000 && tone.seconds >= 0.2, "{tone:?}");
+}
+
+#[test]
+fn a_uefi_pc_boots_by_its_own_firmware_beside_a_house_router() {
+    let (test, _turn) = ("uefi_pc", turn());
+    let Some(place) = Place::new(test) else { return };
+    let pc = Pc { firmware: Firmware::Uefi, nic: Nic::Virtio, ..Pc::default() };
+    let Some(mut shelf) = place.shelf(test, Dhcp::Proxy, vec![pc]) else { return };
+    shelf.power_on(0).unwrap();
+    shelf.wait_for(0, Stage::Healthy, BOOT_MAX).unwrap();
+    let log = shelf.serial_text(0).unwrap();
+    assert!(log.contains("UEFI PXEv4"), "the firmware's own PXE did not run: {log}");
+    let pc = told(&shelf, "pc1");
+    assert!(pc["firmware"].to_string().contains("UEFI"), "{pc}");
+}
+
+#[test]
+fn a_pc_with_192_mib_and_a_plain_pxe_rom_loads_undionly_once_and_becomes_healthy() {
+    let (test, _turn) = ("small_pc", turn());
+    let Some(place) = Place::new(test) else { return };
+    if !Path::new(IPXE_AS_ROM).exists() {
+        return tests::skip(test, "the package ipxe is missing");
+    }
+    let first_stage = Some("undionly".to_owned());
+    let pc = Pc { memory_mib: 192, plain_rom: true, first_stage, ..Pc::default() };
+    let Some(mut shelf) = place.shelf(test, Dhcp::Own, vec![pc]) else { return };
+    shelf.power_on(0).unwrap();
+    shelf.wait_for(0, Stage::Healthy, BOOT_MAX).unwrap();
+    let log = shelf.serial_text(0).unwrap();
+    assert_eq!(log.matches("plain ROM loads undionly.kpxe").count(), 1, "{log}");
+    let memory = shelf.view(0).memory.unwrap();
+    assert!(memory.total < 192 << 20 && memory.available > 0, "{memory:?}");
+}
+
+#[test]
+fn a_release_with_a_wrong_hash_or_a_wrong_signature_is_never_booted() {
+    let (test, _turn) = ("bad_releases", turn());
+    let Some(place) = Place::new(test) else { return };
+    let (hash, signature) = ("trixie-00000000bad1", "trixie-00000000bad2");
+    damage(&place.copy(hash).join("root.squashfs"));
+    let forged = place.copy(signature);
+    fs::copy(place.good_folder().join("manifest.sig"), forged.join("manifest.sig")).unwrap();
+    let pc = |id: &str| Pc { release: Some(id.to_owned()), ..Pc::default() };
+    let Some(mut shelf) = place.shelf(test, Dhcp::Own, vec![pc(hash), pc(signature)]) else { return };
+    shelf.power_on(0).unwrap();
+    shelf.power_on(1).unwrap();
+    shelf.wait_line(0, "has a wrong hash; not booting it", FETCH_MAX).unwrap();
+    shelf.wait_line(1, "has a wrong signature; not booting this release", FETCH_MAX).unwrap();
+    // Both try again, and neither gets further the second time.
+    for pc_idx in 0..2 {
+        let refused = || shelf.serial_text(pc_idx).unwrap().matches("not booting").count() >= 2;
+        assert!(wait_until(refused), "pc{} did not try again", pc_idx + 1);
+        assert!(shelf.view(pc_idx).stage() < Some(Stage::RootReady));
+        assert!(!shelf.serial_text(pc_idx).unwrap().contains("systemd"));
+    }
+}
+
+#[test]
+fn after_two_unhealthy_boots_a_pc_gets_the_release_before_and_the_server_says_why() {
+    let (test, _turn) = ("rollback", turn());
+    let Some(place) = Place::new(test) else { return };
+    let newer = "trixie-000000000002";
+    place.copy(newer);
+    place.promote(&[newer, &place.good]);
+    let Some(mut shelf) = place.shelf(test, Dhcp::Own, vec![Pc::default()]) else { return };
+    for attempt in 1..=2 {
+        shelf.power_on(0).unwrap();
+        shelf.wait_line(0, &format!("boots {newer}, attempt {attempt}"), FETCH_MAX).unwrap();
+        shelf.wait_for(0, Stage::RootReady, FETCH_MAX).unwrap();
+        shelf.pull_plug(0).unwrap();
+    }
+    shelf.power_on(0).unwrap();
+    shelf.wait_line(0, &format!("boots {}, attempt 3", place.good), FETCH_MAX).unwrap();
+    let pc = told(&shelf, "pc1");
+    assert_eq!(pc["release"], place.good.as_str(), "{pc}");
+    let reason = pc["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(newer), "the reason does not name the failed release: {pc}");
+    shelf.wait_for(0, Stage::Healthy, BOOT_MAX).unwrap();
+}
+
+fn wait_until(done: impl Fn() -> bool) -> bool {
+    let deadline = std::time::Instant::now() + FETCH_MAX;
+    while std::time::Instant::now() < deadline {
+        if done() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    false
+}

@@ -12,7 +12,7 @@ use image::vm::stages::Stage;
 use release::{Manifest, ReleaseId, SecretKey};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -63,15 +63,29 @@ impl Place {
         };
         let folder = out.join("boot-tests").join(test);
         let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("releases")).unwrap();
+        for part in ["releases", "keys"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        fs::copy(out.join("keys/release.pub"), folder.join("keys/release.pub")).unwrap();
         let place = Place { out, folder, good };
-        symlink(place.good_folder(), place.folder.join("releases").join(&place.good)).unwrap();
+        place.link(&place.good);
         place.promote(&[&place.good]);
         Some(place)
     }
 
     fn good_folder(&self) -> PathBuf {
-        fs::canonicalize(self.out.join("releases").join(&self.good)).unwrap()
+        self.out.join("releases").join(&self.good)
+    }
+
+    /// The files of the built release under another name, without taking their room again.
+    fn link(&self, id: &str) -> PathBuf {
+        let folder = self.folder.join("releases").join(id);
+        fs::create_dir_all(&folder).unwrap();
+        for entry in fs::read_dir(self.good_folder()).unwrap() {
+            let entry = entry.unwrap();
+            fs::hard_link(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        folder
     }
 
     fn promote(&self, ids: &[&str]) {
@@ -80,21 +94,21 @@ impl Place {
 
     /// A release of the same files under another name, truly signed.
     fn copy(&self, id: &str) -> PathBuf {
-        let (from, to) = (self.good_folder(), self.folder.join("releases").join(id));
-        fs::create_dir_all(&to).unwrap();
-        for name in ["vmlinuz", "initrd", "root.squashfs", "packages.lock", "sbom.spdx.json"] {
-            if from.join(name).exists() {
-                fs::copy(from.join(name), to.join(name)).unwrap();
-            }
-        }
-        let mut manifest = Manifest::parse(&fs::read(from.join("manifest.toml")).unwrap()).unwrap();
+        let folder = self.link(id);
+        let mut manifest = Manifest::parse(&fs::read(folder.join("manifest.toml")).unwrap()).unwrap();
         manifest.id = ReleaseId::parse(id).unwrap();
         let key = fs::read(self.out.join("keys/release.key")).unwrap();
         let text = manifest.to_text();
         let signature = release::sign(&SecretKey::from_text(&key).unwrap(), text.as_bytes());
-        fs::write(to.join("manifest.toml"), text).unwrap();
-        fs::write(to.join("manifest.sig"), signature).unwrap();
-        to
+        for (name, content) in [("manifest.toml", text), ("manifest.sig", signature)] {
+            // The other name of the file belongs to the built release.
+            fs::remove_file(folder.join(name)).unwrap();
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let root = fs::read(folder.join("root.squashfs")).unwrap();
+        fs::remove_file(folder.join("root.squashfs")).unwrap();
+        fs::write(folder.join("root.squashfs"), root).unwrap();
+        folder
     }
 
     fn shelf(&self, test: &str, dhcp: Dhcp, pcs: Vec<Pc>) -> Option<Shelf> {
@@ -125,12 +139,11 @@ fn told(shelf: &Shelf, name: &str) -> Value {
     pc.unwrap_or_else(|| panic!("the boot server does not know {name}: {all}")).clone()
 }
 
-/// Changes one byte of a file in its middle.
-fn damage(file: &Path) {
-    let mut bytes = fs::read(file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(file, bytes).unwrap();
+/// Puts other bytes in the middle of a file, as a bad disk would: its name, length and folder stay as they are.
+fn damage(file: &Path, bytes: &[u8]) {
+    let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    file.write_all_at(bytes, middle).unwrap();
 }
 
 #[test]
@@ -210,11 +223,12 @@ fn a_release_with_a_wrong_hash_or_a_wrong_signature_is_never_booted() {
     let (test, _turn) = ("bad_releases", turn());
     let Some(place) = Place::new(test) else { return };
     let (hash, signature) = ("trixie-00000000bad1", "trixie-00000000bad2");
-    damage(&place.copy(hash).join("root.squashfs"));
-    let forged = place.copy(signature);
-    fs::copy(place.good_folder().join("manifest.sig"), forged.join("manifest.sig")).unwrap();
+    let (damaged, forged) = (place.copy(hash), place.copy(signature));
     let pc = |id: &str| Pc { release: Some(id.to_owned()), ..Pc::default() };
     let Some(mut shelf) = place.shelf(test, Dhcp::Own, vec![pc(hash), pc(signature)]) else { return };
+    // The boot server offers only what it found well signed, so both go bad afterwards.
+    damage(&damaged.join("root.squashfs"), &[0x55; 64]);
+    damage(&forged.join("manifest.sig"), b"0123456789abcdef");
     shelf.power_on(0).unwrap();
     shelf.power_on(1).unwrap();
     shelf.wait_line(0, "has a wrong hash; not booting it", FETCH_MAX).unwrap();

@@ -41,8 +41,13 @@ pub fn base(
     }
     command.arg(format!("--include={}", names.join(","))).arg(&lock.suite).arg("-").arg(mirror.source());
     // Into a pipe of ours: in unshare mode mmdebstrap is another user and may not write into our folder.
-    let unpacked = fs::File::create(tar).with_context(|| format!("writing {}", tar.display()))?;
-    tool::run_into(&mut command, unpacked, log, step)?;
+    // Into a new file each time: a tool whose build was killed may still be writing into the old one.
+    let writing = || format!("writing {}", tar.display());
+    let beside = tar.with_extension("tar.new");
+    let _ = fs::remove_file(&beside);
+    let file = fs::File::create_new(&beside).with_context(writing)?;
+    tool::run_into(&mut command, file, log, step)?;
+    fs::rename(&beside, tar).with_context(writing)?;
     let bytes = fs::metadata(tar).with_context(|| format!("{}", tar.display()))?.len();
     Ok(megabytes(bytes))
 }

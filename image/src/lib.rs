@@ -3,7 +3,9 @@
 pub mod args;
 pub mod bench;
 pub mod build;
+pub mod calendar;
 pub mod demo;
+pub mod disk;
 pub mod elf;
 pub mod man;
 pub mod progress;

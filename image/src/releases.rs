@@ -5,7 +5,8 @@
 
 pub mod args;
 
-use crate::build::steps::write_whole;
+use crate::calendar::Moment;
+use crate::disk::{read_limited, write_whole};
 use anyhow::{Context, Result, bail};
 use release::{PROMOTED_BYTES_MAX, PROMOTED_MAX, ReleaseId, parse_promoted};
 use serde::Serialize;
@@ -128,21 +129,6 @@ fn write_promoted(out: &Path, order: &[String]) -> Result<()> {
     write_whole(&path, lines.as_bytes())
 }
 
-/// Reads a small text file, and refuses a long one before it is in memory.
-pub fn read_limited(path: &Path, bytes_max: usize) -> std::io::Result<String> {
-    use std::io::Read;
-    let file = fs::File::open(path)?;
-    let mut text = String::new();
-    file.take(bytes_max as u64 + 1).read_to_string(&mut text)?;
-    if text.len() > bytes_max {
-        return Err(std::io::Error::new(
-            ErrorKind::FileTooLarge,
-            format!("it is longer than {bytes_max} bytes"),
-        ));
-    }
-    Ok(text)
-}
-
 /// The list as a table for people.
 pub fn table(releases: &[Release]) -> String {
     if releases.is_empty() {
@@ -164,18 +150,10 @@ pub fn table(releases: &[Release]) -> String {
     text
 }
 
-/// `2026-01-31 12:05`, by the civil calendar's own rules (days counted in eras of 400 years).
+/// `2026-01-31 12:05`.
 pub fn utc(unix_s: u64) -> String {
-    let (days, seconds) = (unix_s / 86_400, unix_s % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", seconds / 3600, seconds / 60 % 60)
+    let moment = Moment::of(unix_s);
+    format!("{} {:02}:{:02}", moment.date(), moment.hour, moment.minute)
 }
 
 /// Seconds since 1970 by the system's clock.

@@ -6,7 +6,7 @@
 use super::lists;
 use super::lock::{Lock, Package, Use, is_version};
 use super::recipe::Recipe;
-use super::steps::write_whole;
+use crate::disk::write_whole;
 use crate::progress::{Step, megabytes};
 use crate::tool;
 use anyhow::{Context, Result, bail};

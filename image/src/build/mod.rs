@@ -22,6 +22,7 @@ pub mod sbom;
 pub mod steps;
 pub mod verify;
 
+use crate::disk::{hash_file, write_whole};
 use crate::progress::{Progress, Step, megabytes};
 use crate::setup::{self, For};
 use crate::{releases, tool};
@@ -37,7 +38,7 @@ use release::{FileName, ReleaseId, SecretKey};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use steps::{Key, KeyMaker, Stamps, hash_file, write_whole};
+use steps::{Key, KeyMaker, Stamps};
 
 /// Raised when the work itself changes, so that old results are made again.
 const REVISION: &str = "3";

@@ -2,7 +2,8 @@
 //!
 //! The paths of this machine are mapped away, so that the bytes do not tell where they were built.
 
-use super::steps::{Key, KeyMaker, hash_file};
+use super::steps::{Key, KeyMaker};
+use crate::disk::hash_file;
 use crate::progress::Step;
 use crate::tool;
 use anyhow::{Context, Result};

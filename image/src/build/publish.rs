@@ -1,6 +1,6 @@
 //! Turns built files into a release: measured, signed, and visible by one rename.
 
-use super::steps::{sync_folder, write_whole};
+use crate::disk::{hash_file, sync_folder, write_whole};
 use anyhow::{Context, Result, bail};
 use release::{FileFact, FileName, Hash, Manifest, PublicKey, ReleaseId, SecretKey, Word};
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ fn copy(from: &Path, to: &Path) -> Result<FileFact> {
     fs::set_permissions(to, fs::Permissions::from_mode(0o644)).with_context(copying)?;
     let file = File::open(to).with_context(copying)?;
     file.sync_all().with_context(copying)?;
-    let hash = Hash::from_hex(super::steps::hash_file(to)?).with_context(copying)?;
+    let hash = Hash::from_hex(hash_file(to)?).with_context(copying)?;
     Ok(FileFact { bytes, blake3: hash })
 }
 
@@ -108,7 +108,7 @@ pub fn check(place: &Path, key: &PublicKey) -> Result<Manifest> {
         if bytes != fact.bytes {
             bail!("{} has {bytes} bytes, the manifest says {}", path.display(), fact.bytes);
         }
-        if super::steps::hash_file(&path)? != fact.blake3.to_hex().as_str() {
+        if hash_file(&path)? != fact.blake3.to_hex().as_str() {
             bail!("{} does not have the hash of the manifest; build again", path.display());
         }
     }

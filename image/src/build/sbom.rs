@@ -11,6 +11,7 @@ pub mod crates;
 pub mod debian;
 pub mod expression;
 
+use crate::calendar::Moment;
 use crates::Crate;
 use debian::DebianPackage;
 use expression::Refs;
@@ -226,19 +227,10 @@ fn is_web_address(url: &str) -> bool {
         && url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte))
 }
 
-/// `1970-01-01T00:00:00Z`, by Howard Hinnant's "days from civil", inverted.
+/// `1970-01-01T00:00:00Z`.
 fn date(epoch: u64) -> String {
-    let (days, seconds) = (epoch / 86_400, epoch % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let moment = Moment::of(epoch);
+    format!("{}T{:02}:{:02}:{:02}Z", moment.date(), moment.hour, moment.minute, moment.second)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Steps that are done once: a step is skipped while its inputs are the same and its stamp stands.
 //!
-//! A stamp is written after the step's result is on the disk, so a build that lost its power in the
+//! A stamp is written after everything before it is on the disk, so a build that lost its power in the
 //! middle of a step does that step again, and no other.
 
+use crate::disk::write_whole;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What a step's result follows from, as one hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,42 +69,17 @@ impl Stamps {
         }
     }
 
+    /// Writes the stamp, once the step's result would survive a power cut: a result may be a whole tree, so
+    /// the file system itself is asked.
     pub fn done(&self, step: &str, key: &Key) -> Result<()> {
+        let syncing = || format!("syncing the results of step {step}");
+        rustix::fs::syncfs(File::open(&self.folder).with_context(syncing)?).with_context(syncing)?;
         write_whole(&self.path(step), format!("{}\n", key.as_str()).as_bytes())
     }
 
     fn path(&self, step: &str) -> PathBuf {
         self.folder.join(format!("{step}.done"))
     }
-}
-
-/// Writes a file so that a reader, or the next start after a power cut, sees the old one or the new one.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let writing = || format!("writing {}", path.display());
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let mut file = File::create(&beside).with_context(writing)?;
-    file.write_all(bytes).with_context(writing)?;
-    file.sync_all().with_context(writing)?;
-    fs::rename(&beside, path).with_context(writing)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
-
-/// Makes renames in this folder last through a power cut.
-pub fn sync_folder(folder: &Path) -> Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let open = || File::open(folder)?.sync_all();
-    open().with_context(|| format!("syncing {}", folder.display()))
-}
-
-/// The BLAKE3 hash of a file, as hex digits.
-pub fn hash_file(path: &Path) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let reading = || format!("reading {}", path.display());
-    let mut file = File::open(path).with_context(reading)?;
-    std::io::copy(&mut file, &mut hasher).with_context(reading)?;
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]

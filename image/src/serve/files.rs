@@ -82,7 +82,7 @@ pub fn look(out: &Path) -> Look {
 /// The key that releases are signed with: `release.pub` where only that was copied, else the builder's own.
 fn public_key(out: &Path) -> Result<PublicKey> {
     let keys = keys_folder(out);
-    let read = |name| crate::releases::read_limited(&keys.join(name), release::KEY_TEXT_BYTES);
+    let read = |name| crate::disk::read_limited(&keys.join(name), release::KEY_TEXT_BYTES);
     match read("release.pub") {
         Ok(text) => {
             return PublicKey::from_text(text.as_bytes())

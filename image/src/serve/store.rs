@@ -3,8 +3,7 @@
 //! A file that cannot be read is kept aside and told; the server starts without it.
 
 use super::pcs::Last;
-use crate::build::steps::write_whole;
-use crate::releases::read_limited;
+use crate::disk::{read_limited, write_whole};
 use anyhow::{Context, Result};
 use netboot::Mac;
 use netboot::gate::{self, Attempt, Gate, Try};

@@ -3,8 +3,8 @@
 use super::files::{self, Look, Table};
 use super::settings::{SETTINGS_BYTES_MAX, Settings, TEMPLATE};
 use super::{Shared, store};
-use crate::build::steps::write_whole;
-use crate::releases::{read_limited, unix_now_s};
+use crate::disk::{read_limited, write_whole};
+use crate::releases::unix_now_s;
 use anyhow::{Context, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

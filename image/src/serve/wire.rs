@@ -121,7 +121,7 @@ fn neighbour_in(arp: &str, address: IpAddr) -> Option<Mac> {
 }
 
 fn read_proc(path: &str) -> Result<String> {
-    let text = crate::releases::read_limited(path.as_ref(), PROC_BYTES_MAX);
+    let text = crate::disk::read_limited(path.as_ref(), PROC_BYTES_MAX);
     text.with_context(|| format!("cannot read {path}"))
 }
 

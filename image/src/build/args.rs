@@ -48,7 +48,7 @@ pub struct BuildArgs {
     subcommand,
     name = "verify",
     example = "Check the promoted release:\n  duet verify",
-    example = "Build it twice more and compare every byte:\n  duet verify --rebuild"
+    example = "Build it once more and compare every byte:\n  duet verify --rebuild"
 )]
 pub struct VerifyArgs {
     /// folder for everything that is made (default: out)

@@ -132,6 +132,23 @@ fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
 
+/// What every initrd holds: the modules of `tree`, the init, and the key it trusts.
+pub fn contents(tree: &Path, init: &Path, public_key: &str, epoch: u64) -> Result<Archive> {
+    // The node's loader reads three of depmod's files.
+    let read = ["modules.dep", "modules.alias", "modules.softdep"];
+    let mut archive = Archive::new(epoch)?;
+    archive.tree(tree, "", &|path| {
+        path.ends_with(".ko") || read.iter().any(|name| path.rsplit('/').next() == Some(name))
+    })?;
+    for folder in ["dev", "proc", "sys", "run", "newroot"] {
+        archive.folder(folder);
+    }
+    archive.console();
+    archive.file("init", 0o755, fs::read(init).with_context(|| format!("reading {}", init.display()))?);
+    archive.file("duet.pub", 0o644, public_key.as_bytes().to_vec());
+    Ok(archive)
+}
+
 /// Packs with one thread, so that the bytes do not follow the number of cores.
 pub fn pack(archive: &[u8], level: i32) -> Result<Vec<u8>> {
     zstd::bulk::compress(archive, level).context("packing the initrd")

@@ -8,6 +8,9 @@ use std::fmt::{self, Write};
 /// A Debian package is never larger than this; apt is not asked to fetch a mistake.
 const PACKAGE_BYTES_MAX: u64 = 1 << 30;
 
+/// All packages of an image together; a mirror must not fill the disk.
+const LOCK_BYTES_MAX: u64 = 4 << 30;
+
 /// What a package is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
@@ -90,6 +93,9 @@ impl Lock {
                 }
                 _ => return Err(fail(file, entry.line, "a line has six words: use, package, version, ...")),
             }
+        }
+        if lock.packages.iter().map(|package| package.bytes).sum::<u64>() > LOCK_BYTES_MAX {
+            return Err(fail(file, text.lines().count(), "the packages have more than 4 GiB together"));
         }
         if lock.suite.is_empty() || lock.packages.is_empty() {
             return Err(fail(file, text.lines().count(), "the lock file names no suite or no package"));
@@ -177,6 +183,13 @@ mod tests {
     fn a_short_hash_is_an_error() {
         let want = "error: packages.lock:2: the last word is a SHA-256 in 64 hex digits";
         check("root a1 1 amd64 1 abc", want);
+    }
+
+    #[test]
+    fn a_mirror_cannot_fill_the_disk() {
+        let lines: String = (0..5).map(|n| format!("root a{n} 1 all 1073741824 {SHA}\n")).collect();
+        let error = Lock::parse("l", &format!("suite trixie\n{lines}")).unwrap_err();
+        assert_eq!(error.what, "the packages have more than 4 GiB together");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Built {
 pub fn command(args: BuildArgs) -> Result<()> {
     let repository = repository()?;
     if args.plan {
-        print!("{}", Plan::of(&Recipe::read(&repository)?));
+        print!("{}", Plan::of(&read_recipe(&repository, args.suite.as_deref())?));
         return Ok(());
     }
     setup::ensure(&[For::Build], args.yes)?;
@@ -124,16 +124,21 @@ pub fn repository() -> Result<PathBuf> {
 /// Builds a release, or finds that it stands already.
 pub fn build(repository: &Path, options: &Options) -> Result<Built> {
     programs::check_path(repository)?;
-    let mut recipe = Recipe::read(repository)?;
-    if let Some(suite) = &options.suite {
-        anyhow::ensure!(recipe::is_suite(suite), "{suite:?} is not the name of a Debian suite");
-        recipe.settings.suite.clone_from(suite);
-    }
+    let recipe = read_recipe(repository, options.suite.as_deref())?;
     fs::create_dir_all(&options.out).with_context(|| format!("making {}", options.out.display()))?;
     let out = fs::canonicalize(&options.out).with_context(|| format!("{}", options.out.display()))?;
     let _alone = alone(&out)?;
     enough_disk(&out)?;
     Build::new(repository, recipe, out, options)?.run()
+}
+
+fn read_recipe(repository: &Path, suite: Option<&str>) -> Result<Recipe> {
+    let mut recipe = Recipe::read(repository)?;
+    if let Some(suite) = suite {
+        anyhow::ensure!(recipe::is_suite(suite), "{suite:?} is not the name of a Debian suite");
+        recipe.settings.suite = suite.into();
+    }
+    Ok(recipe)
 }
 
 /// Two builds in one folder would tread on each other; the lock goes with the process.
@@ -198,7 +203,8 @@ impl<'a> Build<'a> {
         let squashfs_key = self.squashfs(&root_key)?;
         let initrd_key = self.initrd(&kernel_key, &kernel, &programs)?;
         let inputs = KeyMaker::new("release").with(REVISION).with(lock.to_text());
-        let inputs = inputs.with(squashfs_key.as_str()).with(initrd_key.as_str()).key();
+        let inputs = inputs.with(squashfs_key.as_str()).with(initrd_key.as_str());
+        let inputs = inputs.with(papers::key(self.repository)?.as_str()).key();
         let id = ReleaseId::parse(&format!("{}-{}", lock.suite, &inputs.as_str()[..12]))
             .context("the release id")?;
         self.papers(&lock, &inputs, &id)?;
@@ -251,6 +257,8 @@ impl<'a> Build<'a> {
     fn fetch(&self, lock: &Lock) -> Result<()> {
         let key = KeyMaker::new("fetch").with(lock.to_text()).key();
         if self.stamps.is_done(Work::Fetch.name(), &key) && self.apt.absent(lock).is_empty() {
+            // The cache is a folder like any other: what lies in it is held to its hash before each use.
+            self.apt.check(lock)?;
             self.progress.skip(Work::Fetch.sentence());
             return Ok(());
         }
@@ -357,17 +365,9 @@ impl<'a> Build<'a> {
             KeyMaker::new("squashfs").with(REVISION).with(root.as_str()).with(version_of("mksquashfs")?);
         let key = key.with(format!("{settings:?}")).key();
         self.once(Work::Squashfs, key, |step| {
-            let beside = self.work.join("root.squashfs.new");
-            let _ = fs::remove_file(&beside);
-            let epoch = settings.epoch.to_string();
-            let mut command = tool::command("mksquashfs");
-            command.env_remove("SOURCE_DATE_EPOCH").arg(self.work.join("root")).arg(&beside);
-            command.args(["-comp", "zstd", "-Xcompression-level", &settings.compression_level.to_string()]);
-            command.args(["-b", &settings.block_bytes.to_string(), "-all-root", "-noappend", "-no-progress"]);
-            command.args(["-no-xattrs", "-all-time", &epoch, "-mkfs-time", &epoch]);
-            tool::run(&mut command, &self.log(Work::Squashfs), step)?;
-            fs::rename(&beside, self.work.join("root.squashfs")).context("naming root.squashfs")?;
-            Ok(megabytes(size(&self.work.join("root.squashfs"))?))
+            let (tree, image) = (self.work.join("root"), self.work.join("root.squashfs"));
+            root::pack(settings, &tree, &image, &self.log(Work::Squashfs), step)?;
+            Ok(megabytes(size(&image)?))
         })
     }
 
@@ -384,18 +384,7 @@ impl<'a> Build<'a> {
             root::remove_tree(&tree)?;
             let list = &self.recipe.modules_initrd;
             let taken = modules::take(kernel, list, &tree, &self.log(Work::Initrd), step)?;
-            let mut archive = initrd::Archive::new(settings.epoch)?;
-            // The node's loader reads three of depmod's files.
-            let read = ["modules.dep", "modules.alias", "modules.softdep"];
-            archive.tree(&tree, "", &|path| {
-                path.ends_with(".ko") || read.iter().any(|name| path.rsplit('/').next() == Some(name))
-            })?;
-            for folder in ["dev", "proc", "sys", "run", "newroot"] {
-                archive.folder(folder);
-            }
-            archive.console();
-            archive.file("init", 0o755, fs::read(programs.init()).context("reading init")?);
-            archive.file("duet.pub", 0o644, public.clone().into_bytes());
+            let archive = initrd::contents(&tree, &programs.init(), &public, settings.epoch)?;
             let packed = initrd::pack(&archive.to_bytes()?, settings.compression_level)?;
             write_whole(&self.work.join("initrd"), &packed)?;
             Ok(format!("{} modules, {}", taken.n_modules, megabytes(packed.len() as u64)))
@@ -403,8 +392,7 @@ impl<'a> Build<'a> {
     }
 
     fn papers(&self, lock: &Lock, inputs: &Key, id: &ReleaseId) -> Result<Key> {
-        let key = KeyMaker::new("papers").with(REVISION).with(inputs.as_str());
-        let key = key.with(hash_file(&self.repository.join("Cargo.lock"))?).key();
+        let key = KeyMaker::new("papers").with(REVISION).with(inputs.as_str()).key();
         self.once(Work::Papers, key, |step| {
             let from = papers::Sources {
                 repository: self.repository,

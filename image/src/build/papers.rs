@@ -9,6 +9,8 @@ use super::programs::cargo_program;
 use super::sbom::crates::{Crate, Metadata};
 use super::sbom::debian::{self, DebianPackage};
 use super::sbom::{Materials, Program, spdx};
+use super::steps::{Key, KeyMaker};
+use crate::disk::hash_file;
 use crate::progress::Step;
 use crate::tool;
 use anyhow::{Context, Result};
@@ -27,6 +29,12 @@ pub struct Sources<'a> {
     pub debs: &'a Path,
     pub lock: &'a Lock,
     pub epoch: u64,
+}
+
+/// What the papers follow from, beside the packages.
+pub fn key(repository: &Path) -> Result<Key> {
+    let key = KeyMaker::new("papers").with(hash_file(&repository.join("Cargo.lock"))?);
+    Ok(key.with(hash_file(&repository.join("LICENSE"))?).with(standard_library()?.version).key())
 }
 
 pub struct Papers {

@@ -3,7 +3,7 @@
 use super::lists::Globs;
 use super::lock::{Lock, Use};
 use super::mirror::Mirror;
-use super::recipe::{Overlay, Preset, Recipe};
+use super::recipe::{Overlay, Preset, Recipe, Settings};
 use crate::progress::{Step, megabytes};
 use crate::tool;
 use anyhow::{Context, Result, bail};
@@ -96,6 +96,20 @@ fn open(path: &Path, bits: u32) -> Result<()> {
         fs::set_permissions(path, Permissions::from_mode(mode | bits)).with_context(at)?;
     }
     Ok(())
+}
+
+/// Packs the tree: every file belongs to root and has the recipe's time, whoever built it and when.
+pub fn pack(settings: &Settings, tree: &Path, image: &Path, log: &Path, step: &Step) -> Result<()> {
+    let beside = image.with_extension("squashfs.new");
+    let _ = fs::remove_file(&beside);
+    let (epoch, level) = (settings.epoch.to_string(), settings.compression_level.to_string());
+    let mut command = tool::command("mksquashfs");
+    command.env_remove("SOURCE_DATE_EPOCH").arg(tree).arg(&beside);
+    command.args(["-comp", "zstd", "-Xcompression-level", &level, "-b", &settings.block_bytes.to_string()]);
+    command.args(["-all-root", "-no-xattrs", "-noappend", "-no-progress"]);
+    command.args(["-all-time", &epoch, "-mkfs-time", &epoch]);
+    tool::run(&mut command, log, step)?;
+    fs::rename(&beside, image).with_context(|| format!("naming {}", image.display()))
 }
 
 /// What pruning did.

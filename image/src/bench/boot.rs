@@ -29,7 +29,11 @@ const COUNT_MAX: Duration = Duration::from_secs(2400);
 
 /// Measure a boot: sizes, memory, instructions.
 #[derive(FromArgs, ArgsInfo, Debug, Clone)]
-#[argh(subcommand, name = "boot")]
+#[argh(
+    subcommand,
+    name = "boot",
+    example = "Everything, in about five minutes, as data:\n  duet bench boot --json"
+)]
 pub struct BootArgs {
     /// folder with the releases (default: out)
     #[argh(option, default = "PathBuf::from(\"out\")")]
@@ -54,11 +58,11 @@ pub struct Figures {
     pub ram_occupied_bytes: Option<u64>,
     /// The least memory of a PC that became healthy; absent with `--quick`.
     pub ram_least_mib: Option<u32>,
-    /// From the start of the kernel to multi-user, executed on one core; waiting does not count.
+    /// From power-on, with firmware and iPXE, executed on one core; sleeping does not count.
+    /// iPXE turns in circles while it waits for bytes, so about 0.3 G of this follow the host's network.
     pub instructions_to_multi_user: Option<u64>,
-    /// From power-on, with firmware and iPXE. iPXE turns in circles while it waits for bytes,
-    /// so this follows the speed of the host's network and cannot be repeated.
-    pub instructions_from_power_on: Option<u64>,
+    /// The part from the start of the kernel, which repeats better.
+    pub instructions_from_kernel: Option<u64>,
     pub stages: Vec<PcReport>,
 }
 
@@ -86,7 +90,7 @@ fn measure(args: &BootArgs) -> Result<Figures> {
         ram_occupied_bytes: None,
         ram_least_mib: None,
         instructions_to_multi_user: None,
-        instructions_from_power_on: None,
+        instructions_from_kernel: None,
         stages: vec![],
     };
     say(&format!("one PC with {USUAL_MIB} MiB: memory and times, about a minute"));
@@ -101,8 +105,8 @@ fn measure(args: &BootArgs) -> Result<Figures> {
     let counting = boot(args, Pc { counting: true, ..Pc::default() }, COUNT_MAX)?;
     let (kernel, multi_user) =
         (counting.instructions(Stage::Kernel), counting.instructions(Stage::MultiUser));
-    figures.instructions_to_multi_user = kernel.zip(multi_user).map(|(kernel, end)| end - kernel);
-    figures.instructions_from_power_on = multi_user;
+    figures.instructions_to_multi_user = multi_user;
+    figures.instructions_from_kernel = kernel.zip(multi_user).map(|(kernel, end)| end - kernel);
     figures.stages.push(counting);
     Ok(figures)
 }
@@ -170,7 +174,7 @@ fn gates(figures: &Figures) -> [Gate; 5] {
         gate("memory occupied after boot", figures.ram_occupied_bytes.map(mb), "MB", 140.0, 110.0),
         gate("least memory that boots", figures.ram_least_mib.map(f64::from), "MiB", 192.0, 160.0),
         gate(
-            "kernel start to multi-user",
+            "power-on to multi-user",
             figures.instructions_to_multi_user.map(|n| n as f64 / 1e9),
             "G instructions",
             11.0,
@@ -211,7 +215,7 @@ mod tests {
             ram_occupied_bytes: Some(150_000_000),
             ram_least_mib: None,
             instructions_to_multi_user: instructions,
-            instructions_from_power_on: None,
+            instructions_from_kernel: None,
             stages: vec![],
         };
         let table = table(&figures);
@@ -228,7 +232,7 @@ mod tests {
     #[test]
     fn a_figure_between_gate_and_wish_reaches() {
         check(None, "initrd  2.10 2.5 2 MB, reached");
-        check(Some(9_500_000_000), "kernel start to multi-user  9.50 11 8 G instructions, reached");
+        check(Some(9_500_000_000), "power-on to multi-user  9.50 11 8 G instructions, reached");
     }
 
     #[test]

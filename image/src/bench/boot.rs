@@ -59,7 +59,7 @@ pub struct Figures {
     /// The least memory of a PC that became healthy; absent with `--quick`.
     pub ram_least_mib: Option<u32>,
     /// From power-on, with firmware and iPXE, executed on one core; sleeping does not count.
-    /// iPXE turns in circles while it waits for bytes, so about 0.3 G of this follow the host's network.
+    /// iPXE turns in circles while it waits for bytes, so a part of this follows the host's network.
     pub instructions_to_multi_user: Option<u64>,
     /// The part from the start of the kernel, which repeats better.
     pub instructions_from_kernel: Option<u64>,

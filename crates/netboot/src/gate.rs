@@ -26,6 +26,9 @@ pub struct Gate {
     pub newest: Option<String>,
     /// Counts every `begin`; tells which PC was seen last.
     pub turn: u64,
+    /// The highest attempt of any PC that was forgotten. New PCs count on from it,
+    /// so that a number is never given twice and no old report passes for a new one.
+    pub forgotten: u32,
     pub pcs: BTreeMap<Mac, Pc>,
 }
 
@@ -88,17 +91,27 @@ impl Gate {
     /// Begins a boot attempt of a PC. `promoted` is newest first; nothing promoted is `None`.
     pub fn begin(&mut self, promoted: &[String], mac: Mac) -> Option<Decision> {
         self.notice_promotion(promoted.first()?);
+        let (release, reason) = self.choose(promoted, mac)?;
+        Some(Decision { attempt: self.open(mac, &release), release, reason })
+    }
+
+    /// Begins an attempt with a release that the owner chose: it is only counted.
+    pub fn begin_pinned(&mut self, mac: Mac, release: &str) -> u32 {
+        self.open(mac, release)
+    }
+
+    fn open(&mut self, mac: Mac, release: &str) -> u32 {
         self.turn += 1;
         if !self.pcs.contains_key(&mac) && self.pcs.len() >= PCS_MAX {
             self.evict();
         }
-        let (release, reason) = self.choose(promoted, mac)?;
-        let pc = self.pcs.entry(mac).or_default();
+        let new = Pc { attempts: self.forgotten, ..Pc::default() };
+        let pc = self.pcs.entry(mac).or_insert(new);
         pc.seen = self.turn;
         pc.attempts = pc.attempts.wrapping_add(1).max(1);
-        pc.open.push(Attempt { number: pc.attempts, release: release.clone(), fetched: false });
+        pc.open.push(Attempt { number: pc.attempts, release: release.to_owned(), fetched: false });
         keep_last(&mut pc.open, OPEN_MAX);
-        Some(Decision { attempt: pc.attempts, release, reason })
+        pc.attempts
     }
 
     /// Which release the PC would get now; changes nothing.
@@ -179,12 +192,18 @@ impl Gate {
         (!known.healthy && known.fetched >= FETCHES_MAX).then_some(known.fetched)
     }
 
-    /// Forgets one PC: first those that never fetched anything, then the one not seen for longest.
+    /// Forgets one PC: of those that never fetched a whole image the one not seen for longest;
+    /// then of those that were never healthy the newest, which a flood consists of;
+    /// and only among PCs that all were healthy the one not seen for longest.
     fn evict(&mut self) {
-        let stalest = self.pcs.iter().min_by_key(|(_, pc)| (!pc.tries.is_empty(), pc.seen));
-        if let Some((mac, _)) = stalest {
-            let mac = *mac;
-            self.pcs.remove(&mac);
+        let rank = |pc: &Pc| match () {
+            () if pc.tries.is_empty() => (0, pc.seen),
+            () if !pc.tries.iter().any(|known| known.healthy) => (1, u64::MAX - pc.seen),
+            () => (2, pc.seen),
+        };
+        let least = self.pcs.iter().min_by_key(|(_, pc)| rank(pc)).map(|(mac, _)| *mac);
+        if let Some(pc) = least.and_then(|mac| self.pcs.remove(&mac)) {
+            self.forgotten = self.forgotten.max(pc.attempts);
         }
     }
 }
@@ -328,6 +347,37 @@ mod tests {
         }
         assert_eq!(gate.pcs.len(), PCS_MAX);
         assert!(gate.pcs.contains_key(&MAC));
+    }
+
+    #[test]
+    fn strangers_that_fetch_push_out_each_other() {
+        let (mut gate, promoted) = (Gate::default(), ids("a"));
+        let healthy = Mac([2, 0, 0, 0, 0, 2]);
+        gate.begin(&promoted, healthy);
+        gate.healthy(healthy, 1);
+        gate.begin(&promoted, MAC);
+        gate.fetched(MAC, 1);
+        for idx in 0..PCS_MAX as u32 + 10 {
+            let [a, b, c, d] = idx.to_be_bytes();
+            let stranger = Mac([6, 6, a, b, c, d]);
+            let attempt = gate.begin(&promoted, stranger).expect("a release").attempt;
+            assert!(gate.fetched(stranger, attempt));
+        }
+        assert_eq!(gate.pcs.len(), PCS_MAX);
+        assert!(gate.pcs.contains_key(&MAC) && gate.pcs.contains_key(&healthy));
+    }
+
+    #[test]
+    fn a_forgotten_pc_gets_no_number_twice() {
+        let (mut gate, promoted) = (Gate::default(), ids("a"));
+        gate.begin(&promoted, MAC);
+        gate.begin(&promoted, MAC);
+        for idx in 0..PCS_MAX as u32 {
+            let [a, b, c, d] = idx.to_be_bytes();
+            gate.begin_pinned(Mac([6, 6, a, b, c, d]), "a");
+        }
+        assert!(!gate.pcs.contains_key(&MAC) && gate.pcs.len() == PCS_MAX);
+        assert_eq!(gate.begin(&promoted, MAC).map(|decision| decision.attempt), Some(3));
     }
 
     #[test]

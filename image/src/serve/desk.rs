@@ -3,12 +3,13 @@
 //! The hands (DHCP, TFTP, RA, HTTP) come here with what happened and go away with what to send.
 //! It reads no clock and no socket; times are milliseconds since the server started.
 
+use super::args::DhcpMode;
 use super::events::{Event, Stamped};
 use super::files::{Served, Table};
 use super::pcs::{Last, Order, Pc, Pcs, Piece, Stage, plain_text};
 use super::settings::{Boot, Mode, PcSettings, Settings};
 use super::store::{Kept, KeptLease};
-use netboot::gate::{Attempt, Gate, Reason};
+use netboot::gate::{Gate, Reason};
 use netboot::{Mac, script};
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -20,6 +21,11 @@ const EVENTS_MAX: usize = 1024;
 pub const NOTES_MAX: usize = 6;
 /// The same note is told again only after this time.
 const NOTE_AGAIN_MS: u64 = 60_000;
+
+/// The attempt of a boot that is not counted; the gate's own begin at 1, so reports of it are refused.
+const UNCOUNTED: u32 = 0;
+/// Strangers are told of once in this time: inventing addresses fills no log.
+const STRANGERS_AGAIN_MS: u64 = 60_000;
 
 /// Everything that is known.
 #[derive(Debug)]
@@ -40,6 +46,16 @@ pub struct Desk {
     /// Something changed that is to be kept.
     pub unsaved: bool,
     events: VecDeque<Stamped>,
+    /// When a stranger was last told of.
+    stranger_ms: Option<u64>,
+}
+
+/// Who asks: the address, and the card that the kernel knows behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    pub address: IpAddr,
+    /// `None` beyond a router and on this very machine.
+    pub card: Option<Mac>,
 }
 
 /// Why a report was not taken.
@@ -78,6 +94,7 @@ impl Desk {
             leases: Vec::new(),
             unsaved: false,
             events: VecDeque::new(),
+            stranger_ms: None,
         }
     }
 
@@ -123,8 +140,8 @@ impl Desk {
         }
     }
 
-    /// The script of `/boot/<mac>.ipxe`; it begins a boot attempt.
-    pub fn script(&mut self, mac: Mac, peer: IpAddr, now_ms: u64) -> Result<String, script::ScriptError> {
+    /// The script of `/boot/<mac>.ipxe`; asked for by the PC itself it begins a boot attempt.
+    pub fn script(&mut self, mac: Mac, asker: Asker, now_ms: u64) -> Result<String, script::ScriptError> {
         let wishes = self.settings.of(&mac);
         let settings = script_settings(&wishes, &self.settings.name_of(&mac));
         if wishes.block == Some(true) {
@@ -133,7 +150,8 @@ impl Desk {
         if wishes.boot == Some(Boot::Local) {
             return script::local(mac, &settings);
         }
-        let Some(order) = self.order(mac, &wishes) else {
+        let counted = self.is_itself(mac, asker, now_ms);
+        let Some(order) = self.order(mac, &wishes, counted) else {
             let sentence = match wishes.release {
                 Some(release) => {
                     format!("Release {} is set for this PC but is not on the server.", release.0)
@@ -142,9 +160,6 @@ impl Desk {
             };
             return script::waiting(mac, self.server, &sentence);
         };
-        self.unsaved = true;
-        let name = settings.hostname(mac);
-        self.pcs.ordered(mac, &name, peer, order.clone(), now_ms);
         let boot = script::Boot {
             mac,
             settings: &settings,
@@ -153,21 +168,62 @@ impl Desk {
             attempt: order.attempt,
         };
         let script = script::boot(&boot);
-        let Order { attempt, release, reason } = order;
-        self.tell(Event::Ordered { mac: mac.to_string(), name, release, attempt, reason }, now_ms);
+        if counted {
+            self.ordered(mac, settings.hostname(mac), asker.address, order, now_ms);
+        } else {
+            self.note_stranger(mac, asker, now_ms);
+        }
         script
     }
 
-    /// Which release the PC gets, as a new attempt.
-    fn order(&mut self, mac: Mac, wishes: &PcSettings) -> Option<Order> {
+    fn ordered(&mut self, mac: Mac, name: String, address: IpAddr, order: Order, now_ms: u64) {
+        self.unsaved = true;
+        self.pcs.ordered(mac, &name, address, order.clone(), now_ms);
+        let Order { attempt, release, reason } = order;
+        self.tell(Event::Ordered { mac: mac.to_string(), name, release, attempt, reason }, now_ms);
+    }
+
+    /// Whether the PC itself asks, as far as the wire tells: its address belongs to its card,
+    /// or where that cannot be known, DHCP heard it lately.
+    ///
+    /// Whoever puts another PC's MAC into its own frames still passes for that PC, and can make it fall back
+    /// by fetching in its name; only a switch with port security keeps that from happening.
+    fn is_itself(&self, mac: Mac, asker: Asker, now_ms: u64) -> bool {
+        match asker.card {
+            Some(card) => card == mac,
+            None => self.dhcp == DhcpMode::Off.name() || self.pcs.asked_lately(&mac, now_ms),
+        }
+    }
+
+    fn note_stranger(&mut self, mac: Mac, asker: Asker, now_ms: u64) {
+        if self.stranger_ms.is_some_and(|told| now_ms.saturating_sub(told) < STRANGERS_AGAIN_MS) {
+            return;
+        }
+        self.stranger_ms = Some(now_ms);
+        let who = asker.card.map_or_else(|| "no known card".to_owned(), |card| card.to_string());
+        let address = asker.address;
+        self.note(
+            format!("{address} ({who}) asked for the script of {mac}; such boots are not counted"),
+            now_ms,
+        );
+    }
+
+    /// Which release the PC gets, as a new attempt if it is counted.
+    fn order(&mut self, mac: Mac, wishes: &PcSettings, counted: bool) -> Option<Order> {
         if let Some(pin) = &wishes.release {
             let release = self.table.has(&pin.0).then(|| pin.0.clone())?;
-            let attempt = begin_pinned(&mut self.gate, mac, &release);
+            let attempt = if counted { self.gate.begin_pinned(mac, &release) } else { UNCOUNTED };
             return Some(Order { attempt, release, reason: Some("set in duet.toml".to_owned()) });
         }
-        let decision = self.gate.begin(&self.table.promoted, mac)?;
-        let reason = (decision.reason != Reason::Newest).then(|| decision.reason.to_string());
-        Some(Order { attempt: decision.attempt, release: decision.release, reason })
+        let (attempt, release, reason) = if counted {
+            let decision = self.gate.begin(&self.table.promoted, mac)?;
+            (decision.attempt, decision.release, decision.reason)
+        } else {
+            let (release, reason) = self.gate.choose(&self.table.promoted, mac)?;
+            (UNCOUNTED, release, reason)
+        };
+        let reason = (reason != Reason::Newest).then(|| reason.to_string());
+        Some(Order { attempt, release, reason })
     }
 
     /// A piece of a release's file went out to this address.
@@ -177,7 +233,7 @@ impl Desk {
         let piece = Piece { stage, n, bytes: place, of: served.bytes };
         if let Some(seconds) = self.pcs.sent(mac, piece, now_ms) {
             self.tell_sent(mac, served.name.as_str(), served.bytes, seconds, now_ms);
-            if stage == Stage::Root {
+            if stage == Stage::Root && self.pcs.get(&mac).is_some_and(|pc| pc.began_at == Some(peer)) {
                 let attempt = self.gate.last(mac).map_or(0, |attempt| attempt.number);
                 self.unsaved |= self.gate.fetched(mac, attempt);
             }
@@ -289,19 +345,6 @@ impl Desk {
         let last = self.pcs.iter().filter_map(|(mac, pc)| Some((*mac, pc.last_of(unix_s)?))).collect();
         Kept { gate: self.gate.clone(), last, leases: self.leases.clone() }
     }
-}
-
-/// Begins an attempt with a release that the owner chose: the gate only counts it.
-fn begin_pinned(gate: &mut Gate, mac: Mac, release: &str) -> u32 {
-    gate.turn += 1;
-    let turn = gate.turn;
-    let pc = gate.pcs.entry(mac).or_default();
-    pc.seen = turn;
-    pc.attempts = pc.attempts.wrapping_add(1).max(1);
-    let attempt = pc.attempts;
-    pc.open.push(Attempt { number: attempt, release: release.to_owned(), fetched: false });
-    gate.bound();
-    attempt
 }
 
 fn script_settings(wishes: &PcSettings, name: &str) -> script::Settings {

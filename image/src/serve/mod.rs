@@ -21,6 +21,8 @@ mod ra;
 mod send;
 mod settings;
 mod show;
+#[cfg(test)]
+mod siege;
 mod store;
 mod table;
 mod text;

@@ -16,6 +16,8 @@ pub const SENTENCE_CHARS_MAX: usize = 240;
 const RATE_WINDOW_MS: u64 = 500;
 /// Asking again within this time is the same question: PXE ROMs repeat themselves after 4, 8 and 16 s.
 const ASK_AGAIN_MS: u64 = 30_000;
+/// A script may follow a question by DHCP for this long: ROM, first stage and iPXE's own DHCP take a minute at worst.
+const ASKED_LATELY_MS: u64 = 600_000;
 
 /// The steps from power-on to healthy, in order.
 #[allow(clippy::enum_variant_names)] // "first stage" is the domain's own name for it
@@ -75,7 +77,8 @@ impl Stage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
     pub at_ms: u64,
-    /// The place reached in the file, and the file's length; 0 of 0 where no file is meant.
+    /// So much of the file went out, from its beginning without a gap, and the file's length;
+    /// 0 of 0 where no file is meant.
     pub bytes: u64,
     pub of: u64,
     /// When the last byte went out.
@@ -98,6 +101,10 @@ pub struct Pc {
     /// What DHCP told of its firmware.
     pub firmware: Option<String>,
     pub order: Option<Order>,
+    /// The address that asked for the script of `order`; only what goes there counts for it.
+    pub began_at: Option<IpAddr>,
+    /// When it last asked by DHCP.
+    pub asked_ms: Option<u64>,
     pub marks: BTreeMap<Stage, Mark>,
     /// The PC's own sentence on its last failure in this boot.
     pub failure: Option<(u64, String)>,
@@ -129,6 +136,8 @@ impl Pc {
             address: None,
             firmware: None,
             order: None,
+            began_at: None,
+            asked_ms: None,
             marks: BTreeMap::new(),
             failure: None,
             seen_ms: now_ms,
@@ -237,8 +246,15 @@ impl Pcs {
         if again || !ipxe {
             pc.firmware = Some(firmware.to_owned());
         }
+        pc.asked_ms = Some(now_ms);
         pc.mark(Stage::Asked, now_ms);
         again
+    }
+
+    /// Whether DHCP heard this PC a short while ago.
+    pub fn asked_lately(&self, mac: &Mac, now_ms: u64) -> bool {
+        let asked_ms = self.pcs.get(mac).and_then(|pc| pc.asked_ms);
+        asked_ms.is_some_and(|asked_ms| now_ms.saturating_sub(asked_ms) <= ASKED_LATELY_MS)
     }
 
     /// A PC is known to have this address.
@@ -265,22 +281,25 @@ impl Pcs {
             pc.restart();
         }
         pc.order = Some(order);
+        pc.began_at = Some(address);
         pc.mark(Stage::Script, now_ms);
         self.has_address(mac, address);
     }
 
     /// A piece went out. Returns the seconds that the whole file took when this was its last piece.
+    ///
+    /// Only a piece that begins where the ones before it reached adds to the file:
+    /// a resumed transfer adds up, and the last byte alone, or the first one many times, is not a whole file.
     pub fn sent(&mut self, mac: Mac, piece: Piece, now_ms: u64) -> Option<f64> {
         let pc = self.pcs.get_mut(&mac)?;
         self.version += 1;
         pc.count(piece.n, now_ms);
         let mark = pc.mark(piece.stage, now_ms);
-        (mark.bytes, mark.of) = (piece.bytes, piece.of);
-        if mark.bytes < mark.of {
-            mark.done_ms = None;
-            return None;
+        mark.of = piece.of;
+        if piece.bytes.saturating_sub(piece.n) <= mark.bytes {
+            mark.bytes = mark.bytes.max(piece.bytes).min(piece.of);
         }
-        if mark.done_ms.is_some() {
+        if mark.bytes < mark.of || mark.done_ms.is_some() {
             return None;
         }
         mark.done_ms = Some(now_ms);
@@ -445,6 +464,30 @@ mod tests {
         let got: Vec<_> =
             [500, 1000, 1000].map(|place| pcs.sent(A, root(500, place), place).is_some()).into();
         assert_eq!(got, [false, true, false]);
+    }
+
+    /// Sends these ranges of a file of 1000 bytes and says how much of it is there.
+    fn check_sent(ranges: &[(u64, u64)], want: u64) {
+        let mut pcs = Pcs::default();
+        pcs.ordered(A, "a", address(1), order(1), 0);
+        let whole = ranges.iter().filter(|(from, to)| pcs.sent(A, root(to - from, *to), 1).is_some()).count();
+        let mark = pcs.get(&A).expect("a").marks[&Stage::Root];
+        assert_eq!((mark.bytes, whole), (want, usize::from(want == 1000)), "{ranges:?}");
+    }
+
+    #[test]
+    fn a_file_is_whole_when_all_of_it_was_sent_and_not_when_its_end_was() {
+        check_sent(&[(999, 1000)], 0);
+        check_sent(&[(0, 1), (999, 1000)], 1);
+        check_sent(&[(0, 600), (0, 600)], 600);
+        check_sent(&[(0, 600), (700, 1000)], 600);
+    }
+
+    #[test]
+    fn a_resumed_transfer_adds_up() {
+        check_sent(&[(0, 600), (600, 1000)], 1000);
+        check_sent(&[(0, 600), (500, 1000)], 1000);
+        check_sent(&[(0, 600), (0, 1000), (0, 1000)], 1000);
     }
 
     #[test]

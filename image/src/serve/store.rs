@@ -37,6 +37,8 @@ struct Document {
     format: u32,
     newest: Option<String>,
     turn: u64,
+    #[serde(default)]
+    forgotten: u32,
     pcs: BTreeMap<String, PcRecord>,
     leases: Vec<KeptLease>,
 }
@@ -105,6 +107,7 @@ fn parse(text: &str) -> Result<Kept, String> {
     let mut kept = Kept { leases: document.leases, ..Kept::default() };
     kept.gate.newest = document.newest;
     kept.gate.turn = document.turn;
+    kept.gate.forgotten = document.forgotten;
     for (mac, record) in document.pcs {
         let mac: Mac = mac.parse().map_err(|error| format!("{error}"))?;
         if let Some(last) = &record.last {
@@ -148,6 +151,7 @@ fn render(kept: &Kept) -> String {
         format: FORMAT,
         newest: kept.gate.newest.clone(),
         turn: kept.gate.turn,
+        forgotten: kept.gate.forgotten,
         pcs: kept.gate.pcs.iter().map(record).collect(),
         leases: kept.leases.clone(),
     };
@@ -164,6 +168,7 @@ mod tests {
         let mut kept = Kept::default();
         let decision = kept.gate.begin(&["trixie-1".to_owned()], A).expect("a decision");
         kept.gate.fetched(A, decision.attempt);
+        kept.gate.forgotten = 7;
         kept.last.insert(A, Last { release: "trixie-1".to_owned(), healthy: true, unix_s: 9 });
         kept.leases.push(KeptLease {
             mac: A.to_string(),

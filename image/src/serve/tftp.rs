@@ -151,8 +151,11 @@ fn tell(mac: Mac, request: &Request, transfer: &Transfer, told: usize, shared: &
 
 /// Which PC has this address: as DHCP or a script taught, else as the kernel knows its neighbours.
 fn pc_at(address: IpAddr, shared: &Shared) -> Option<Mac> {
-    let known = shared.desk().pcs.by_address(&address);
-    let mac = known.or_else(|| wire::neighbour(address))?;
+    let (known, interface) = {
+        let desk = shared.desk();
+        (desk.pcs.by_address(&address), desk.interface.clone())
+    };
+    let mac = known.or_else(|| wire::neighbour(address, &interface))?;
     shared.desk().pcs.has_address(mac, address);
     Some(mac)
 }

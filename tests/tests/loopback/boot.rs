@@ -30,7 +30,8 @@ fn report(lab: &Lab, attempt: u64, release: &str, stage: &str) -> u16 {
 }
 
 fn post(lab: &Lab, body: &str) -> u16 {
-    let head = format!("POST /v1/boot/report HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /v1/boot/report HTTP/1.1\r\nHost: 10.99.0.1\r\nContent-Length: {}\r\n\r\n", body.len());
     lab.exchange((head + body).as_bytes()).status
 }
 
@@ -72,6 +73,28 @@ fn a_report_counts_only_for_the_attempt_it_belongs_to() {
     );
     let page = String::from_utf8(lab.get("/", "").body).expect("text");
     assert!(page.contains("&lt;b&gt;") && !page.contains("<p class=\"now\"><b>"));
+}
+
+#[test]
+fn strangers_and_web_pages_cannot_count_against_a_pc() {
+    let Some(mut lab) = Lab::new("strangers") else { return };
+    lab.start(FILES_ONLY);
+    begin(&lab);
+    for field in
+        ["Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", "Host: evil.example\r\n"]
+    {
+        assert_eq!(lab.get(SCRIPT, field).status, 403, "{field}");
+    }
+    // The kernel knows whose address this is, so a script for another card is not counted.
+    let other = String::from_utf8(lab.get("/boot/52-54-00-99-00-03.ipxe", "").body).expect("text");
+    assert!(other.contains("duet.attempt=0 "), "{other}");
+    let last = ["Range: bytes=-1\r\n", "Range: bytes=-1\r\n"];
+    for range in last {
+        begin(&lab);
+        assert_eq!(lab.get(&format!("/releases/{NEW}/root.squashfs"), range).status, 206);
+    }
+    assert_eq!(begin(&lab), (4, NEW.to_owned()));
+    assert_eq!(lab.pcs()["pcs"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

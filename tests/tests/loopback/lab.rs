@@ -164,7 +164,7 @@ impl Lab {
 
     pub fn get(&self, path: &str, fields: &str) -> Answer {
         self.exchange(
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n").as_bytes(),
+            format!("GET {path} HTTP/1.1\r\nHost: 10.99.0.1\r\nConnection: close\r\n{fields}\r\n").as_bytes(),
         )
     }
 

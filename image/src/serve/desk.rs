@@ -112,6 +112,16 @@ impl Desk {
         self.events.push_back(Stamped { at_s: now_ms as f64 / 1000.0, event });
     }
 
+    /// Tells something of a PC, within that PC's share of lines.
+    fn tell_of(&mut self, mac: Mac, event: Event, now_ms: u64) {
+        let Some(left_out) = self.pcs.may_show(&mac, now_ms) else { return };
+        if left_out > 0 {
+            let sentence = format!("{}: {left_out} lines were left out", self.settings.name_of(&mac));
+            self.tell(Event::Note { sentence }, now_ms);
+        }
+        self.tell(event, now_ms);
+    }
+
     /// Tells the owner something, once a minute at most.
     pub fn note(&mut self, sentence: String, now_ms: u64) {
         let lately =
@@ -136,7 +146,8 @@ impl Desk {
     pub fn asked(&mut self, mac: Mac, firmware: &str, ipxe: bool, now_ms: u64) {
         let name = self.settings.name_of(&mac);
         if self.pcs.asked(mac, &name, firmware, ipxe, now_ms) {
-            self.tell(Event::Asked { mac: mac.to_string(), name, firmware: firmware.to_owned() }, now_ms);
+            let event = Event::Asked { mac: mac.to_string(), name, firmware: firmware.to_owned() };
+            self.tell_of(mac, event, now_ms);
         }
     }
 
@@ -180,7 +191,8 @@ impl Desk {
         self.unsaved = true;
         self.pcs.ordered(mac, &name, address, order.clone(), now_ms);
         let Order { attempt, release, reason } = order;
-        self.tell(Event::Ordered { mac: mac.to_string(), name, release, attempt, reason }, now_ms);
+        let event = Event::Ordered { mac: mac.to_string(), name, release, attempt, reason };
+        self.tell_of(mac, event, now_ms);
     }
 
     /// Whether the PC itself asks, as far as the wire tells: its address belongs to its card,
@@ -250,7 +262,8 @@ impl Desk {
 
     fn tell_sent(&mut self, mac: Mac, file: &str, bytes: u64, seconds: f64, now_ms: u64) {
         let name = self.settings.name_of(&mac);
-        self.tell(Event::Sent { mac: mac.to_string(), name, file: file.to_owned(), bytes, seconds }, now_ms);
+        let event = Event::Sent { mac: mac.to_string(), name, file: file.to_owned(), bytes, seconds };
+        self.tell_of(mac, event, now_ms);
     }
 
     /// A node's report, as it came.
@@ -296,7 +309,7 @@ impl Desk {
         self.pcs.failed(mac, &report.sentence, now_ms);
         let (name, sentence) = (self.settings.name_of(&mac), plain_text(&report.sentence));
         let attempt = report.attempt;
-        self.tell(Event::Failed { mac: mac.to_string(), name, sentence, attempt }, now_ms);
+        self.tell_of(mac, Event::Failed { mac: mac.to_string(), name, sentence, attempt }, now_ms);
     }
 
     fn reached(&mut self, mac: Mac, stage: Stage, report: &Report, now_ms: u64) {
@@ -312,7 +325,7 @@ impl Desk {
             clock: report.clock,
             after_s: now_ms.saturating_sub(since_ms) as f64 / 1000.0,
         };
-        self.tell(event, now_ms);
+        self.tell_of(mac, event, now_ms);
     }
 
     /// New settings are in force.

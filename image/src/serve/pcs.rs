@@ -12,6 +12,9 @@ use std::net::IpAddr;
 pub const PCS_MAX: usize = 1024;
 /// A PC's own sentence is cut to this many characters.
 pub const SENTENCE_CHARS_MAX: usize = 240;
+/// So many lines are shown of one PC within `LINES_WINDOW_MS`, the rest is counted: six whole boots.
+pub const LINES_MAX: u32 = 60;
+const LINES_WINDOW_MS: u64 = 60_000;
 /// A rate is measured over at least this time.
 const RATE_WINDOW_MS: u64 = 500;
 /// Asking again within this time is the same question: PXE ROMs repeat themselves after 4, 8 and 16 s.
@@ -111,6 +114,8 @@ pub struct Pc {
     pub seen_ms: u64,
     /// What an earlier run of the server knew.
     pub last: Option<Last>,
+    worth: Worth,
+    lines: Lines,
     rate: Rate,
 }
 
@@ -120,6 +125,25 @@ pub struct Last {
     pub release: String,
     pub healthy: bool,
     pub unix_s: u64,
+}
+
+/// What would be lost with a PC; kept over its boots. Fetching a script, or a byte, earns nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    #[default]
+    New,
+    /// It had a whole root image, or an earlier run of the server knew it.
+    Known,
+    /// It was healthy once.
+    Healthy,
+}
+
+/// Lines shown lately, and left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lines {
+    since_ms: u64,
+    shown: u32,
+    left_out: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -142,6 +166,8 @@ impl Pc {
             failure: None,
             seen_ms: now_ms,
             last: None,
+            worth: Worth::New,
+            lines: Lines::default(),
             rate: Rate::default(),
         }
     }
@@ -179,6 +205,16 @@ impl Pc {
     fn mark(&mut self, stage: Stage, now_ms: u64) -> &mut Mark {
         self.seen_ms = now_ms;
         self.marks.entry(stage).or_insert(Mark { at_ms: now_ms, ..Mark::default() })
+    }
+
+    /// Who is forgotten first: of the new PCs that which got least far and was not seen for longest;
+    /// of the known ones the newest, which a flood consists of; of the healthy ones that not seen for longest.
+    fn rank(&self) -> (Worth, Option<Stage>, u64) {
+        match self.worth {
+            Worth::New => (Worth::New, self.stage(), self.seen_ms),
+            Worth::Known => (Worth::Known, None, u64::MAX - self.seen_ms),
+            Worth::Healthy => (Worth::Healthy, None, self.seen_ms),
+        }
     }
 
     fn count(&mut self, n: u64, now_ms: u64) {
@@ -303,7 +339,11 @@ impl Pcs {
             return None;
         }
         mark.done_ms = Some(now_ms);
-        Some(now_ms.saturating_sub(mark.at_ms) as f64 / 1000.0)
+        let took_ms = now_ms.saturating_sub(mark.at_ms);
+        if piece.stage == Stage::Root {
+            pc.worth = pc.worth.max(Worth::Known);
+        }
+        Some(took_ms as f64 / 1000.0)
     }
 
     /// A PC told that it reached a stage. Returns true when that was news.
@@ -312,6 +352,9 @@ impl Pcs {
         self.version += 1;
         let news = !pc.marks.contains_key(&stage);
         pc.mark(stage, now_ms);
+        if stage == Stage::Healthy {
+            pc.worth = Worth::Healthy;
+        }
         pc.failure = None;
         news
     }
@@ -322,7 +365,9 @@ impl Pcs {
     }
 
     pub fn remember(&mut self, mac: Mac, name: &str, last: Last) {
-        self.pc(mac, name, 0).last = Some(last);
+        let pc = self.pc(mac, name, 0);
+        pc.worth = if last.healthy { Worth::Healthy } else { Worth::Known };
+        pc.last = Some(last);
     }
 
     /// A PC told what went wrong.
@@ -331,6 +376,21 @@ impl Pcs {
         self.version += 1;
         pc.seen_ms = now_ms;
         pc.failure = Some((now_ms, plain_text(sentence)));
+    }
+
+    /// Whether one more line of this PC may be shown, and how many were left out since the last.
+    pub fn may_show(&mut self, mac: &Mac, now_ms: u64) -> Option<u64> {
+        // A PC that is not known any more was forgotten in a flood.
+        let lines = &mut self.pcs.get_mut(mac)?.lines;
+        if now_ms.saturating_sub(lines.since_ms) >= LINES_WINDOW_MS {
+            (lines.since_ms, lines.shown) = (now_ms, 0);
+        }
+        if lines.shown >= LINES_MAX {
+            lines.left_out += 1;
+            return None;
+        }
+        lines.shown += 1;
+        Some(std::mem::take(&mut lines.left_out))
     }
 
     pub fn rename(&mut self, mac: &Mac, name: &str) {
@@ -355,10 +415,9 @@ impl Pcs {
         pc
     }
 
-    /// Forgets the PC that got least far, and of those the one not seen for longest:
-    /// a flood of invented MACs pushes out itself, not the PCs that boot.
+    /// A flood of invented MACs pushes out itself, not the PCs that boot.
     fn forget_one(&mut self) {
-        let least = self.pcs.iter().min_by_key(|(_, pc)| (pc.stage(), pc.seen_ms)).map(|(mac, _)| *mac);
+        let least = self.pcs.iter().min_by_key(|(_, pc)| pc.rank()).map(|(mac, _)| *mac);
         if let Some(pc) = least.and_then(|mac| self.pcs.remove(&mac))
             && let Some(address) = pc.address
         {
@@ -509,6 +568,28 @@ mod tests {
             pcs.asked(Mac([2, 0, c, d, e, f]), "x", "bios", false, 1 + n);
         }
         assert_eq!((pcs.iter().count(), pcs.get(&A).is_some()), (PCS_MAX, true));
+    }
+
+    #[test]
+    fn a_flood_that_fetches_pushes_out_no_pc_with_a_history() {
+        let (c, mut pcs) = (Mac([0x52, 0x54, 0, 0x77, 0, 3]), Pcs::default());
+        pcs.remember(c, "c", Last { release: "trixie-1".to_owned(), healthy: false, unix_s: 0 });
+        pcs.ordered(A, "a", address(1), order(1), 1);
+        pcs.reached(A, Stage::Healthy, 2);
+        // It starts again, so its marks are gone.
+        pcs.asked(A, "a", "bios", false, 3);
+        pcs.ordered(B, "b", address(2), order(1), 3);
+        pcs.sent(B, root(1000, 1000), 4);
+        for n in 0..2 * PCS_MAX as u64 {
+            let [.., x, y] = n.to_be_bytes();
+            let stranger = Mac([2, 0, 0, 0, x, y]);
+            pcs.ordered(stranger, "x", IpAddr::from([10, 0, x, y]), order(1), 5 + n);
+            let n_sent = if n % 2 == 0 { 1 } else { 1000 };
+            pcs.sent(stranger, root(n_sent, n_sent), 5 + n);
+        }
+        assert_eq!(pcs.iter().count(), PCS_MAX);
+        assert!([A, B, c].iter().all(|mac| pcs.get(mac).is_some()));
+        assert!(pcs.by_address.len() <= PCS_MAX);
     }
 
     #[test]

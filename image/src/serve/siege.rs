@@ -1,8 +1,10 @@
 //! What a stranger on the same wire tries against the counts of other PCs, and what comes of it.
 
 use super::desk::{Asker, Desk};
+use super::events::Event;
 use super::files::{Served, Table};
 use super::fixture::{Fixture, ID};
+use super::pcs::LINES_MAX;
 use netboot::Mac;
 use netboot::gate::Attempt;
 use std::net::IpAddr;
@@ -90,4 +92,21 @@ fn a_stranger_changes_nothing_of_a_pc_and_is_told_of_once_a_minute() {
     let attempt = Attempt { number: 1, release: ID.to_owned(), fetched: false };
     assert_eq!((desk.gate.last(PC), desk.pcs.get(&PC).cloned()), (Some(&attempt), before));
     assert_eq!(desk.notes.len(), 1);
+}
+
+#[test]
+fn one_pc_cannot_flood_the_log_and_what_was_left_out_is_counted() {
+    let (mut desk, _) = desk("flood", "off");
+    desk.script(PC, asker(1, Some(PC)), 0).unwrap();
+    let report = format!(r#"{{"mac":"{PC}","attempt":1,"release":"{ID}","stage":"failed","sentence":"no"}}"#);
+    let n_more = 500;
+    for _ in 0..u64::from(LINES_MAX) - 1 + n_more {
+        desk.report(report.as_bytes(), 1).unwrap();
+    }
+    let shown = std::iter::from_fn(|| desk.poll()).count();
+    assert_eq!(shown, LINES_MAX as usize);
+    desk.report(report.as_bytes(), 60_000).unwrap();
+    let sentence = format!("{}: {n_more} lines were left out", desk.settings.name_of(&PC));
+    assert_eq!(desk.poll().map(|stamped| stamped.event), Some(Event::Note { sentence }));
+    assert!(matches!(desk.poll().map(|stamped| stamped.event), Some(Event::Failed { .. })));
 }

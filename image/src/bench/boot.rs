@@ -59,9 +59,9 @@ pub struct Figures {
     /// The least memory of a PC that became healthy; absent with `--quick`.
     pub ram_least_mib: Option<u32>,
     /// From power-on, with firmware and iPXE, executed on one core; sleeping does not count.
-    /// iPXE turns in circles while it waits for bytes, so a part of this follows the host's network.
+    /// iPXE turns in circles while it waits for bytes, so a small part of this follows the host's network.
     pub instructions_to_multi_user: Option<u64>,
-    /// The part from the start of the kernel, which repeats better.
+    /// The part from the start of the kernel.
     pub instructions_from_kernel: Option<u64>,
     pub stages: Vec<PcReport>,
 }
@@ -101,7 +101,7 @@ fn measure(args: &BootArgs) -> Result<Figures> {
         say("PCs with less and less memory, from 192 MiB: about a minute each");
         figures.ram_least_mib = search(args)?;
     }
-    say("one PC that counts its instructions: two to ten minutes");
+    say("one PC that counts its instructions: one to five minutes");
     let counting = boot(args, Pc { counting: true, ..Pc::default() }, COUNT_MAX)?;
     let (kernel, multi_user) =
         (counting.instructions(Stage::Kernel), counting.instructions(Stage::MultiUser));

@@ -79,6 +79,10 @@ pub struct VmArgs {
     #[argh(switch)]
     pub wrap: bool,
 
+    /// more words for the kernel command line, in quotes
+    #[argh(option, default = "String::new()")]
+    pub words: String,
+
     /// open the control shell of a running PC, by number (leave it with Ctrl-])
     #[argh(option)]
     pub shell: Option<usize>,

@@ -255,6 +255,9 @@ fn add_time(words: &mut Words, pc: &Pc, places: &Places) {
     words.add("-accel tcg,thread=single -smp 1 -rtc base=2026-01-01,clock=vm");
     let record = comma_safe(&places.record);
     words.pair("-icount", format!("shift=0,sleep=off,rr=record,rrfile={record}"));
+    // A recording QEMU looks at its network only when one of the guest's timers ends, in iPXE every 55 ms,
+    // and iPXE would turn in circles for all that time. This filter's timer ends every millisecond.
+    words.pair("-object", "filter-buffer,id=pace,netdev=wire,queue=rx,interval=1000".to_owned());
 }
 
 fn add_firmware(words: &mut Words, pc: &Pc, places: &Places, uefi: Option<&Path>) {

@@ -70,6 +70,8 @@ fn options(args: &VmArgs) -> Result<Options> {
         wrap: args.wrap,
         ..Pc::default()
     };
+    let mut pc = pc;
+    pc.words.extend(args.words.split_whitespace().map(str::to_owned));
     let n_pcs = if args.budget { 1 } else { args.nodes };
     Ok(Options { pages: args.keep, ..alike(args.out.clone(), n_pcs, pc, args.dhcp)? })
 }
@@ -152,7 +154,7 @@ fn json_of(shelf: &Shelf, args: &VmArgs, reports: &[PcReport]) -> serde_json::Va
     });
     if let (true, Some(pc)) = (args.budget, reports.first()) {
         json["instructions_to_multi_user"] = json!(pc.instructions(Stage::MultiUser));
-        json["instructions_of_firmware"] = json!(pc.instructions(Stage::Kernel));
+        json["instructions_before_kernel"] = json!(pc.instructions(Stage::Kernel));
     }
     json
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Connections at once. 1000 PCs booting together wait in the kernel's queue.
@@ -75,9 +76,17 @@ impl Drop for Place {
     }
 }
 
-/// Accepts for ever.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+/// Accepts for ever, at each of the listeners.
+pub async fn serve(listeners: Vec<TcpListener>, shared: Arc<Shared>) {
     let doors = Arc::new(Mutex::new(Doors::default()));
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, doors.clone(), shared.clone()));
+    }
+    accepting.join_next().await;
+}
+
+async fn accept(listener: TcpListener, doors: Arc<Mutex<Doors>>, shared: Arc<Shared>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,

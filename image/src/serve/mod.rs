@@ -2,6 +2,7 @@
 //!
 //! Each of them is a pair of hands with its sockets and limits; what is known lives at the [`desk`].
 //! One thread does everything: a boot server waits, and sendfile does the carrying.
+//! Only what a disk or a terminal can hold up has threads of its own.
 
 pub mod args;
 mod desk;
@@ -27,6 +28,7 @@ mod store;
 mod table;
 mod text;
 mod tftp;
+mod tftp_places;
 mod trouble;
 pub mod view;
 mod watch;
@@ -36,10 +38,11 @@ use anyhow::{Context, Result, bail, ensure};
 pub use args::{DhcpMode, ServeArgs, Switch};
 use desk::Desk;
 pub use show::Show;
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -47,6 +50,10 @@ use trouble::{port_trouble, ra_trouble};
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1024;
+/// Where this machine's own connections arrive, also those to its other addresses.
+const LOOPBACK: &str = "lo";
+/// At the end, writes that hang are waited for so long.
+const END: Duration = Duration::from_secs(2);
 
 /// How to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +103,8 @@ fn parse_range(text: &str) -> Result<(Ipv4Addr, Ipv4Addr)> {
 #[derive(Debug)]
 pub(crate) struct Shared {
     started: Instant,
+    /// Held while the state is written: an older one must not come last.
+    saving: Mutex<()>,
     desk: Mutex<Desk>,
     /// The first stages, for TFTP and for UEFI that boots over HTTP.
     stages: tftp::Stages,
@@ -103,7 +112,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn new(desk: Desk, stages: tftp::Stages) -> Shared {
-        Shared { started: Instant::now(), desk: Mutex::new(desk), stages }
+        Shared { started: Instant::now(), saving: Mutex::default(), desk: Mutex::new(desk), stages }
     }
 
     /// The desk, for a short while: the lock is never held while waiting for anything.
@@ -124,7 +133,8 @@ pub fn command(args: ServeArgs) -> Result<()> {
 /// Serves until SIGINT or SIGTERM, then keeps the state and returns.
 pub fn run(serve: Serve) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("cannot start the event loop")?.block_on(async {
+    let runtime = runtime.context("cannot start the event loop")?;
+    let ended = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for the stop signal")?;
         let stop = async move {
@@ -134,7 +144,9 @@ pub fn run(serve: Serve) -> Result<()> {
             }
         };
         run_until(serve, stop).await
-    })
+    });
+    runtime.shutdown_timeout(END);
+    ended
 }
 
 /// Serves until `stop`, then keeps the state and returns.
@@ -151,7 +163,7 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     let watch = read_everything(&serve, &shared)?;
 
     // Everything is opened before anything is served: a server with half its ports is worse than none.
-    let listener = listen(serve.http_port)?;
+    let listeners = listen(&wire, serve.http_port)?;
     let mut hands = JoinSet::new();
     if serve.dhcp != DhcpMode::Off {
         let tftp = tftp::open(&wire)?;
@@ -162,10 +174,11 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     if serve.ra {
         open_ra(&wire, &shared, &mut hands)?;
     }
-    hands.spawn(http::serve(listener, shared.clone()));
+    hands.spawn(http::serve(listeners, shared.clone()));
     hands.spawn(watch::serve(watch, serve.out.clone(), shared.clone()));
     announce(&shared);
-    hands.spawn(show::serve(serve.show, shared.clone()));
+    let writer = Arc::new(show::Writer::new(io::stdout()));
+    hands.spawn(show::serve(serve.show, shared.clone(), writer.clone()));
 
     let ended = tokio::select! {
         () = stop => Ok(()),
@@ -176,8 +189,9 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     watch::save(&serve.out, &shared);
     if !matches!(serve.show, Show::Table { .. }) {
         // The last events; the table simply stays as it was drawn.
-        show::turn(serve.show, &shared, &mut show::Screen::default());
+        show::turn(serve.show, &shared, &mut show::Screen::default(), &writer);
     }
+    writer.finish();
     ended
 }
 
@@ -202,17 +216,30 @@ fn read_everything(serve: &Serve, shared: &Shared) -> Result<watch::Watch> {
     Ok(watch)
 }
 
-fn listen(port: u16) -> Result<TcpListener> {
-    let open = || {
-        use socket2::{Domain, Protocol, Socket, Type};
-        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        // Only connections that have ended are passed over by this; a running server still holds its port.
-        socket.set_reuse_address(true)?;
-        socket.bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+/// One listener for the served interface and one for this machine itself; no other interface is heard.
+fn listen(wire: &wire::Wire, port: u16) -> Result<Vec<TcpListener>> {
+    let own = (LOOPBACK, Ipv4Addr::LOCALHOST);
+    let served = (wire.name.as_str(), wire.address);
+    let places = if wire.name == LOOPBACK { vec![own] } else { vec![served, own] };
+    let open = |(device, address)| listen_at(device, address, port);
+    places.into_iter().map(open).collect::<io::Result<_>>().map_err(|error| port_trouble(error, port, "HTTP"))
+}
+
+/// Listens on a device, whatever its addresses are or become. Linux before 5.7 lets only root do that;
+/// anyone else listens on the address that the device has now.
+fn listen_at(device: &str, address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    // Only connections that have ended are passed over by this; a running server still holds its port.
+    socket.set_reuse_address(true)?;
+    let address = match socket.bind_device(Some(device.as_bytes())) {
+        Ok(()) => Ipv4Addr::UNSPECIFIED,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => address,
+        Err(error) => return Err(error),
     };
-    open().map_err(|error| port_trouble(error, port, "HTTP"))
+    socket.bind(&std::net::SocketAddr::from((address, port)).into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Without IPv6 on the interface iPXE only waits longer; without permission the owner should know.

@@ -5,6 +5,7 @@
 
 use super::Shared;
 use super::dhcp::udp;
+use super::tftp_places::{Place, Running};
 use super::trouble::port_trouble;
 use super::wire::{self, Wire};
 use anyhow::{Result, bail};
@@ -13,16 +14,14 @@ use netboot::dhcp::FIRST_STAGES;
 use netboot::tftp::{self, Input, Output, REQUEST_BYTES_MAX, Refusal, Request, Transfer};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
-/// Transfers at once; the rest ask again, as every ROM does.
-pub const TRANSFERS_MAX: usize = 128;
-/// Transfers at once to one address.
-pub const TRANSFERS_PER_ADDRESS_MAX: usize = 4;
+/// A transfer that nobody acknowledged ends so soon: its address may be invented. ROMs ask again by then.
+const FIRST_ANSWER_SECONDS_MAX: u64 = 8;
 /// No iPXE is longer.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const PORT: u16 = 69;
@@ -32,7 +31,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The first stages that are there, by name.
 pub type Stages = BTreeMap<String, Arc<[u8]>>;
-type Running = Arc<Mutex<BTreeMap<SocketAddr, ()>>>;
 
 /// Reads the first stages from `root`, or from `OUT/ipxe`, or from Debian's package.
 pub fn read_stages(root: Option<&Path>, out: &Path) -> Result<Stages> {
@@ -77,12 +75,15 @@ pub async fn serve(socket: UdpSocket, wire: Wire, shared: Arc<Shared>) {
         };
         match wanted(&buffer[..n], &shared.stages) {
             Ok((request, file)) => {
-                let Some(place) = Place::take(&running, client) else { continue };
+                let Some((place, stop)) = Place::take(&running, client, Instant::now()) else { continue };
                 let (wire, shared) = (wire.clone(), shared.clone());
                 tokio::spawn(async move {
-                    // A transfer that fails is begun again by its client.
-                    let _ = transfer(&wire, client, &request, file, &shared).await;
-                    drop(place);
+                    tokio::select! {
+                        // A transfer that fails is begun again by its client.
+                        _ = transfer(&wire, &place, &request, file, &shared) => {}
+                        // Its place was taken.
+                        _ = stop => {}
+                    }
                 });
             }
             Err(refusal) => {
@@ -102,15 +103,18 @@ fn wanted(datagram: &[u8], stages: &Stages) -> Result<(Request, Arc<[u8]>), Refu
 
 async fn transfer(
     wire: &Wire,
-    client: SocketAddr,
+    place: &Place,
     request: &Request,
     file: Arc<[u8]>,
     shared: &Shared,
 ) -> std::io::Result<()> {
     let socket = udp(wire, 0, false)?;
-    socket.connect(client).await?;
-    let mac = pc_at(client.ip(), shared);
-    let mut transfer = Transfer::new(Instant::now(), request, file);
+    socket.connect(place.client).await?;
+    let mac = pc_at(place.client.ip(), shared);
+    let begun = Instant::now();
+    let patience = begun + Duration::from_secs(FIRST_ANSWER_SECONDS_MAX);
+    let mut answered = false;
+    let mut transfer = Transfer::new(begun, request, file);
     let mut buffer = [0; ANSWER_BYTES_MAX];
     let mut told = 0;
     loop {
@@ -125,8 +129,15 @@ async fn transfer(
             told = tell(mac, request, &transfer, told, shared);
         }
         let Some(deadline) = transfer.deadline() else { return Ok(()) };
+        let deadline = if answered { deadline } else { deadline.min(patience) };
         match tokio::time::timeout_at(deadline.into(), socket.recv(&mut buffer)).await {
-            Ok(n) => transfer.handle(Instant::now(), Input::Datagram(&buffer[..n?])),
+            Ok(n) => {
+                answered = true;
+                let now = Instant::now();
+                place.heard(now);
+                transfer.handle(now, Input::Datagram(&buffer[..n?]));
+            }
+            Err(_) if !answered && Instant::now() >= patience => return Ok(()),
             Err(_) => transfer.handle(Instant::now(), Input::Time),
         }
     }
@@ -160,31 +171,6 @@ fn pc_at(address: IpAddr, shared: &Shared) -> Option<Mac> {
     Some(mac)
 }
 
-/// A running transfer; forgotten when dropped.
-struct Place {
-    running: Running,
-    client: SocketAddr,
-}
-
-impl Place {
-    /// `None` for a request that is repeated while its transfer runs, and for one too many.
-    fn take(running: &Running, client: SocketAddr) -> Option<Place> {
-        let mut held = running.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = held.keys().filter(|other| other.ip() == client.ip()).count();
-        if held.contains_key(&client) || held.len() >= TRANSFERS_MAX || mine >= TRANSFERS_PER_ADDRESS_MAX {
-            return None;
-        }
-        held.insert(client, ());
-        Some(Place { running: running.clone(), client })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.client);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,24 +185,6 @@ mod tests {
         for name in ["../undionly.kpxe", "/etc/passwd", "undionly.kpxe/..", "ipxe.pxe"] {
             assert!(ask(name).is_err(), "{name}");
         }
-    }
-
-    #[test]
-    fn one_client_cannot_take_every_transfer() {
-        let running = Running::default();
-        let client = |n: u8, port| SocketAddr::from(([10, 0, 0, n], port));
-        let mut held = Vec::new();
-        for n in 0..=255 {
-            held.extend((1..100).filter_map(|port| Place::take(&running, client(n, port))));
-        }
-        assert_eq!(held.len(), TRANSFERS_MAX);
-        assert!(
-            held.iter().filter(|place| place.client.ip() == client(0, 1).ip()).count()
-                <= TRANSFERS_PER_ADDRESS_MAX
-        );
-        held.clear();
-        let held = [Place::take(&running, client(0, 1)), Place::take(&running, client(0, 1))];
-        assert_eq!(held.map(|place| place.is_some()), [true, false]);
     }
 
     #[test]

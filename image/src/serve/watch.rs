@@ -8,7 +8,7 @@ use crate::releases::unix_now_s;
 use anyhow::{Context, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 const TURN: Duration = Duration::from_secs(1);
@@ -42,8 +42,15 @@ pub fn prepare(out: &Path) -> Result<()> {
 pub async fn serve(mut watch: Watch, out: PathBuf, shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(TURN).await;
-        watch.turn(&out, &shared);
-        save(&out, &shared);
+        // A slow disk holds up this thread and nothing else.
+        let (out, shared) = (out.clone(), shared.clone());
+        let turned = tokio::task::spawn_blocking(move || {
+            watch.turn(&out, &shared);
+            save(&out, &shared);
+            watch
+        });
+        let Ok(turned) = turned.await else { return };
+        watch = turned;
     }
 }
 
@@ -107,6 +114,7 @@ fn read_settings(path: &Path, shared: &Shared) {
 
 /// Keeps what changed. A full disk is told and does not stop the boots.
 pub fn save(out: &Path, shared: &Shared) {
+    let _one = shared.saving.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = {
         let mut desk = shared.desk();
         if !desk.unsaved {

@@ -1,8 +1,9 @@
 //! The HTTP side: ranges, refusals, slow clients, many clients.
 
-use crate::lab::{Lab, NEW, SERVER, noise, wait};
+use crate::lab::{Lab, NEW, SERVER, noise, run, wait};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const FILES_ONLY: &str = "--dhcp off --ra off";
@@ -100,18 +101,72 @@ fn slow_silent_and_stuck_clients_are_dropped() {
         bytes.len()
     };
     assert_eq!(rest(silent), 0);
-    let connections = || {
-        let table = crate::lab::run(lab.inside(true, "cat").arg("/proc/net/tcp")).stdout;
-        // Local port 80 and state 01, which is: established.
-        String::from_utf8_lossy(&table).lines().filter(|l| l.contains(":0050 ") && l.contains(" 01 ")).count()
-    };
-    wait(|| (connections() == 0).then_some(()), || "the stuck client is still connected".to_owned());
+    let is_dropped = || (connections(&lab, &["01"]) == 0).then_some(());
+    wait(is_dropped, || "the stuck client is still connected".to_owned());
     assert!(rest(stuck) < 40_000_000);
+}
+
+/// Connections at the server's port 80 in these states of /proc/net/tcp; 01 is: established.
+fn connections(lab: &Lab, states: &[&str]) -> usize {
+    let table = run(lab.inside(true, "cat").arg("/proc/net/tcp")).stdout;
+    let table = String::from_utf8_lossy(&table).into_owned();
+    let words = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words.filter(|words| words.len() > 3 && words[1].ends_with(":0050") && states.contains(&words[3])).count()
+}
+
+#[test]
+fn a_client_that_was_switched_off_is_forgotten() {
+    let Some(mut lab) = Lab::new("half-open") else { return };
+    lab.add_release("trixie-00000000000b", &noise(40_000_000));
+    lab.start(FILES_ONLY);
+    let (idle, mut fetching) = (lab.connect(), lab.connect());
+    fetching
+        .write_all(b"GET /releases/trixie-00000000000b/root.squashfs HTTP/1.1\r\n\r\n")
+        .expect("a request");
+    fetching.read_exact(&mut [0; 1000]).expect("the first bytes");
+    assert_eq!(connections(&lab, &["01"]), 2);
+    // From here on the server hears nothing: no acknowledgement, no reset.
+    lab.ip(false, "link set c0 down");
+    // Established, or closed here and still sending to nobody (FIN_WAIT1, FIN_WAIT2).
+    let is_gone = || (connections(&lab, &["01", "04", "05"]) == 0).then_some(());
+    wait(is_gone, || "the server still holds the connection".to_owned());
+    drop((idle, fetching));
+}
+
+#[test]
+fn only_the_served_interface_and_this_machine_are_answered() {
+    let Some(mut lab) = Lab::new("interfaces") else { return };
+    lab.second_wire();
+    lab.start(FILES_ONLY);
+    let answered = |on_server: bool, address: &str| {
+        let url = format!("http://{address}/api/pcs");
+        let words = ["-s", "-o", "/dev/null", "--connect-timeout", "3", &url];
+        lab.inside(on_server, "curl").args(words).status().expect("curl").success()
+    };
+    assert!(answered(false, "10.99.0.1") && answered(true, "10.99.0.1") && answered(true, "127.0.0.1"));
+    assert!(!answered(false, "10.98.0.1"));
+}
+
+#[test]
+fn a_disk_that_answers_no_more_holds_up_no_boot() {
+    let Some(mut lab) = Lab::new("stuck-disk") else { return };
+    lab.start(FILES_ONLY);
+    // Opening this to read waits for a writer, as a network disk waits for its server.
+    let settings = lab.out.join("state/duet.toml");
+    std::fs::remove_file(&settings).expect("settings");
+    run(std::process::Command::new("mkfifo").arg(&settings));
+    let (begun, look_again) = (Instant::now(), Duration::from_secs(4));
+    while begun.elapsed() < look_again {
+        assert_eq!(lab.get("/", "").status, 200);
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
 fn twenty_clients_share_the_wire_and_memory_stays_flat() {
     const N: usize = 20;
+    /// When the first client is done, each other has at least this part of the file.
+    const SHARE: usize = 10;
     let Some(mut lab) = Lab::new("twenty") else { return };
     let (id, root) = ("trixie-00000000000c", noise(40_000_000));
     lab.add_release(id, &root);
@@ -123,30 +178,35 @@ fn twenty_clients_share_the_wire_and_memory_stays_flat() {
     let request = format!("GET /releases/{id}/root.squashfs HTTP/1.1\r\nConnection: close\r\n\r\n");
     let mut most = 0;
     let want = blake3::hash(&root);
-    let fetch = |stream: &mut TcpStream| {
+    let got: [AtomicUsize; N] = Default::default();
+    let fetch = |stream: &mut TcpStream, mine: &AtomicUsize| {
         stream.write_all(request.as_bytes()).expect("a request");
-        assert_eq!(hash_body(stream), (root.len(), want));
-        begun.elapsed().as_secs_f64()
+        assert_eq!(hash_body(stream, mine), (root.len(), want));
+        let least = got.iter().map(|n| n.load(Ordering::Relaxed)).min().unwrap_or(0);
+        (begun.elapsed().as_secs_f64(), least)
     };
-    let times: Vec<f64> = std::thread::scope(|scope| {
-        let threads: Vec<_> = streams.iter_mut().map(|stream| scope.spawn(|| fetch(stream))).collect();
+    let ends: Vec<(f64, usize)> = std::thread::scope(|scope| {
+        let both = streams.iter_mut().zip(&got);
+        let threads: Vec<_> = both.map(|(stream, mine)| scope.spawn(|| fetch(stream, mine))).collect();
         while threads.iter().any(|thread| !thread.is_finished()) {
             most = most.max(lab.server_kib());
             std::thread::sleep(Duration::from_millis(20));
         }
         threads.into_iter().map(|thread| thread.join().expect("a whole file")).collect()
     });
-    let (first, last) =
-        (times.iter().copied().fold(f64::MAX, f64::min), times.iter().copied().fold(0.0, f64::max));
+    let (first, least) = ends.iter().copied().min_by(|a, b| a.0.total_cmp(&b.0)).expect("an end");
+    let last = ends.iter().map(|end| end.0).fold(0.0, f64::max);
     let rate = (N * root.len()) as f64 / last / 1e6;
     println!(
         "{N} clients: first done {first:.2} s, last {last:.2} s, {rate:.0} MB/s; server {before} to {most} KiB"
     );
+    let least_share = root.len() / SHARE;
+    assert!(least >= least_share, "one client had {least} bytes when the first had all {}", root.len());
     assert!(most < before + 8 * 1024, "the server grew from {before} to {most} KiB");
 }
 
-/// Reads an answer to its end without keeping it; length and hash of its body.
-fn hash_body(stream: &mut TcpStream) -> (usize, blake3::Hash) {
+/// Reads an answer to its end without keeping it; length and hash of its body. `so_far` counts along.
+fn hash_body(stream: &mut TcpStream, so_far: &AtomicUsize) -> (usize, blake3::Hash) {
     let (mut head, mut letter) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut letter).expect("a head");
@@ -160,6 +220,7 @@ fn hash_body(stream: &mut TcpStream) -> (usize, blake3::Hash) {
         }
         hash.update(&buffer[..got]);
         n += got;
+        so_far.store(n, Ordering::Relaxed);
     }
 }
 

@@ -58,6 +58,17 @@ impl Lab {
         Some(lab)
     }
 
+    /// A second wire between the two, that is not served: 10.98.0.1 and 10.98.0.2.
+    pub fn second_wire(&self) {
+        let (server, client) = (self.server_side.id(), self.client_side.id());
+        let make = format!("link add s1 netns {server} type veth peer name c1 netns {client}");
+        run(Command::new("ip").args(make.split(' ')));
+        for (on_server, device, address) in [(true, "s1", "10.98.0.1"), (false, "c1", "10.98.0.2")] {
+            self.ip(on_server, &format!("address add {address}/24 dev {device}"));
+            self.ip(on_server, &format!("link set {device} up"));
+        }
+    }
+
     /// Adds a signed release and promotes it.
     pub fn add_release(&self, id: &str, root: &[u8]) {
         let folder = self.out.join("releases").join(id);

@@ -15,12 +15,15 @@ const ROM: &str = "PXEClient:Arch:00000:UNDI:002001";
 fn lease(lab: &Lab, client: &str, words: &str) -> String {
     let (script, kept) = (lab.out.join("keep.sh"), lab.out.join("kept"));
     let _ = std::fs::remove_file(&kept);
-    std::fs::write(&script, format!("#!/bin/sh\nenv >> {}\n", kept.display())).expect("a script");
+    std::fs::write(&script, format!("#!/bin/sh\n(echo called=$1; env) >> {}\n", kept.display()))
+        .expect("a script");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a right");
     let words = words.replace("OUT", &lab.out.display().to_string());
     // A client that got nothing says so by its exit status; what counts is what the script heard.
-    let _ = lab.inside(false, client).args(words.split(' ')).output().expect("a DHCP client");
-    String::from_utf8_lossy(&std::fs::read(kept).unwrap_or_default()).into_owned()
+    let output = lab.inside(false, client).args(words.split(' ')).output().expect("a DHCP client");
+    let heard = std::fs::read(kept);
+    assert!(heard.is_ok(), "{client} called no script: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&heard.unwrap_or_default()).into_owned()
 }
 
 fn udhcpc(lab: &Lab) -> String {
@@ -70,6 +73,8 @@ fn beside_a_router_only_netbooting_pcs_are_answered() {
     let Some(mut lab) = Lab::new("proxy") else { return };
     lab.start(PROXY);
     let kept = lease(&lab, "udhcpc", "-i c0 -n -q -f -t 3 -T 1 -s OUT/keep.sh");
+    // It began, asked, and gave up.
+    assert!(kept.contains("called=deconfig\n") && kept.contains("called=leasefail\n"), "{kept}");
     assert!(!kept.contains("serverid="), "{kept}");
     let offer = ask_as(&lab, ROM).expect("an offer for the ROM");
     assert_eq!(offer[16..20], [0; 4], "a proxy gives no address");
@@ -129,9 +134,45 @@ fn real_tftp_clients_get_the_first_stage_bit_by_bit() {
     assert!(read(&got) == noise(1_048_576));
     run(lab.inside(false, "curl").args(["-s", "--tftp-blksize", "1468", "-o", &path, &url]));
     assert!(read(&got) == noise(1_048_576));
-    let missing =
-        lab.inside(false, "curl").args(["-s", &format!("tftp://{server}/../keys/release.key")]).output();
-    assert!(!missing.expect("curl").status.success());
+    // Of curl: 68 is TFTP's own "file not found".
+    let url = format!("tftp://{server}/../keys/release.key");
+    let missing = lab.inside(false, "curl").args(["-s", "--path-as-is", &url]).output().expect("curl");
+    assert_eq!((missing.status.code(), missing.stdout.len()), (Some(68), 0));
+    for name in ["../keys/release.key", "/etc/passwd", "ipxe/../../keys/release.key"] {
+        let answer = request_file(&lab, 1, name).pop().flatten().expect("an answer");
+        assert_eq!(answer[..4], [0, 5, 0, 1], "{name}: {answer:?}");
+    }
+}
+
+/// Asks for a file from so many sockets, and gives back the first answer to each, acknowledging none.
+fn request_file(lab: &Lab, n_sockets: usize, name: &str) -> Vec<Option<Vec<u8>>> {
+    lab.at_client(|| {
+        let ask = |_| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
+            socket.set_read_timeout(Some(Duration::from_secs(3))).expect("a patience");
+            let request = [b"\0\x01", name.as_bytes(), b"\0octet\0"].concat();
+            socket.send_to(&request, (SERVER, 69)).expect("a request");
+            let mut buffer = [0; 600];
+            let n = socket.recv(&mut buffer).ok()?;
+            // Kept open, or the kernel would tell the server that nobody is there.
+            std::mem::forget(socket);
+            Some(buffer[..n].to_vec())
+        };
+        (0..n_sockets).map(ask).collect()
+    })
+}
+
+#[test]
+fn requests_that_nobody_acknowledges_lock_nobody_out() {
+    let Some(mut lab) = Lab::new("tftp-flood") else { return };
+    lab.start(PROXY);
+    let answers = request_file(&lab, 20, "undionly.kpxe");
+    assert!(answers.iter().all(|answer| answer.as_ref().is_some_and(|bytes| bytes[..4] == [0, 3, 0, 1])));
+    let got = lab.out.join("got");
+    let words =
+        ["-m", "binary", &SERVER.to_string(), "-c", "get", "undionly.kpxe", &got.display().to_string()];
+    run(lab.inside(false, "tftp").args(words));
+    assert!(read(&got) == noise(70_123));
 }
 
 #[test]

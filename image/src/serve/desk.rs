@@ -65,6 +65,8 @@ pub enum ReportError {
     Unreadable,
     /// Not of the attempt that this PC is in.
     Stale,
+    /// From another card, at another address than the attempt began from.
+    Stranger,
 }
 
 #[derive(Deserialize)]
@@ -267,13 +269,18 @@ impl Desk {
     }
 
     /// A node's report, as it came.
-    pub fn report(&mut self, body: &[u8], now_ms: u64) -> Result<(), ReportError> {
+    pub fn report(&mut self, body: &[u8], asker: Asker, now_ms: u64) -> Result<(), ReportError> {
         let report: Report = serde_json::from_slice(body).map_err(|_| ReportError::Unreadable)?;
         let mac: Mac = report.mac.parse().map_err(|_| ReportError::Unreadable)?;
         let stage = release::Stage::parse(&report.stage).ok_or(ReportError::Unreadable)?;
         let now = self.gate.last(mac);
         if !now.is_some_and(|open| open.number == report.attempt && open.release == report.release) {
             return Err(ReportError::Stale);
+        }
+        // A PC may have another address by now, or answer with another of its cards, but hardly both.
+        let began_at = self.pcs.get(&mac).and_then(|pc| pc.began_at);
+        if began_at != Some(asker.address) && asker.card.is_some_and(|card| card != mac) {
+            return Err(ReportError::Stranger);
         }
         self.note_order(mac, report.attempt, &report.release, now_ms);
         let reached = match stage {

@@ -60,7 +60,9 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -
         ("/", true) => page_answer(shared),
         ("/boot.ipxe", true) => plain(StatusCode::OK, script::chain(shared.desk().server)),
         ("/api/pcs", true) => api_answer(shared),
-        (release::REPORT_PATH, false) if request.method() == Method::POST => report(request, shared).await,
+        (release::REPORT_PATH, false) if request.method() == Method::POST => {
+            report(request, peer, shared).await
+        }
         ("/" | "/boot.ipxe" | "/api/pcs" | release::REPORT_PATH, _) => {
             plain(StatusCode::METHOD_NOT_ALLOWED, "this address is not used like that\n".to_owned())
         }
@@ -116,27 +118,35 @@ fn is_address(host: &str) -> bool {
 
 fn boot(mac: Mac, peer: SocketAddr, shared: &Shared) -> Answer {
     let now_ms = shared.now_ms();
-    let interface = shared.desk().interface.clone();
-    let asker = Asker { address: peer.ip(), card: wire::neighbour(peer.ip(), &interface) };
+    let asker = asker(peer, shared);
     match shared.desk().script(mac, asker, now_ms) {
         Ok(script) => plain(StatusCode::OK, script),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
-async fn report(request: Request<Incoming>, shared: &Shared) -> Answer {
+fn asker(peer: SocketAddr, shared: &Shared) -> Asker {
+    let interface = shared.desk().interface.clone();
+    Asker { address: peer.ip(), card: wire::neighbour(peer.ip(), &interface) }
+}
+
+async fn report(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -> Answer {
     let body = Limited::new(request.into_body(), release::REPORT_BYTES_MAX);
     let Ok(body) = body.collect().await else {
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "a report has at most 4096 bytes\n".to_owned());
     };
     let now_ms = shared.now_ms();
-    match shared.desk().report(&body.to_bytes(), now_ms) {
+    let asker = asker(peer, shared);
+    match shared.desk().report(&body.to_bytes(), asker, now_ms) {
         Ok(()) => plain(StatusCode::NO_CONTENT, String::new()),
         Err(super::desk::ReportError::Unreadable) => {
             plain(StatusCode::BAD_REQUEST, "this is not a boot report\n".to_owned())
         }
         Err(super::desk::ReportError::Stale) => {
             plain(StatusCode::CONFLICT, "this PC is not in that attempt\n".to_owned())
+        }
+        Err(super::desk::ReportError::Stranger) => {
+            plain(StatusCode::FORBIDDEN, "this is another PC's attempt\n".to_owned())
         }
     }
 }

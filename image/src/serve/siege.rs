@@ -1,6 +1,6 @@
 //! What a stranger on the same wire tries against the counts of other PCs, and what comes of it.
 
-use super::desk::{Asker, Desk};
+use super::desk::{Asker, Desk, ReportError};
 use super::events::Event;
 use super::files::{Served, Table};
 use super::fixture::{Fixture, ID};
@@ -51,7 +51,7 @@ fn check_script(name: &str, dhcp: &'static str, asked: bool, card: Option<Mac>, 
     let attempt = u32::from(want);
     assert!(script.contains(&format!("duet.attempt={attempt} ")), "{script}");
     let report = format!(r#"{{"mac":"{PC}","attempt":{attempt},"release":"{ID}","stage":"healthy"}}"#);
-    assert_eq!(desk.report(report.as_bytes(), 2).is_ok(), want);
+    assert_eq!(desk.report(report.as_bytes(), asker(1, card), 2).is_ok(), want);
 }
 
 #[test]
@@ -101,12 +101,30 @@ fn one_pc_cannot_flood_the_log_and_what_was_left_out_is_counted() {
     let report = format!(r#"{{"mac":"{PC}","attempt":1,"release":"{ID}","stage":"failed","sentence":"no"}}"#);
     let n_more = 500;
     for _ in 0..u64::from(LINES_MAX) - 1 + n_more {
-        desk.report(report.as_bytes(), 1).unwrap();
+        desk.report(report.as_bytes(), asker(1, Some(PC)), 1).unwrap();
     }
     let shown = std::iter::from_fn(|| desk.poll()).count();
     assert_eq!(shown, LINES_MAX as usize);
-    desk.report(report.as_bytes(), 60_000).unwrap();
+    desk.report(report.as_bytes(), asker(1, Some(PC)), 60_000).unwrap();
     let sentence = format!("{}: {n_more} lines were left out", desk.settings.name_of(&PC));
     assert_eq!(desk.poll().map(|stamped| stamped.event), Some(Event::Note { sentence }));
     assert!(matches!(desk.poll().map(|stamped| stamped.event), Some(Event::Failed { .. })));
+}
+
+/// Whether a report of the PC's open attempt, which began at address 1, is taken from there.
+fn check_report(name: &str, from: Asker, want: Result<(), ReportError>) {
+    let (mut desk, _) = desk(name, "off");
+    desk.script(PC, asker(1, Some(PC)), 0).unwrap();
+    let report = format!(r#"{{"mac":"{PC}","attempt":1,"release":"{ID}","stage":"root-ready"}}"#);
+    assert_eq!(desk.report(report.as_bytes(), from, 1), want, "{from:?}");
+    assert_eq!(desk.gate.last(PC).map(|attempt| attempt.fetched), Some(want.is_ok()));
+}
+
+#[test]
+fn a_report_is_not_taken_from_another_pc() {
+    check_report("report-own", asker(1, Some(PC)), Ok(()));
+    check_report("report-moved", asker(2, Some(PC)), Ok(()));
+    check_report("report-other-card", asker(1, Some(STRANGER)), Ok(()));
+    check_report("report-routed", asker(2, None), Ok(()));
+    check_report("report-stranger", asker(2, Some(STRANGER)), Err(ReportError::Stranger));
 }

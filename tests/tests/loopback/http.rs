@@ -148,6 +148,25 @@ fn only_the_served_interface_and_this_machine_are_answered() {
 }
 
 #[test]
+fn an_ordinary_user_serves_files_at_a_high_port() {
+    let Some(lab) = Lab::new("ordinary") else { return };
+    // The folder that cargo builds in may be closed to others; this one is not.
+    let program = lab.out.join("duet");
+    std::fs::copy(env!("CARGO_BIN_EXE_duet-under-test"), &program).expect("a copy");
+    run(std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(&lab.out));
+    let mut server = lab.inside(true, "setpriv");
+    server.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+    server.args(["serve", "--json", "--interface", "s0", "--out"]).arg(&lab.out);
+    server.args("--dhcp off --ra off --http-port 8080".split(' '));
+    let mut server = server.stdout(std::process::Stdio::null()).spawn().expect("the server");
+    let url = format!("http://{SERVER}:8080/releases/{NEW}/vmlinuz");
+    let fetch = || lab.inside(false, "curl").args(["-s", &url]).output().expect("curl").stdout;
+    let got = wait(|| Some(fetch()).filter(|got| !got.is_empty()), || "nothing is served".to_owned());
+    server.kill().and_then(|()| server.wait()).expect("an end");
+    assert_eq!(got, b"kernel");
+}
+
+#[test]
 fn a_disk_that_answers_no_more_holds_up_no_boot() {
     let Some(mut lab) = Lab::new("stuck-disk") else { return };
     lab.start(FILES_ONLY);

@@ -5,12 +5,13 @@
 //!
 //! | module | what it is | how it is used |
 //! |---|---|---|
-//! | [`mac`] | a PC's name on the wire | [`Mac`] parses and prints `52:54:..` and `52-54-..` |
 //! | [`dhcp`] | DHCP and proxyDHCP | [`dhcp::Server`]: `handle` a datagram, `poll` answers and events until `None` |
 //! | [`tftp`] | read-only file transfer | [`tftp::parse`] a request, then one [`tftp::Transfer`] with `handle`, `poll`, `deadline` |
 //! | [`ra`] | the router advertisement that ends iPXE's long wait | [`ra::solicited_by`], [`ra::advertisement`] |
 //! | [`script`] | iPXE scripts | [`script::chain`] for `/boot.ipxe`, [`script::boot`] and [`script::local`] for `/boot/<mac>.ipxe` |
 //! | [`gate`] | which release a PC gets | [`gate::Gate`]: `begin` an attempt, tell it `fetched` and `healthy` |
+//!
+//! Names ([`Mac`] and the others) and the boot line are those of the `release` crate, which init reads them with.
 //!
 //! Choices made here:
 //! * Time is `std::time::Instant`, handed in with every call that needs it.
@@ -24,9 +25,8 @@
 
 pub mod dhcp;
 pub mod gate;
-pub mod mac;
 pub mod ra;
 pub mod script;
 pub mod tftp;
 
-pub use mac::Mac;
+pub use release::Mac;

@@ -147,7 +147,10 @@ mod tests {
         check("duet.attempt=-1", "error: duet.attempt is wrong: a whole number");
         check("duet.attempt=01", "error: duet.attempt is wrong: a whole number");
         check("duet.attempt=4294967296", "error: duet.attempt is wrong: a whole number");
-        check("duet.mac=${netX/mac}", "error: the MAC address is wrong: six pairs of hex digits");
+        check(
+            "duet.mac=${netX/mac}",
+            "error: the MAC address is wrong: six pairs of hex digits, like 52:54:00:77:00:01",
+        );
         check(
             "duet.servers=ftp://10.0.0.1",
             "error: a boot server is wrong: http://ADDRESS or http://ADDRESS:PORT",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 use crate::Error;
 
@@ -9,15 +10,16 @@ use crate::Error;
 pub const SERVERS_MAX: usize = 8;
 
 const HTTP_PORT: u16 = 80;
+const MAC_FORM: &str = "six pairs of hex digits, like 52:54:00:77:00:01";
 
-/// The hardware address of the boot interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A network card's address: the name of a PC everywhere in duet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
     /// Reads `aa:bb:cc:dd:ee:ff`, or the same with hyphens as URLs write it; capitals too.
     pub fn parse(text: &str) -> Result<Mac, Error> {
-        let wrong = Error::Value { what: "the MAC address", want: "six pairs of hex digits" };
+        let wrong = Error::Value { what: "the MAC address", want: MAC_FORM };
         let separator = if text.contains('-') { '-' } else { ':' };
         let mut mac = [0u8; 6];
         let mut parts = text.split(separator);
@@ -29,8 +31,13 @@ impl Mac {
     }
 
     /// The form that is safe in a URL: a colon there would look like a scheme.
-    pub fn with_hyphens(self) -> String {
+    pub fn hyphenated(self) -> String {
         self.to_string().replace(':', "-")
+    }
+
+    /// Whether this can be the address of one card: not a group's, not all zero.
+    pub fn is_card(self) -> bool {
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
 }
 
@@ -38,6 +45,20 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Mac {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Mac, Error> {
+        Mac::parse(text)
     }
 }
 
@@ -134,13 +155,13 @@ mod tests {
 
     const BAD_SERVER: &str = "error: a boot server is wrong: http://ADDRESS or http://ADDRESS:PORT";
     const BAD_ADDRESS: &str = "error: duet.ip is wrong: ADDRESS,NETMASK,GATEWAY";
-    const BAD_MAC: &str = "error: the MAC address is wrong: six pairs of hex digits";
+    const BAD_MAC: &str = "error: the MAC address is wrong: six pairs of hex digits, like 52:54:00:77:00:01";
 
     #[test]
     fn a_mac_is_read_with_colons_or_hyphens() {
         check(Mac::parse("52:54:00:77:00:01"), "52:54:00:77:00:01");
         check(Mac::parse("52-54-00-77-00-FF"), "52:54:00:77:00:ff");
-        assert_eq!(Mac([1; 6]).with_hyphens(), "01-01-01-01-01-01");
+        assert_eq!(Mac([1; 6]).hyphenated(), "01-01-01-01-01-01");
     }
 
     #[test]
@@ -148,6 +169,16 @@ mod tests {
         for bad in ["", "52:54:00:77:00", "52:54:00:77:00:01:02", "52:54:00:77:00:+1", "5:54:00:77:00:01"] {
             check(Mac::parse(bad), BAD_MAC);
         }
+        for bad in ["525400770001", "52 54 00 77 00 01", "52:54-00:77-00:01", "52:54:00:77:00:\u{e9}"] {
+            check(Mac::parse(bad), BAD_MAC);
+        }
+    }
+
+    #[test]
+    fn a_group_address_is_no_card() {
+        assert!(Mac([0x52, 0, 0, 0, 0, 1]).is_card());
+        assert!(!Mac([0xff; 6]).is_card());
+        assert!(!Mac([0; 6]).is_card());
     }
 
     #[test]

@@ -263,7 +263,7 @@ mod tests {
         check("[everyone]\nmode = 'nett'", "line 2: unknown variant `nett`, expected `net` or `wrap`");
         check(
             "\n[pc.kitchen]\n",
-            "line 2: a MAC address is six pairs of hex digits, like 52:54:00:77:00:01, not 'kitchen'",
+            "line 2: the MAC address is wrong: six pairs of hex digits, like 52:54:00:77:00:01, not 'kitchen'",
         );
         check("[pc.'52:54:00:77:00:01']\n\nname = 'a b'", "line 3: the host name is wrong: small letters");
         check("[everyone]\nrelease = '../x'", "line 2: the release id is wrong: small letters");

@@ -32,7 +32,7 @@ const COUNT_MAX: Duration = Duration::from_secs(2400);
 #[argh(
     subcommand,
     name = "boot",
-    example = "Everything, in about five minutes, as data:\n  duet bench boot --json"
+    example = "Everything, in about ten minutes, as data:\n  duet bench boot --json"
 )]
 pub struct BootArgs {
     /// folder with the releases (default: out)

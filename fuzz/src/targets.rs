@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use netboot::{Mac, dhcp, ra, script, tftp};
+use release::{HostName, Mode, ReleaseId, Server};
 
 use crate::head;
 
@@ -192,12 +193,14 @@ pub fn script(bytes: &[u8]) {
         }
         Err(_) => Mac([2, 0, 0, 0, 0, 1]),
     };
-    let hostname = Some(hostname).filter(|name| !name.is_empty());
+    let name = HostName::parse(&hostname).unwrap_or_else(|_| HostName::of_mac(mac));
     let (consoles, extra): (Vec<String>, Vec<String>) = lines.partition(|line| line.starts_with("tty"));
-    let mut settings = script::Settings { hostname, consoles, extra, ..script::Settings::default() };
-    for mode in [script::Mode::Net, script::Mode::Wrap] {
+    let mut settings = script::Settings { consoles, extra, ..script::Settings::default() };
+    for mode in [Mode::Net, Mode::Wrap] {
         settings.mode = mode;
-        check_boot_script(mac, &settings, &release);
+        if let Ok(release) = ReleaseId::parse(&release) {
+            check_boot_script(mac, &name, &settings, &release);
+        }
     }
     let server = SocketAddrV4::new(SERVER, 8080);
     if let Ok(text) = script::waiting(mac, server, &sentence) {
@@ -205,19 +208,19 @@ pub fn script(bytes: &[u8]) {
     }
 }
 
-fn check_boot_script(mac: Mac, settings: &script::Settings, release: &str) {
-    let servers = [SocketAddrV4::new(SERVER, 8080)];
-    let boot = script::Boot { mac, settings, servers: &servers, release, attempt: 7 };
+fn check_boot_script(mac: Mac, name: &HostName, settings: &script::Settings, release: &ReleaseId) {
+    let servers = [Server { ip: SERVER, port: 8080 }];
+    let boot = script::Boot { mac, name, settings, servers: &servers, release, attempt: 7 };
     let Ok(text) = script::boot(&boot) else { return };
     let plain = script::Settings { mode: settings.mode, ..script::Settings::default() };
-    let plain = script::Boot { settings: &plain, release: "plain", ..boot };
+    let plain_id = ReleaseId::parse("plain").expect("it is plain");
+    let plain = script::Boot { settings: &plain, release: &plain_id, ..boot };
     check_script(&text, &script::boot(&plain).expect("it is plain"));
     // What the script says, the node understands.
-    let words = script::words(&boot).expect("the script was made").join(" ");
+    let words = script::words(&boot).expect("the script was made");
     let words = words.replace("${netX/ip},${netX/netmask},${netX/gateway}", "10.0.0.5,255.255.255.0,");
     let line = release::BootLine::parse(words.as_bytes()).expect("init reads the boot line");
-    assert_eq!(line.release.map(|id| id.to_string()).as_deref(), Some(release));
-    assert_eq!(line.hostname.map(|name| name.to_string()), Some(settings.hostname(mac)));
+    assert_eq!((line.release.as_ref(), line.hostname.as_ref()), (Some(release), Some(name)));
     assert_eq!((line.servers.len(), line.attempt), (1, Some(7)));
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use netboot::{Mac, dhcp, ra, script, tftp};
+use release::{HostName, Mode, ReleaseId, Server};
 
 const MAC: Mac = Mac([0x52, 0x54, 0, 0x77, 0, 1]);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -200,47 +201,39 @@ fn the_router_advertisement_is_harmless() {
     check("router-advertisement.hex", &text);
 }
 
+fn boot_of(name: &HostName, settings: &script::Settings, ask: impl Fn(&script::Boot<'_>)) {
+    let release = ReleaseId::parse("trixie-0123456789ab").expect("an id");
+    let servers =
+        ["http://10.0.0.1", "http://10.0.0.2:8080"].map(|url| Server::parse(url).expect("a server"));
+    ask(&script::Boot { mac: MAC, name, settings, servers: &servers, release: &release, attempt: 3 });
+}
+
 #[test]
 fn every_script_is_as_it_was() {
     let first = SocketAddrV4::new(SERVER, 80);
-    let servers = [first, SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 8080)];
-    let release = "trixie-0123456789ab";
-    let net = script::Settings {
-        hostname: Some("kitchen".to_owned()),
-        extra: vec!["loglevel=7".to_owned()],
-        ..script::Settings::default()
-    };
-    let wrap = script::Settings { mode: script::Mode::Wrap, ..script::Settings::default() };
-    let boot = |settings| {
-        let boot = script::Boot { mac: MAC, settings, servers: &servers, release, attempt: 3 };
-        script::boot(&boot).expect("the settings are good")
-    };
+    let kitchen = HostName::parse("kitchen").expect("a name");
+    let net = script::Settings { extra: vec!["loglevel=7".to_owned()], ..script::Settings::default() };
+    let wrap = script::Settings { mode: Mode::Wrap, ..script::Settings::default() };
+    let script = |boot: &script::Boot<'_>| script::boot(boot).expect("the settings are good");
     check("chain.ipxe", &script::chain(first));
-    check("net.ipxe", &boot(&net));
-    check("wrap.ipxe", &boot(&wrap));
-    check("local.ipxe", &script::local(MAC, &net).expect("the settings are good"));
+    boot_of(&kitchen, &net, |boot| check("net.ipxe", &script(boot)));
+    boot_of(&HostName::of_mac(MAC), &wrap, |boot| check("wrap.ipxe", &script(boot)));
+    check("local.ipxe", &script::local(MAC, &kitchen));
     let waiting = script::waiting(MAC, first, "No release is promoted yet.").expect("the sentence is plain");
     check("waiting.ipxe", &waiting);
 }
 
 #[test]
 fn init_reads_what_the_script_says() {
-    let servers = [SocketAddrV4::new(SERVER, 80), SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 8080)];
-    let settings = script::Settings::default();
-    let boot = script::Boot {
-        mac: MAC,
-        settings: &settings,
-        servers: &servers,
-        release: "trixie-0123456789ab",
-        attempt: 3,
-    };
-    let words = script::words(&boot).expect("the settings are good").join(" ");
-    // iPXE puts its own address in.
-    let words = words.replace("${netX/ip}", "10.0.0.5").replace("${netX/netmask}", "255.255.255.0");
-    let words = words.replace("${netX/gateway}", "");
-    let line = release::BootLine::parse(words.as_bytes()).expect("init reads it");
-    let want = "duet.servers=http://10.0.0.1,http://10.0.0.2:8080 duet.release=trixie-0123456789ab \
-                duet.ip=10.0.0.5,255.255.255.0, duet.mac=52:54:00:77:00:01 duet.attempt=3 \
-                systemd.hostname=duet-770001";
-    assert_eq!(line.to_string(), want);
+    boot_of(&HostName::of_mac(MAC), &script::Settings::default(), |boot| {
+        let words = script::words(boot).expect("the settings are good");
+        // iPXE puts its own address in.
+        let words = words.replace("${netX/ip}", "10.0.0.5").replace("${netX/netmask}", "255.255.255.0");
+        let words = words.replace("${netX/gateway}", "");
+        let line = release::BootLine::parse(words.as_bytes()).expect("init reads it");
+        let want = "duet.servers=http://10.0.0.1:80,http://10.0.0.2:8080 duet.release=trixie-0123456789ab \
+                    duet.ip=10.0.0.5,255.255.255.0, duet.mac=52:54:00:77:00:01 duet.attempt=3 \
+                    systemd.hostname=duet-770001";
+        assert_eq!(line.to_string(), want);
+    });
 }

@@ -1,75 +1,41 @@
 //! iPXE scripts: the templates of `ipxe/`, filled for one PC.
 //!
 //! A script never leaves a PC at a prompt: every command that may fail says so, waits and asks the server again.
-//! Every value that enters a script is checked first, because a line feed or `${` in one would be a command.
+//! Every value that enters a script was checked before, because a line feed or `${` in one would be a command:
+//! names when they became a type of the contract, the owner's words here.
 //! This module does not know which release a PC should get (see [`crate::gate`]) or where settings are kept.
 
 use std::fmt;
 use std::net::SocketAddrV4;
 
-use crate::Mac;
+use release::{BootLine, HostName, Mac, Mode, ReleaseId, SERVERS_MAX, Server};
 
 /// A kernel reads 2048 bytes of words on x86 (COMMAND_LINE_SIZE); iPXE adds `initrd=` and addresses.
 const WORDS_BYTES_MAX: usize = 1536;
 const WORD_BYTES_MAX: usize = 256;
 const EXTRA_MAX: usize = 32;
 const CONSOLES_MAX: usize = 4;
-const SERVERS_MAX: usize = 8;
-const HOSTNAME_BYTES_MAX: usize = 63;
-const RELEASE_BYTES_MAX: usize = 64;
 const SENTENCE_BYTES_MAX: usize = 200;
-
-/// Words that only the server may say. `duet.shell` is not among them: it is the owner's to set.
-const OWN_WORDS: [&str; 7] = [
-    "duet.servers=",
-    "duet.release=",
-    "duet.ip=",
-    "duet.mac=",
-    "duet.attempt=",
-    "initrd=",
-    "systemd.hostname=",
-];
 
 /// What the owner set for one PC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    pub boot: BootFrom,
     pub mode: Mode,
-    /// Without a name the PC is called `duet-` and the last six hex digits of its MAC.
-    pub hostname: Option<String>,
     /// Kernel consoles, the last one being `/dev/console`.
     pub consoles: Vec<String>,
     /// More words for the kernel command line.
     pub extra: Vec<String>,
 }
 
-/// Where a PC boots from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BootFrom {
-    #[default]
-    Network,
-    /// The PC's own disk.
-    Local,
-}
-
-/// Who fetches the root image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// The node's init, with retries and several servers.
-    #[default]
-    Net,
-    /// iPXE, for network cards that the initrd has no driver for.
-    Wrap,
-}
-
 /// Everything the boot script says.
 #[derive(Clone, Debug)]
 pub struct Boot<'a> {
     pub mac: Mac,
+    pub name: &'a HostName,
     pub settings: &'a Settings,
     /// Boot servers in the order to try; the first also serves kernel and initrd.
-    pub servers: &'a [SocketAddrV4],
-    pub release: &'a str,
+    pub servers: &'a [Server],
+    pub release: &'a ReleaseId,
     pub attempt: u32,
 }
 
@@ -78,8 +44,6 @@ pub struct Boot<'a> {
 pub enum ScriptError {
     /// `servers` is empty or holds more than the limit.
     Servers,
-    Release(String),
-    Hostname(String),
     Console(String),
     /// The word has a character that iPXE or the kernel would read as something else.
     Word(String),
@@ -93,18 +57,13 @@ pub enum ScriptError {
 impl Default for Settings {
     fn default() -> Settings {
         let consoles = vec!["tty0".to_owned(), "ttyS0,115200".to_owned()];
-        Settings { boot: BootFrom::Network, mode: Mode::Net, hostname: None, consoles, extra: Vec::new() }
+        Settings { mode: Mode::Net, consoles, extra: Vec::new() }
     }
 }
 
 impl Settings {
     /// Finds the first value that cannot stand in a script.
     pub fn check(&self) -> Result<(), ScriptError> {
-        if let Some(name) = &self.hostname
-            && !is_hostname(name)
-        {
-            return Err(ScriptError::Hostname(shown(name)));
-        }
         if self.consoles.len() > CONSOLES_MAX || self.extra.len() > EXTRA_MAX {
             return Err(ScriptError::TooLong);
         }
@@ -115,12 +74,6 @@ impl Settings {
         }
         self.extra.iter().try_for_each(|word| check_extra(word))
     }
-
-    /// The PC's name: the one set, else made from the MAC.
-    pub fn hostname(&self, mac: Mac) -> String {
-        let [_, _, _, d, e, f] = mac.0;
-        self.hostname.clone().unwrap_or_else(|| format!("duet-{d:02x}{e:02x}{f:02x}"))
-    }
 }
 
 /// The script of `GET /boot.ipxe`: asks for the PC's own.
@@ -130,18 +83,19 @@ pub fn chain(server: SocketAddrV4) -> String {
 
 /// The script that boots a release.
 pub fn boot(boot: &Boot<'_>) -> Result<String, ScriptError> {
-    let words = words(boot)?.join(" ");
-    let server = boot.servers[0];
+    let words = words(boot)?;
+    let first = boot.servers[0];
+    let server = SocketAddrV4::new(first.ip, first.port);
     let template = match boot.settings.mode {
         Mode::Net => include_str!("../../../ipxe/net.ipxe"),
         Mode::Wrap => include_str!("../../../ipxe/wrap.ipxe"),
     };
     let values = [
-        ("hostname", boot.settings.hostname(boot.mac)),
+        ("hostname", boot.name.to_string()),
         ("mac", boot.mac.to_string()),
-        ("release", boot.release.to_owned()),
+        ("release", boot.release.to_string()),
         ("attempt", boot.attempt.to_string()),
-        ("base", format!("http://{server}/releases/{}", boot.release)),
+        ("base", format!("{first}/releases/{}", boot.release)),
         ("words", words),
         ("again", script_url(server, boot.mac)),
         ("server", server.to_string()),
@@ -150,10 +104,9 @@ pub fn boot(boot: &Boot<'_>) -> Result<String, ScriptError> {
 }
 
 /// The script for a PC whose setting says `boot = "local"`.
-pub fn local(mac: Mac, settings: &Settings) -> Result<String, ScriptError> {
-    settings.check()?;
-    let values = [("hostname", settings.hostname(mac)), ("mac", mac.to_string())];
-    Ok(fill(include_str!("../../../ipxe/local.ipxe"), &values))
+pub fn local(mac: Mac, name: &HostName) -> String {
+    let values = [("hostname", name.to_string()), ("mac", mac.to_string())];
+    fill(include_str!("../../../ipxe/local.ipxe"), &values)
 }
 
 /// The script for a PC that can get nothing now; `sentence` is shown on its screen.
@@ -171,49 +124,35 @@ pub fn script_url(server: SocketAddrV4, mac: Mac) -> String {
     format!("http://{server}/boot/{}.ipxe", mac.hyphenated())
 }
 
-/// The kernel command line's words, without `initrd=`, which stands in the template.
-pub fn words(boot: &Boot<'_>) -> Result<Vec<String>, ScriptError> {
+/// The kernel command line, without `initrd=`, which stands in the template.
+pub fn words(boot: &Boot<'_>) -> Result<String, ScriptError> {
     boot.settings.check()?;
     if boot.servers.is_empty() || boot.servers.len() > SERVERS_MAX {
         return Err(ScriptError::Servers);
-    }
-    if !is_release(boot.release) {
-        return Err(ScriptError::Release(shown(boot.release)));
     }
     // quiet comes first, so that a loglevel among the extra words wins.
     // The kernel's tests of its own ciphers are a seventh of all instructions of a boot (1.3 of 8.5 G),
     // and nothing of a node rests on these: init brings its own BLAKE3 and ed25519.
     let mut words = vec!["quiet".to_owned(), "cryptomgr.notests".to_owned()];
     words.extend(boot.settings.consoles.iter().map(|console| format!("console={console}")));
-    let servers: Vec<String> = boot.servers.iter().map(|server| format!("http://{server}")).collect();
-    words.push(format!("duet.servers={}", servers.join(",")));
-    words.push(format!("duet.release={}", boot.release));
-    words.push("duet.ip=${netX/ip},${netX/netmask},${netX/gateway}".to_owned());
-    words.push(format!("duet.mac={}", boot.mac));
-    words.push(format!("duet.attempt={}", boot.attempt));
-    words.push(format!("systemd.hostname={}", boot.settings.hostname(boot.mac)));
+    words.push(boot.line().for_ipxe());
     words.extend(boot.settings.extra.iter().cloned());
-    let bytes: usize = words.iter().map(|word| word.len() + 1).sum();
-    if bytes > WORDS_BYTES_MAX { Err(ScriptError::TooLong) } else { Ok(words) }
+    let words = words.join(" ");
+    if words.len() >= WORDS_BYTES_MAX { Err(ScriptError::TooLong) } else { Ok(words) }
 }
 
-/// Whether the text can be a PC's name: small letters, digits and inner hyphens.
-pub fn is_hostname(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty()
-        && text.len() <= HOSTNAME_BYTES_MAX
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-/// Whether the text can be a release's id; it is also a folder's name and a part of a URL.
-pub fn is_release(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-    !text.is_empty()
-        && text.len() <= RELEASE_BYTES_MAX
-        && text.bytes().all(inner)
-        && text.as_bytes()[0].is_ascii_alphanumeric()
+impl Boot<'_> {
+    /// What init is told; the address is iPXE's to say.
+    fn line(&self) -> BootLine {
+        BootLine {
+            servers: self.servers.to_vec(),
+            release: Some(self.release.clone()),
+            address: None,
+            mac: Some(self.mac),
+            attempt: Some(self.attempt),
+            hostname: Some(self.name.clone()),
+        }
+    }
 }
 
 /// Whether the text can be one word of a kernel command line in an iPXE script.
@@ -233,7 +172,8 @@ fn check_extra(word: &str) -> Result<(), ScriptError> {
     if !is_word(word) {
         return Err(ScriptError::Word(shown(word)));
     }
-    if OWN_WORDS.iter().any(|own| word.starts_with(own)) {
+    // `duet.shell` is not among them: it is the owner's to set.
+    if BootLine::says(word) || word.starts_with("initrd=") {
         return Err(ScriptError::OwnWord(shown(word)));
     }
     Ok(())
@@ -267,10 +207,6 @@ impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ScriptError::Servers => write!(f, "a boot script names 1 to {SERVERS_MAX} servers"),
-            ScriptError::Release(id) => write!(f, "\"{id}\" is not a release's id"),
-            ScriptError::Hostname(name) => {
-                write!(f, "\"{name}\" is not a hostname: use 1 to 63 small letters, digits and inner hyphens")
-            }
             ScriptError::Console(console) => write!(f, "\"{console}\" is not a console like ttyS0,115200"),
             ScriptError::Word(word) => write!(f, "\"{word}\" cannot be a kernel word in a boot script"),
             ScriptError::OwnWord(word) => {
@@ -296,16 +232,17 @@ mod tests {
     fn check(extra: &[&str], want: &str) {
         let extra = extra.iter().map(|word| (*word).to_owned()).collect();
         let settings = Settings { extra, ..Settings::default() };
-        assert_eq!(kernel_line(&settings, "trixie-0123456789ab"), want);
-    }
-
-    fn kernel_line(settings: &Settings, release: &str) -> String {
-        let servers = ["10.0.0.1:80".parse().unwrap(), "10.0.0.2:8080".parse().unwrap()];
-        let script = boot(&Boot { mac: MAC, settings, servers: &servers, release, attempt: 3 });
-        match script {
+        let got = match render(&settings, &["http://10.0.0.1", "http://10.0.0.2:8080"]) {
             Ok(script) => script.lines().find(|line| line.starts_with("kernel")).unwrap().to_owned(),
             Err(error) => format!("error: {error}"),
-        }
+        };
+        assert_eq!(got, want);
+    }
+
+    fn render(settings: &Settings, servers: &[&str]) -> Result<String, ScriptError> {
+        let servers: Vec<Server> = servers.iter().map(|server| Server::parse(server).unwrap()).collect();
+        let (name, release) = (HostName::of_mac(MAC), ReleaseId::parse("trixie-0123456789ab").unwrap());
+        boot(&Boot { mac: MAC, name: &name, settings, servers: &servers, release: &release, attempt: 3 })
     }
 
     #[test]
@@ -350,31 +287,21 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_is_a_path_is_an_error() {
-        assert_eq!(kernel_line(&Settings::default(), "../keys"), "error: \"../keys\" is not a release's id");
-    }
-
-    #[test]
-    fn a_hostname_with_a_line_feed_is_an_error() {
-        let settings = Settings { hostname: Some("a\nb".to_owned()), ..Settings::default() };
-        assert!(kernel_line(&settings, "x").starts_with("error: \"a\\nb\" is not a hostname"));
-        assert!(local(MAC, &settings).is_err());
+    fn a_script_names_one_to_eight_servers() {
+        let of = |n| render(&Settings::default(), &vec!["http://10.0.0.1"; n]).map(drop);
+        assert_eq!((of(0), of(1)), (Err(ScriptError::Servers), Ok(())));
+        assert_eq!((of(8), of(9)), (Ok(()), Err(ScriptError::Servers)));
     }
 
     #[test]
     fn every_command_that_can_fail_is_caught() {
         let server = "10.0.0.1:80".parse().unwrap();
-        let settings = Settings::default();
-        let mut wrap = settings.clone();
-        wrap.mode = Mode::Wrap;
-        let of = |settings| {
-            boot(&Boot { mac: MAC, settings, servers: &[server], release: "x", attempt: 1 }).unwrap()
-        };
+        let of = |mode| render(&Settings { mode, ..Settings::default() }, &["http://10.0.0.1"]).unwrap();
         let scripts = [
             chain(server),
-            of(&settings),
-            of(&wrap),
-            local(MAC, &settings).unwrap(),
+            of(Mode::Net),
+            of(Mode::Wrap),
+            local(MAC, &HostName::of_mac(MAC)),
             waiting(MAC, server, "No release is promoted yet.").unwrap(),
         ];
         for script in scripts {

@@ -14,10 +14,13 @@ pub const STAMPS_MAX: usize = 32;
 
 const WHAT: &str = "boot.toml";
 
-/// Where the root came from: fetched by init, or placed beside it by iPXE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who fetches the root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
+    /// init, with retries and from several servers.
+    #[default]
     Net,
+    /// iPXE, which places it beside init: for network cards that the initrd has no driver for.
     Wrap,
 }
 

@@ -62,11 +62,15 @@ const MAC: &str = "duet.mac";
 const ATTEMPT: &str = "duet.attempt";
 const HOSTNAME: &str = "systemd.hostname";
 
+const OURS: [&str; 6] = [SERVERS, RELEASE, IP, MAC, ATTEMPT, HOSTNAME];
+
+/// iPXE writes the address that it got in the place of these.
+const IPXE_ADDRESS: &str = "${netX/ip},${netX/netmask},${netX/gateway}";
+
 /// Name and value of a word that is ours, or nothing.
 fn split_word(word: &[u8]) -> Result<Option<(&'static str, &str)>, Error> {
     let Some(at) = word.iter().position(|&b| b == b'=') else { return Ok(None) };
-    let ours = [SERVERS, RELEASE, IP, MAC, ATTEMPT, HOSTNAME];
-    let Some(name) = ours.into_iter().find(|name| name.as_bytes() == &word[..at]) else { return Ok(None) };
+    let Some(name) = OURS.into_iter().find(|name| name.as_bytes() == &word[..at]) else { return Ok(None) };
     let value = std::str::from_utf8(&word[at + 1..]).map_err(|_| Error::NotText { what: name })?;
     Ok(Some((name, value)))
 }
@@ -79,22 +83,33 @@ fn attempt(value: &str) -> Result<u32, Error> {
 /// The words with single spaces between them, in the order of ARCHITECTURE.md; absent ones are left out.
 impl fmt::Display for BootLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(self.address.map(|address| address.to_string())))
+    }
+}
+
+impl BootLine {
+    /// The words as an iPXE script says them: iPXE itself puts in the address that it got.
+    pub fn for_ipxe(&self) -> String {
+        self.text(Some(IPXE_ADDRESS.to_owned()))
+    }
+
+    /// Whether this word of a command line would be read as one of ours.
+    pub fn says(word: &str) -> bool {
+        word.split_once('=').is_some_and(|(name, _)| OURS.contains(&name))
+    }
+
+    fn text(&self, address: Option<String>) -> String {
         let servers: Vec<String> = self.servers.iter().map(Server::to_string).collect();
         let words = [
             (SERVERS, (!servers.is_empty()).then(|| servers.join(","))),
             (RELEASE, self.release.as_ref().map(ReleaseId::to_string)),
-            (IP, self.address.map(|address| address.to_string())),
+            (IP, address),
             (MAC, self.mac.map(|mac| mac.to_string())),
             (ATTEMPT, self.attempt.map(|attempt| attempt.to_string())),
             (HOSTNAME, self.hostname.as_ref().map(HostName::to_string)),
         ];
-        let mut space = "";
-        for (name, value) in words {
-            let Some(value) = value else { continue };
-            write!(f, "{space}{name}={value}")?;
-            space = " ";
-        }
-        Ok(())
+        let said = words.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        said.collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -102,7 +117,7 @@ impl fmt::Display for BootLine {
 mod tests {
     use super::*;
 
-    const FULL: &str = "duet.servers=http://10.0.0.1:8080,http://10.0.0.2 duet.release=trixie-0123456789ab \
+    const FULL: &str = "duet.servers=http://10.0.0.1:8080,http://10.0.0.2:80 duet.release=trixie-0123456789ab \
                         duet.ip=10.0.0.5,255.255.255.0,10.0.0.1 duet.mac=52:54:00:77:00:01 duet.attempt=3 \
                         systemd.hostname=duet-770001";
 
@@ -115,6 +130,22 @@ mod tests {
     fn every_word_survives() {
         check(FULL, FULL);
         assert_eq!(BootLine::parse(FULL.as_bytes()).unwrap().servers.len(), 2);
+    }
+
+    #[test]
+    fn a_line_that_ipxe_filled_in_is_read_as_it_was_meant() {
+        let meant = BootLine::parse(FULL.as_bytes()).unwrap();
+        let said = meant.for_ipxe().replace("${netX/ip}", "10.0.0.5");
+        let said = said.replace("${netX/netmask}", "255.255.255.0").replace("${netX/gateway}", "10.0.0.1");
+        check(&said, FULL);
+    }
+
+    #[test]
+    fn our_words_are_known_and_no_others() {
+        assert!(FULL.split(' ').all(BootLine::says));
+        for other in ["duet.shell", "duet.release", "duet.release2=x", "xduet.release=x", "quiet"] {
+            assert!(!BootLine::says(other), "{other}");
+        }
     }
 
     #[test]

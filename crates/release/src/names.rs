@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Error;
+use crate::{Error, Mac};
 
 /// Longest release id: `trixie-` and 12 digits need 19.
 pub const RELEASE_ID_BYTES_MAX: usize = 64;
@@ -50,6 +50,12 @@ impl HostName {
             what: "the host name",
             want: "small letters, digits and inner hyphens, at most 63",
         })
+    }
+
+    /// What a PC is called that nobody named: `duet-` and the last six hex digits of its MAC.
+    pub fn of_mac(mac: Mac) -> HostName {
+        let [_, _, _, d, e, f] = mac.0;
+        HostName(format!("duet-{d:02x}{e:02x}{f:02x}"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -208,6 +214,12 @@ mod tests {
         for bad in ["", "-a", "a-", "a.b", "A", &"a".repeat(64)] {
             assert!(HostName::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_pc_that_nobody_named_is_called_by_its_mac() {
+        let name = HostName::of_mac(Mac([0x52, 0x54, 0, 0x77, 0, 0xab]));
+        assert_eq!(HostName::parse("duet-7700ab"), Ok(name));
     }
 
     #[test]

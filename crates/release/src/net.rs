@@ -1,7 +1,7 @@
 //! Addresses as the boot line writes them: MAC, IPv4 with mask and gateway, boot servers.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
 use crate::Error;
@@ -82,12 +82,16 @@ impl Server {
     }
 }
 
+/// With the port always: one server has one name.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            HTTP_PORT => write!(f, "http://{}", self.ip),
-            port => write!(f, "http://{}:{port}", self.ip),
-        }
+        write!(f, "http://{}:{}", self.ip, self.port)
+    }
+}
+
+impl From<SocketAddrV4> for Server {
+    fn from(address: SocketAddrV4) -> Server {
+        Server { ip: *address.ip(), port: address.port() }
     }
 }
 
@@ -182,9 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn port_80_is_not_written() {
-        check(Server::parse("http://10.0.0.1"), "http://10.0.0.1");
-        check(Server::parse("http://10.0.0.1:80"), "http://10.0.0.1");
+    fn port_80_is_written_though_it_may_be_left_out() {
+        check(Server::parse("http://10.0.0.1"), "http://10.0.0.1:80");
+        check(Server::parse("http://10.0.0.1:80"), "http://10.0.0.1:80");
         check(Server::parse("http://10.0.0.1:8080"), "http://10.0.0.1:8080");
     }
 

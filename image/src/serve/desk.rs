@@ -11,6 +11,7 @@ use super::settings::{Boot, Mode, PcSettings, Settings};
 use super::store::{Kept, KeptLease};
 use netboot::gate::{Gate, Reason};
 use netboot::{Mac, script};
+use release::{HostName, ReleaseId};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddrV4};
@@ -146,7 +147,7 @@ impl Desk {
 
     /// A PC asked for a boot by DHCP.
     pub fn asked(&mut self, mac: Mac, firmware: &str, ipxe: bool, now_ms: u64) {
-        let name = self.settings.name_of(&mac);
+        let name = self.settings.name_of(&mac).to_string();
         if self.pcs.asked(mac, &name, firmware, ipxe, now_ms) {
             let event = Event::Asked { mac: mac.to_string(), name, firmware: firmware.to_owned() };
             self.tell_of(mac, event, now_ms);
@@ -156,18 +157,18 @@ impl Desk {
     /// The script of `/boot/<mac>.ipxe`; asked for by the PC itself it begins a boot attempt.
     pub fn script(&mut self, mac: Mac, asker: Asker, now_ms: u64) -> Result<String, script::ScriptError> {
         let wishes = self.settings.of(&mac);
-        let settings = script_settings(&wishes, &self.settings.name_of(&mac));
+        let name = self.settings.name_of(&mac);
         if wishes.block == Some(true) {
             return script::waiting(mac, self.server, "This PC is blocked in duet.toml.");
         }
         if wishes.boot == Some(Boot::Local) {
-            return script::local(mac, &settings);
+            return Ok(script::local(mac, &name));
         }
         let counted = self.is_itself(mac, asker, now_ms);
-        let Some(order) = self.order(mac, &wishes, counted) else {
+        let Some((release, order)) = self.order(mac, &wishes, counted) else {
             let sentence = match wishes.release {
                 Some(release) => {
-                    format!("Release {} is set for this PC but is not on the server.", release.0)
+                    format!("Release {release} is set for this PC but is not on the server.")
                 }
                 None => "The server has no release yet.".to_owned(),
             };
@@ -175,22 +176,24 @@ impl Desk {
         };
         let boot = script::Boot {
             mac,
-            settings: &settings,
-            servers: &[self.server],
-            release: &order.release,
+            name: &name,
+            settings: &script_settings(&wishes),
+            servers: &[self.server.into()],
+            release: &release,
             attempt: order.attempt,
         };
         let script = script::boot(&boot);
         if counted {
-            self.ordered(mac, settings.hostname(mac), asker.address, order, now_ms);
+            self.ordered(mac, name, asker.address, order, now_ms);
         } else {
             self.note_stranger(mac, asker, now_ms);
         }
         script
     }
 
-    fn ordered(&mut self, mac: Mac, name: String, address: IpAddr, order: Order, now_ms: u64) {
+    fn ordered(&mut self, mac: Mac, name: HostName, address: IpAddr, order: Order, now_ms: u64) {
         self.unsaved = true;
+        let name = name.to_string();
         self.pcs.ordered(mac, &name, address, order.clone(), now_ms);
         let Order { attempt, release, reason } = order;
         let event = Event::Ordered { mac: mac.to_string(), name, release, attempt, reason };
@@ -223,11 +226,14 @@ impl Desk {
     }
 
     /// Which release the PC gets, as a new attempt if it is counted.
-    fn order(&mut self, mac: Mac, wishes: &PcSettings, counted: bool) -> Option<Order> {
+    fn order(&mut self, mac: Mac, wishes: &PcSettings, counted: bool) -> Option<(ReleaseId, Order)> {
         if let Some(pin) = &wishes.release {
-            let release = self.table.has(&pin.0).then(|| pin.0.clone())?;
-            let attempt = if counted { self.gate.begin_pinned(mac, &release) } else { UNCOUNTED };
-            return Some(Order { attempt, release, reason: Some("set in duet.toml".to_owned()) });
+            if !self.table.has(pin.as_str()) {
+                return None;
+            }
+            let attempt = if counted { self.gate.begin_pinned(mac, pin.as_str()) } else { UNCOUNTED };
+            let reason = Some("set in duet.toml".to_owned());
+            return Some((pin.clone(), Order { attempt, release: pin.to_string(), reason }));
         }
         let (attempt, release, reason) = if counted {
             let decision = self.gate.begin(&self.table.promoted, mac)?;
@@ -237,7 +243,9 @@ impl Desk {
             (UNCOUNTED, release, reason)
         };
         let reason = (reason != Reason::Newest).then(|| reason.to_string());
-        Some(Order { attempt, release, reason })
+        // The promoted list holds checked ids only, so this is always one.
+        let id = ReleaseId::parse(&release).ok()?;
+        Some((id, Order { attempt, release, reason }))
     }
 
     /// A piece of a release's file went out to this address.
@@ -263,7 +271,7 @@ impl Desk {
     }
 
     fn tell_sent(&mut self, mac: Mac, file: &str, bytes: u64, seconds: f64, now_ms: u64) {
-        let name = self.settings.name_of(&mac);
+        let name = self.settings.name_of(&mac).to_string();
         let event = Event::Sent { mac: mac.to_string(), name, file: file.to_owned(), bytes, seconds };
         self.tell_of(mac, event, now_ms);
     }
@@ -308,13 +316,13 @@ impl Desk {
             return;
         }
         let order = Order { attempt, release: release.to_owned(), reason: None };
-        let name = self.settings.name_of(&mac);
+        let name = self.settings.name_of(&mac).to_string();
         self.pcs.resumed(mac, &name, order, now_ms);
     }
 
     fn failed(&mut self, mac: Mac, report: &Report, now_ms: u64) {
         self.pcs.failed(mac, &report.sentence, now_ms);
-        let (name, sentence) = (self.settings.name_of(&mac), plain_text(&report.sentence));
+        let (name, sentence) = (self.settings.name_of(&mac).to_string(), plain_text(&report.sentence));
         let attempt = report.attempt;
         self.tell_of(mac, Event::Failed { mac: mac.to_string(), name, sentence, attempt }, now_ms);
     }
@@ -326,7 +334,7 @@ impl Desk {
         let since_ms = self.pcs.get(&mac).and_then(Pc::since_ms).unwrap_or(now_ms);
         let event = Event::Reached {
             mac: mac.to_string(),
-            name: self.settings.name_of(&mac),
+            name: self.settings.name_of(&mac).to_string(),
             stage: stage.name(),
             attempt: report.attempt,
             clock: report.clock,
@@ -342,7 +350,7 @@ impl Desk {
         self.pcs.version += 1;
         let names: Vec<_> = self.pcs.iter().map(|(mac, _)| (*mac, self.settings.name_of(mac))).collect();
         for (mac, name) in names {
-            self.pcs.rename(&mac, &name);
+            self.pcs.rename(&mac, name.as_str());
         }
     }
 
@@ -356,7 +364,7 @@ impl Desk {
     }
 
     pub fn remember(&mut self, mac: Mac, last: Last) {
-        let name = self.settings.name_of(&mac);
+        let name = self.settings.name_of(&mac).to_string();
         self.pcs.remember(mac, &name, last);
     }
 
@@ -367,11 +375,11 @@ impl Desk {
     }
 }
 
-fn script_settings(wishes: &PcSettings, name: &str) -> script::Settings {
+fn script_settings(wishes: &PcSettings) -> script::Settings {
     let mode = match wishes.mode {
-        Some(Mode::Wrap) => script::Mode::Wrap,
-        _ => script::Mode::Net,
+        Some(Mode::Wrap) => release::Mode::Wrap,
+        _ => release::Mode::Net,
     };
     let extra = wishes.words.as_ref().map(|words| words.0.clone()).unwrap_or_default();
-    script::Settings { mode, hostname: Some(name.to_owned()), extra, ..Default::default() }
+    script::Settings { mode, extra, ..Default::default() }
 }

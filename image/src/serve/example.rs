@@ -45,7 +45,7 @@ fn begin(desk: &mut Desk, n: u8, firmware: &str, order: Order, at: u64) {
     desk.asked(mac(n), firmware, false, at);
     file(desk, n, Stage::FirstStage, 70_208, at + 400, 300);
     let name = desk.settings.name_of(&mac(n));
-    desk.pcs.ordered(mac(n), &name, [10, 77, 0, 100 + n].into(), order, at + 8_100);
+    desk.pcs.ordered(mac(n), name.as_str(), [10, 77, 0, 100 + n].into(), order, at + 8_100);
 }
 
 fn file(desk: &mut Desk, n: u8, stage: Stage, of: u64, at: u64, took: u64) {

@@ -3,9 +3,11 @@
 //! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
 
 use netboot::Mac;
-use serde::Deserialize;
+use release::{HostName, ReleaseId};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::str::FromStr;
 
 /// A settings file longer than this is refused.
 pub const SETTINGS_BYTES_MAX: usize = 256 * 1024;
@@ -23,9 +25,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PcSettings {
+    #[serde(default, deserialize_with = "checked")]
     pub name: Option<HostName>,
     pub first_stage: Option<FirstStage>,
     pub mode: Option<Mode>,
+    #[serde(default, deserialize_with = "checked")]
     pub release: Option<ReleaseId>,
     pub boot: Option<Boot>,
     pub block: Option<bool>,
@@ -62,15 +66,6 @@ pub enum Boot {
     Local,
 }
 
-/// A name that every resolver takes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HostName(pub String);
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct ReleaseId(pub String);
-
 /// More words for the kernel's command line.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -106,6 +101,7 @@ struct Document {
 struct Everyone {
     first_stage: Option<FirstStage>,
     mode: Option<Mode>,
+    #[serde(default, deserialize_with = "checked")]
     release: Option<ReleaseId>,
     boot: Option<Boot>,
     block: Option<bool>,
@@ -127,7 +123,7 @@ impl Settings {
             if let Some(name) = &pc.name
                 && let Some(other) = names.insert(name.clone(), mac)
             {
-                return Err(wrong(format!("the name '{}' is already that of {other}", name.0)));
+                return Err(wrong(format!("the name '{name}' is already that of {other}")));
             }
             if settings.pcs.insert(mac, pc).is_some() {
                 return Err(wrong(format!("{mac} is listed twice")));
@@ -156,16 +152,11 @@ impl Settings {
         self.pcs.keys()
     }
 
-    /// The name from the settings, or `duet-` and the last six hex digits of the MAC.
-    pub fn name_of(&self, mac: &Mac) -> String {
+    /// The name from the settings, or the one that the contract makes from the MAC.
+    pub fn name_of(&self, mac: &Mac) -> HostName {
         let named = self.pcs.get(mac).and_then(|pc| pc.name.as_ref());
-        named.map_or_else(|| default_name(mac), |name| name.0.clone())
+        named.cloned().unwrap_or_else(|| HostName::of_mac(*mac))
     }
-}
-
-fn default_name(mac: &Mac) -> String {
-    let [_, _, _, d, e, f] = mac.0;
-    format!("duet-{d:02x}{e:02x}{f:02x}")
 }
 
 impl From<Everyone> for PcSettings {
@@ -187,22 +178,12 @@ fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
     1 + text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count()
 }
 
-impl TryFrom<String> for HostName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        release::HostName::parse(&name).map_err(|error| format!("{error}, not '{name}'"))?;
-        Ok(HostName(name))
-    }
-}
-
-impl TryFrom<String> for ReleaseId {
-    type Error = String;
-
-    fn try_from(id: String) -> Result<Self, String> {
-        release::ReleaseId::parse(&id).map_err(|error| format!("{error}, not '{id}'"))?;
-        Ok(ReleaseId(id))
-    }
+/// A text that the contract has a rule for.
+fn checked<'de, D: Deserializer<'de>, T: FromStr<Err = release::Error>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("{error}, not '{text}'")))
 }
 
 impl TryFrom<String> for Words {
@@ -242,7 +223,7 @@ mod tests {
         let lines = TEMPLATE.lines().map(|l| if is_example(l) { &l[1..] } else { l });
         let text = lines.collect::<Vec<_>>().join("\n");
         let settings = Settings::parse(&text).expect("examples");
-        assert_eq!(settings.name_of(&A), "kitchen");
+        assert_eq!(settings.name_of(&A).as_str(), "kitchen");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a node tells its boot server about this boot: one small JSON object.
 //!
-//! Writing it takes no JSON library; the server reads it with its own.
+//! Writing it takes no JSON library. The server reads it with its own, into this same type (`image/src/serve/report.rs`).
 
 use std::fmt::Write;
 

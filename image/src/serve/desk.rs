@@ -7,12 +7,12 @@ use super::args::DhcpMode;
 use super::events::{Event, Stamped};
 use super::files::{Served, Table};
 use super::pcs::{Last, Order, Pc, Pcs, Piece, Stage, plain_text};
+use super::report;
 use super::settings::{Boot, Mode, PcSettings, Settings};
 use super::store::{Kept, KeptLease};
 use netboot::gate::{Gate, Reason};
 use netboot::{Mac, script};
-use release::{HostName, ReleaseId};
-use serde::Deserialize;
+use release::{HostName, ReleaseId, Report};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddrV4};
 
@@ -68,18 +68,6 @@ pub enum ReportError {
     Stale,
     /// From another card, at another address than the attempt began from.
     Stranger,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    mac: String,
-    attempt: u32,
-    release: String,
-    stage: String,
-    #[serde(default)]
-    sentence: String,
-    #[serde(default)]
-    clock: u64,
 }
 
 impl Desk {
@@ -278,11 +266,10 @@ impl Desk {
 
     /// A node's report, as it came.
     pub fn report(&mut self, body: &[u8], asker: Asker, now_ms: u64) -> Result<(), ReportError> {
-        let report: Report = serde_json::from_slice(body).map_err(|_| ReportError::Unreadable)?;
-        let mac: Mac = report.mac.parse().map_err(|_| ReportError::Unreadable)?;
-        let stage = release::Stage::parse(&report.stage).ok_or(ReportError::Unreadable)?;
+        let report = report::parse(body).ok_or(ReportError::Unreadable)?;
+        let mac = report.mac;
         let now = self.gate.last(mac);
-        if !now.is_some_and(|open| open.number == report.attempt && open.release == report.release) {
+        if !now.is_some_and(|open| open.number == report.attempt && open.release == report.release.as_str()) {
             return Err(ReportError::Stale);
         }
         // A PC may have another address by now, or answer with another of its cards, but hardly both.
@@ -290,10 +277,10 @@ impl Desk {
         if began_at != Some(asker.address) && asker.card.is_some_and(|card| card != mac) {
             return Err(ReportError::Stranger);
         }
-        self.note_order(mac, report.attempt, &report.release, now_ms);
-        let reached = match stage {
+        self.note_order(&report, now_ms);
+        let reached = match report.stage {
             release::Stage::Failed => {
-                self.failed(mac, &report, now_ms);
+                self.failed(&report, now_ms);
                 return Ok(());
             }
             release::Stage::RootReady => {
@@ -306,28 +293,31 @@ impl Desk {
                 Stage::Healthy
             }
         };
-        self.reached(mac, reached, &report, now_ms);
+        self.reached(reached, &report, now_ms);
         Ok(())
     }
 
     /// After a restart the gate still knows the attempt that the table does not.
-    fn note_order(&mut self, mac: Mac, attempt: u32, release: &str, now_ms: u64) {
+    fn note_order(&mut self, report: &Report, now_ms: u64) {
+        let mac = report.mac;
         if self.pcs.get(&mac).is_some_and(|pc| pc.order.is_some()) {
             return;
         }
-        let order = Order { attempt, release: release.to_owned(), reason: None };
+        let order = Order { attempt: report.attempt, release: report.release.to_string(), reason: None };
         let name = self.settings.name_of(&mac).to_string();
         self.pcs.resumed(mac, &name, order, now_ms);
     }
 
-    fn failed(&mut self, mac: Mac, report: &Report, now_ms: u64) {
+    fn failed(&mut self, report: &Report, now_ms: u64) {
+        let mac = report.mac;
         self.pcs.failed(mac, &report.sentence, now_ms);
         let (name, sentence) = (self.settings.name_of(&mac).to_string(), plain_text(&report.sentence));
         let attempt = report.attempt;
         self.tell_of(mac, Event::Failed { mac: mac.to_string(), name, sentence, attempt }, now_ms);
     }
 
-    fn reached(&mut self, mac: Mac, stage: Stage, report: &Report, now_ms: u64) {
+    fn reached(&mut self, stage: Stage, report: &Report, now_ms: u64) {
+        let mac = report.mac;
         if !self.pcs.reached(mac, stage, now_ms) {
             return;
         }

@@ -19,6 +19,7 @@ pub mod page;
 mod pages;
 mod pcs;
 mod ra;
+mod report;
 mod send;
 mod settings;
 mod show;

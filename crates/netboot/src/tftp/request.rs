@@ -45,8 +45,6 @@ pub enum Refusal {
     ReadOnly,
     Mode,
     NotFound,
-    /// Too many transfers are running.
-    Busy,
 }
 
 /// Reads a datagram that came to port 69.
@@ -115,7 +113,6 @@ impl Refusal {
     pub fn bytes(self) -> Option<Vec<u8>> {
         let code = match self {
             Refusal::NotARequest => return None,
-            Refusal::Busy => 0,
             Refusal::NotFound => 1,
             Refusal::ReadOnly => 2,
             Refusal::Malformed | Refusal::Mode => 4,
@@ -140,7 +137,6 @@ impl fmt::Display for Refusal {
             Refusal::ReadOnly => "this server is read only",
             Refusal::Mode => "the mode must be octet or netascii",
             Refusal::NotFound => "no such file",
-            Refusal::Busy => "too many transfers, try again",
         })
     }
 }

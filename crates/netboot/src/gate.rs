@@ -328,6 +328,40 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_goes_on_counting_and_changes_no_promotion() {
+        let mut gate = Gate::default();
+        assert_eq!(gate.begin(&ids("b a"), MAC).map(|decision| decision.attempt), Some(1));
+        assert_eq!(gate.begin_pinned(MAC, "old"), 2);
+        let open = Attempt { number: 2, release: "old".to_owned(), fetched: false };
+        assert_eq!((gate.last(MAC), gate.newest.as_deref()), (Some(&open), Some("b")));
+        assert_eq!(gate.begin(&ids("b a"), MAC).map(|decision| decision.attempt), Some(3));
+    }
+
+    #[test]
+    fn a_pinned_release_that_fails_is_given_again_and_its_failures_are_known() {
+        let mut gate = Gate::default();
+        for number in 1..=FETCHES_MAX + 1 {
+            assert_eq!(gate.begin_pinned(MAC, "b"), number);
+            assert!(gate.fetched(MAC, number));
+        }
+        let counted = Try { release: "b".to_owned(), fetched: FETCHES_MAX + 1, healthy: false };
+        assert_eq!(gate.pcs[&MAC].tries, [counted]);
+    }
+
+    #[test]
+    fn pins_keep_the_limits() {
+        let mut gate = Gate::default();
+        for idx in 0..PCS_MAX as u32 + 10 {
+            let [a, b, c, d] = idx.to_be_bytes();
+            gate.begin_pinned(Mac([6, 6, a, b, c, d]), "a");
+        }
+        for _ in 0..OPEN_MAX + 1 {
+            gate.begin_pinned(MAC, "a");
+        }
+        assert_eq!((gate.pcs.len(), gate.pcs[&MAC].open.len()), (PCS_MAX, OPEN_MAX));
+    }
+
+    #[test]
     fn a_report_of_an_unknown_attempt_is_refused() {
         let mut gate = Gate::default();
         assert!(!gate.fetched(MAC, 1) && !gate.healthy(MAC, 1));

@@ -22,7 +22,7 @@ const USUAL_MIB: u32 = 1024;
 /// Sizes of memory to try, downwards.
 const SEARCH_MIB: [u32; 8] = [192, 176, 160, 144, 128, 112, 96, 80];
 /// A PC of the search that is not healthy by then has too little memory.
-const SEARCH_MAX: Duration = Duration::from_secs(300);
+const SEARCH_MAX: Duration = Duration::from_secs(180);
 const BOOT_MAX: Duration = Duration::from_secs(900);
 /// Counting slows QEMU down five times.
 const COUNT_MAX: Duration = Duration::from_secs(2400);

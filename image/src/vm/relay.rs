@@ -44,9 +44,11 @@ pub fn serve_inside(path: &Path) -> Result<()> {
 fn relay_inside(mut near: UnixStream) -> Result<()> {
     near.set_read_timeout(Some(CONNECT_MAX))?;
     let target = read_target(&mut near)?;
-    let far = TcpStream::connect_timeout(&SocketAddr::V4(target), CONNECT_MAX)?;
     near.set_read_timeout(Some(IDLE_MAX))?;
-    join(near, far)
+    match TcpStream::connect_timeout(&SocketAddr::V4(target), CONNECT_MAX) {
+        Ok(far) => join(near, far),
+        Err(_) => not_yet(&mut near, "Nothing answers there yet.\n"),
+    }
 }
 
 fn read_target(near: &mut impl Read) -> Result<SocketAddrV4> {
@@ -114,18 +116,17 @@ fn relay_outside(mut far: TcpStream, relay: &Path, target: Option<SocketAddrV4>)
     far.set_write_timeout(Some(IDLE_MAX))?;
     match target {
         Some(target) => join(connect(relay, target)?, far),
-        None => {
-            // Closing with a request unread would cut the answer off.
-            let _ = far.read(&mut [0; REQUEST_BYTES])?;
-            let body = "This PC has no address yet.\n";
-            let length = body.len();
-            write!(
-                far,
-                "HTTP/1.1 503 Not Yet\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            )?;
-            Ok(())
-        }
+        None => not_yet(&mut far, "This PC has no address yet.\n"),
     }
+}
+
+/// Tells a browser to come again.
+fn not_yet(browser: &mut (impl Read + Write), body: &str) -> Result<()> {
+    // Closing with a request unread would cut the answer off.
+    let _ = browser.read(&mut [0; REQUEST_BYTES])?;
+    let length = body.len();
+    write!(browser, "HTTP/1.1 503 Not Yet\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")?;
+    Ok(())
 }
 
 /// Runs in a thread of its own, unless too many do already.

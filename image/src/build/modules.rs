@@ -3,7 +3,7 @@
 //! Decompressed, because the node's own loader takes them as they are, and because the outer zstd packs
 //! them better together.
 //! Debian's signatures are cut off: the root as a whole is signed, and the kernel's own check costs
-//! 95 M instructions for each module (icount: squashfs 97 M signed, 3 M unsigned). The price is one line in
+//! 73 to 230 M instructions a module (icount: squashfs 97 M signed, 3 M unsigned). The price is one line in
 //! the kernel log about a module without a signature.
 
 use crate::progress::Step;

@@ -19,7 +19,7 @@ const UNSAFE_FOLDERS: [&str; 1] = ["crates/engine/src/"];
 
 /// The contract that every other part may name.
 const CONTRACT: &str = "release";
-const PARTS: [&str; 5] = ["engine", "gguf", "netboot", "release", "service"];
+const PARTS: [&str; 6] = ["engine", "gguf", "netboot", "prompt", "release", "service"];
 
 /// The few other leanings between parts: who leans on whom.
 const LEANINGS: [(&str, &str); 1] = [("engine", "gguf")];

@@ -1,9 +1,15 @@
 //! The fuzz targets. What they check is in `targets.rs`, which the ordinary tests share.
 #![forbid(unsafe_code)]
 
-/// Included as a file, so that the sanitizers need not build the whole program around it.
+/// Included as files, so that the sanitizers need not build the whole program around it.
 #[path = "../../image/src/serve/head.rs"]
 pub mod head;
+#[path = "../../image/init/src/http.rs"]
+pub mod http;
+#[path = "../../image/src/serve/report.rs"]
+pub mod report;
+#[path = "../../image/src/serve/settings.rs"]
+pub mod settings;
 mod targets;
 
 pub use targets::*;

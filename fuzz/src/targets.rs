@@ -2,7 +2,8 @@
 //!
 //! `fuzz_targets/` hands them to libFuzzer; `tests/tests/fuzz_replay.rs` includes this file and plays the kept
 //! corpus and mutations of it with the ordinary toolchain.
-//! The root of whoever includes it has the module `head`: the boot server's reading of HTTP requests.
+//! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
+//! and init's module `http` (HTTP answers).
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,13 +13,13 @@ use std::time::{Duration, Instant};
 use netboot::{Mac, dhcp, ra, script, tftp};
 use release::{HostName, Mode, ReleaseId, Server};
 
-use crate::head;
+use crate::{head, http, report as reports, settings as wishes};
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -29,6 +30,9 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("promoted", promoted),
     ("signature", signature),
     ("http_head", http_head),
+    ("answer_head", answer_head),
+    ("report", report),
+    ("settings", settings),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -295,5 +299,67 @@ pub fn http_head(bytes: &[u8]) {
     }
     if let Some(part) = head::parse_range(bytes).and_then(|range| range.resolve(length)) {
         assert!(part.start < part.end && part.end <= length, "{part:?} of {length}");
+    }
+}
+
+/// The first bytes of a boot server's answer, as init reads them.
+pub fn answer_head(bytes: &[u8]) {
+    let Some(body) = http::body_start(bytes) else { return };
+    assert!(bytes[..body].ends_with(b"\r\n\r\n"));
+    let Ok(head) = http::parse_head(&bytes[..body]) else { return };
+    if let Some((first, total)) = head.part {
+        assert!(first < total, "a part begins at {first} of {total}");
+    }
+    // What init takes, another reader understands as the same answer.
+    let mut fields = [httparse::EMPTY_HEADER; 512];
+    let mut answer = httparse::Response::new(&mut fields);
+    let end = match answer.parse(&bytes[..body]) {
+        Err(httparse::Error::TooManyHeaders) => return,
+        other => other.expect("init takes nothing that is not HTTP"),
+    };
+    assert_eq!((end, answer.code), (httparse::Status::Complete(body), Some(head.status)));
+    let values = |name: &str| {
+        let named = answer.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| field.value.trim_ascii()).collect::<Vec<_>>()
+    };
+    let [length] = values("content-length")[..] else { panic!("there is not one length") };
+    assert_eq!(std::str::from_utf8(length).map(str::parse), Ok(Ok(head.length)));
+    assert_eq!(values("content-range").len(), usize::from(head.part.is_some()));
+    assert!(values("transfer-encoding").is_empty() && values("content-encoding").is_empty());
+}
+
+/// The body of a node's report. What is accepted is written as it was read, up to the longest sentence.
+pub fn report(bytes: &[u8]) {
+    let Some(mut read) = reports::parse(bytes) else { return };
+    assert!(bytes.len() <= release::REPORT_BYTES_MAX);
+    let text = read.to_json();
+    assert!(text.len() <= release::REPORT_BYTES_MAX, "{} bytes", text.len());
+    let again = reports::parse(text.as_bytes()).expect("the server reads what a node writes");
+    assert!(read.sentence.starts_with(&again.sentence));
+    assert!(again.sentence.len() + 3 >= read.sentence.len().min(release::SENTENCE_BYTES_MAX));
+    read.sentence.clone_from(&again.sentence);
+    assert_eq!(again, read);
+}
+
+/// The owner's `duet.toml`. What is accepted boots every PC by a name of its own; a mistake has a line.
+pub fn settings(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let settings = match wishes::Settings::parse(text) {
+        Ok(settings) => settings,
+        Err(mistake) => {
+            let n_lines = text.split('\n').count();
+            assert!((1..=n_lines).contains(&mistake.line), "line {} of {n_lines}", mistake.line);
+            return assert!(!mistake.what.is_empty() && !mistake.what.contains('\n'), "{:?}", mistake.what);
+        }
+    };
+    let release = ReleaseId::parse("trixie-1").expect("the id is good");
+    let mut names = BTreeSet::new();
+    for mac in settings.macs() {
+        let name = settings.name_of(mac);
+        let extra = settings.of(mac).words.map(|words| words.0).unwrap_or_default();
+        let pc = script::Settings { extra, ..script::Settings::default() };
+        assert_eq!(pc.check(), Ok(()));
+        check_boot_script(*mac, &name, &pc, &release);
+        assert!(names.insert(name), "two PCs share a name");
     }
 }

@@ -7,7 +7,8 @@ mod targets;
 
 use std::path::Path;
 
-use image::serve::head;
+use image::serve::{head, report, settings};
+use init::http;
 
 /// Mutations for each target. All together stay near a second in a debug build.
 const MUTATIONS: u64 = 4000;

@@ -2,6 +2,7 @@
 //!
 //! Only what a file server of ours sends is understood.
 //! Chunked or compressed bodies are refused: their length could not be compared with the manifest.
+//! So is every head that two readers could take for two answers, such as one with a lone line feed.
 
 /// Longest head of an answer.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -23,12 +24,13 @@ pub fn body_start(bytes: &[u8]) -> Option<usize> {
 
 /// Reads a head up to its empty line; an error is the end of a sentence about the answer.
 pub fn parse_head(bytes: &[u8]) -> Result<Head, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not HTTP")?;
+    let text = std::str::from_utf8(bytes).ok().filter(|text| is_plain(text)).ok_or("is not HTTP")?;
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(parse_status).ok_or("is not HTTP")?;
     let (mut length, mut part) = (None, None);
     for line in lines.take_while(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(':').ok_or("is not HTTP")?;
+        let field = line.split_once(':').filter(|(name, _)| is_name(name));
+        let (name, value) = field.ok_or("is not HTTP")?;
         let value = value.trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case("content-length") {
             let before = length.replace(parse_number(value).ok_or("has a bad length")?);
@@ -36,7 +38,9 @@ pub fn parse_head(bytes: &[u8]) -> Result<Head, &'static str> {
                 return Err("has two lengths");
             }
         } else if name.eq_ignore_ascii_case("content-range") {
-            part = Some(parse_part(value).ok_or("has a bad range")?);
+            if part.replace(parse_part(value).ok_or("has a bad range")?).is_some() {
+                return Err("has two ranges");
+            }
         } else if name.eq_ignore_ascii_case("transfer-encoding")
             || name.eq_ignore_ascii_case("content-encoding")
         {
@@ -44,6 +48,18 @@ pub fn parse_head(bytes: &[u8]) -> Result<Head, &'static str> {
         }
     }
     Ok(Head { status, length: length.ok_or("does not say its length")?, part })
+}
+
+/// Lines end with both their letters, and no other control letter but a tab stands in them.
+fn is_plain(head: &str) -> bool {
+    let mut lines = head.split("\r\n");
+    lines.all(|line| line.bytes().all(|b| b == b'\t' || !b.is_ascii_control()))
+}
+
+/// A field's name is a token (RFC 9110, section 5.6.2): a blank in or before it would hide the field.
+fn is_name(name: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(is_token)
 }
 
 fn parse_status(line: &str) -> Option<u16> {
@@ -122,6 +138,19 @@ mod tests {
         ] {
             check(head, Err("is not HTTP"));
         }
+    }
+
+    #[test]
+    fn a_field_that_another_reader_would_see_elsewhere_is_refused() {
+        for field in
+            ["Transfer-Encoding : chunked", " Content-Encoding: gzip", ": x", "A(: x", "A: \0", "A: x\ry: z"]
+        {
+            check(&format!("HTTP/1.1 200 OK\nContent-Length: 1\n{field}"), Err("is not HTTP"));
+        }
+        let lone = b"HTTP/1.1 200 OK\r\nA: x\nContent-Length: 2\r\nContent-Length: 1\r\n\r\n";
+        assert_eq!(parse_head(lone), Err("is not HTTP"));
+        let twice = "Content-Range: bytes 7-11/12\nContent-Range: bytes 8-11/12";
+        check(&format!("HTTP/1.1 206 P\nContent-Length: 5\n{twice}"), Err("has two ranges"));
     }
 
     #[test]

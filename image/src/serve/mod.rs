@@ -19,9 +19,9 @@ pub mod page;
 mod pages;
 mod pcs;
 mod ra;
-mod report;
+pub mod report;
 mod send;
-mod settings;
+pub mod settings;
 mod show;
 #[cfg(test)]
 mod siege;

@@ -120,13 +120,13 @@ impl Settings {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
             let mac: Mac =
                 key.get_ref().parse().map_err(|error| wrong(format!("{error}, not '{}'", key.get_ref())))?;
-            if let Some(name) = &pc.name
-                && let Some(other) = names.insert(name.clone(), mac)
-            {
-                return Err(wrong(format!("the name '{name}' is already that of {other}")));
-            }
             if settings.pcs.insert(mac, pc).is_some() {
                 return Err(wrong(format!("{mac} is listed twice")));
+            }
+            // Also a name that the contract makes: it is just as much on the wire.
+            let name = settings.name_of(&mac);
+            if let Some(other) = names.insert(name.clone(), mac) {
+                return Err(wrong(format!("the name '{name}' is already that of {other}")));
             }
         }
         Ok(settings)
@@ -262,6 +262,10 @@ mod tests {
         check(
             &format!("{a}name = 'x'\n{b}name = 'x'"),
             "line 3: the name 'x' is already that of 52:54:00:77:00:01",
+        );
+        check(
+            &format!("{a}name = 'duet-770002'\n{b}"),
+            "line 3: the name 'duet-770002' is already that of 52:54:00:77:00:01",
         );
         check(&format!("{a}[pc.'52-54-00-77-00-01']"), "line 1: 52:54:00:77:00:01 is listed twice");
     }

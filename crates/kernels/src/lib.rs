@@ -1,0 +1,50 @@
+//! Kernels for ggml on processors without AVX, and above all on a Core 2.
+//!
+//! ggml's own code knows SSSE3 for two weight formats; the others run as plain C there. This crate multiplies
+//! them with what a Core 2 has, and is put under an unmodified ggml by the linker (`hook`).
+//!
+//! | file | what it says |
+//! |---|---|
+//! | `kind` | which weight formats there are |
+//! | `format`, `formats/` | what their bytes mean |
+//! | `acts` | activations in 8 bits |
+//! | `simd` | the words that kernels are written in |
+//! | `sse2`, `ssse3`, `sse41`, `avx2` | the words in each instruction set, and the kernels made of them |
+//! | `rows`, `panels` | products with one column (decode) and with many (prompt) |
+//! | `table` | which kernels this processor gets |
+//! | `product` | a whole product, shared out to threads |
+//! | `scalar` | the truth that every kernel is held to |
+//! | `hook` | what the linker puts in ggml's place |
+#![no_std]
+#![allow(unsafe_code)] // Kernels read memory that ggml owns, with instructions that not every processor has.
+
+#[cfg(test)]
+extern crate std;
+
+mod acts;
+mod avx2;
+mod format;
+mod formats;
+mod half;
+#[cfg(feature = "hook")]
+pub mod hook;
+mod kind;
+mod pair;
+mod panels;
+mod product;
+mod rows;
+pub mod scalar;
+mod simd;
+mod sse2;
+mod sse41;
+mod ssse3;
+mod table;
+
+pub use format::Weights;
+pub use kind::Kind;
+pub use panels::Columns;
+pub use product::{Job, UNIT, can, product, share};
+pub use table::{Kernels, Level, force, kernels, kernels_of};
+
+/// ggml's functions that `hook` takes the place of: one `-Wl,--wrap=` each when the program is linked.
+pub const WRAPPED: &[&str] = &["llamafile_sgemm"];

@@ -1,0 +1,271 @@
+//! What SSE2, SSSE3 and SSE4.1 have in common: 32 bytes are a pair of registers.
+//!
+//! `pair!` writes an implementation of [`Simd`](crate::simd::Simd); the words in which the three differ are handed in.
+
+#![allow(clippy::undocumented_unsafe_blocks)] // Each word is one instruction or two; `simd` says what all of them owe.
+
+/// 16-byte forms of the words that only SSE2 is sure of.
+pub(crate) mod base {
+    use core::arch::x86_64::*;
+
+    /// Pairs of unsigned times signed bytes, added, through 16-bit products.
+    #[inline(always)]
+    pub unsafe fn multiply_bytes(u: __m128i, s: __m128i) -> __m128i {
+        // SAFETY: SSE2 only, which every x86-64 processor has.
+        unsafe {
+            let zero = _mm_setzero_si128();
+            let (ul, uh) = (_mm_unpacklo_epi8(u, zero), _mm_unpackhi_epi8(u, zero));
+            let sl = _mm_srai_epi16(_mm_unpacklo_epi8(zero, s), 8);
+            let sh = _mm_srai_epi16(_mm_unpackhi_epi8(zero, s), 8);
+            _mm_packs_epi32(_mm_madd_epi16(ul, sl), _mm_madd_epi16(uh, sh))
+        }
+    }
+
+    #[inline(always)]
+    pub unsafe fn abs8(a: __m128i) -> __m128i {
+        // SAFETY: SSE2 only. The unsigned minimum of `a` and `-a` is the magnitude.
+        unsafe { _mm_min_epu8(a, _mm_sub_epi8(_mm_setzero_si128(), a)) }
+    }
+
+    #[inline(always)]
+    pub unsafe fn sign8(a: __m128i, b: __m128i) -> __m128i {
+        // SAFETY: SSE2 only.
+        unsafe {
+            let zero = _mm_setzero_si128();
+            let negative = _mm_cmpgt_epi8(zero, b);
+            let signed = _mm_sub_epi8(_mm_xor_si128(a, negative), negative);
+            _mm_andnot_si128(_mm_cmpeq_epi8(b, zero), signed)
+        }
+    }
+
+    /// Without `pshufb` a look-up is sixteen loads.
+    #[inline(always)]
+    pub unsafe fn look_up(table: __m128i, index: __m128i) -> __m128i {
+        let (mut t, mut i, mut out) = ([0u8; 16], [0u8; 16], [0u8; 16]);
+        // SAFETY: all three arrays hold 16 bytes.
+        unsafe {
+            _mm_storeu_si128(t.as_mut_ptr().cast(), table);
+            _mm_storeu_si128(i.as_mut_ptr().cast(), index);
+        }
+        for (o, i) in out.iter_mut().zip(i) {
+            *o = t[usize::from(i & 15)];
+        }
+        // SAFETY: `out` holds 16 bytes.
+        unsafe { _mm_loadu_si128(out.as_ptr().cast()) }
+    }
+
+    /// Four half-precision numbers in the upper halves of 32-bit lanes; finite ones exactly.
+    #[inline(always)]
+    pub unsafe fn half4(h: __m128i) -> __m128 {
+        // SAFETY: SSE2 only. The arithmetic shift keeps the sign; 2^112 corrects the exponent's bias.
+        unsafe {
+            let bits = _mm_and_si128(_mm_srai_epi32(h, 3), _mm_set1_epi32(0x8fff_e000u32 as i32));
+            _mm_mul_ps(_mm_castsi128_ps(bits), _mm_castsi128_ps(_mm_set1_epi32(0x7780_0000)))
+        }
+    }
+
+    #[inline(always)]
+    pub unsafe fn turn4(r: [__m128i; 4]) -> [__m128i; 4] {
+        // SAFETY: SSE2 only.
+        unsafe {
+            let (a, b) = (_mm_unpacklo_epi32(r[0], r[1]), _mm_unpackhi_epi32(r[0], r[1]));
+            let (c, d) = (_mm_unpacklo_epi32(r[2], r[3]), _mm_unpackhi_epi32(r[2], r[3]));
+            [
+                _mm_unpacklo_epi64(a, c),
+                _mm_unpackhi_epi64(a, c),
+                _mm_unpacklo_epi64(b, d),
+                _mm_unpackhi_epi64(b, d),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    pub unsafe fn sum(v: __m128) -> f32 {
+        // SAFETY: SSE2 only.
+        unsafe {
+            let a = _mm_add_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)))
+        }
+    }
+}
+
+macro_rules! pair {
+    ($name:ident, multiply_bytes: $multiply:path, abs8: $abs:path, sign8: $sign:path, look_up: $look_up:path) => {
+        // SAFETY: the words use the instructions that the type's name stands for, and no newer ones.
+        unsafe impl $crate::simd::Simd for $name {
+            type I = [__m128i; 2];
+            type Q = __m128i;
+            type F = [__m128; 2];
+
+            #[inline(always)]
+            unsafe fn load(p: *const u8) -> Self::I {
+                unsafe { [_mm_loadu_si128(p.cast()), _mm_loadu_si128(p.add(16).cast())] }
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut u8, v: Self::I) {
+                unsafe {
+                    _mm_storeu_si128(p.cast(), v[0]);
+                    _mm_storeu_si128(p.add(16).cast(), v[1]);
+                }
+            }
+            #[inline(always)]
+            unsafe fn twice(p: *const u8) -> Self::I {
+                unsafe { [_mm_loadu_si128(p.cast()); 2] }
+            }
+            #[inline(always)]
+            unsafe fn quad(p: *const u8) -> Self::Q {
+                unsafe { _mm_loadu_si128(p.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn spread<const J: i32>(v: Self::Q) -> Self::I {
+                unsafe {
+                    let s = match J {
+                        0 => _mm_shuffle_epi32::<0x00>(v),
+                        1 => _mm_shuffle_epi32::<0x55>(v),
+                        2 => _mm_shuffle_epi32::<0xaa>(v),
+                        _ => _mm_shuffle_epi32::<0xff>(v),
+                    };
+                    [s, s]
+                }
+            }
+            #[inline(always)]
+            unsafe fn nibbles(p: *const u8) -> Self::I {
+                unsafe {
+                    let v = _mm_loadu_si128(p.cast());
+                    let low = _mm_set1_epi8(15);
+                    [_mm_and_si128(v, low), _mm_and_si128(_mm_srli_epi16(v, 4), low)]
+                }
+            }
+            #[inline(always)]
+            unsafe fn splat8(v: i8) -> Self::I {
+                unsafe { [_mm_set1_epi8(v); 2] }
+            }
+            #[inline(always)]
+            unsafe fn splat16(v: i16) -> Self::I {
+                unsafe { [_mm_set1_epi16(v); 2] }
+            }
+            #[inline(always)]
+            unsafe fn splat32(v: i32) -> Self::I {
+                unsafe { [_mm_set1_epi32(v); 2] }
+            }
+            pair!(@two and _mm_and_si128, or _mm_or_si128, xor _mm_xor_si128, add8 _mm_add_epi8, sub8 _mm_sub_epi8);
+            pair!(@two equal8 _mm_cmpeq_epi8, min_u8 _mm_min_epu8, sign8 $sign, look_up $look_up);
+            pair!(@two add16 _mm_add_epi16, sub16 _mm_sub_epi16, mul16 _mm_mullo_epi16);
+            pair!(@two add32 _mm_add_epi32, sub32 _mm_sub_epi32);
+            pair!(@two multiply_bytes $multiply, multiply_words _mm_madd_epi16);
+            #[inline(always)]
+            unsafe fn abs8(a: Self::I) -> Self::I {
+                unsafe { [$abs(a[0]), $abs(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn left16<const N: i32>(a: Self::I) -> Self::I {
+                unsafe { [_mm_slli_epi16::<N>(a[0]), _mm_slli_epi16::<N>(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn right16<const N: i32>(a: Self::I) -> Self::I {
+                unsafe { [_mm_srli_epi16::<N>(a[0]), _mm_srli_epi16::<N>(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn right_signed16<const N: i32>(a: Self::I) -> Self::I {
+                unsafe { [_mm_srai_epi16::<N>(a[0]), _mm_srai_epi16::<N>(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn turn(r: [Self::I; 8]) -> [Self::I; 8] {
+                unsafe {
+                    let a = $crate::pair::base::turn4([r[0][0], r[1][0], r[2][0], r[3][0]]);
+                    let b = $crate::pair::base::turn4([r[4][0], r[5][0], r[6][0], r[7][0]]);
+                    let c = $crate::pair::base::turn4([r[0][1], r[1][1], r[2][1], r[3][1]]);
+                    let d = $crate::pair::base::turn4([r[4][1], r[5][1], r[6][1], r[7][1]]);
+                    [
+                        [a[0], b[0]], [a[1], b[1]], [a[2], b[2]], [a[3], b[3]],
+                        [c[0], d[0]], [c[1], d[1]], [c[2], d[2]], [c[3], d[3]],
+                    ]
+                }
+            }
+            #[inline(always)]
+            unsafe fn zero() -> Self::F {
+                unsafe { [_mm_setzero_ps(); 2] }
+            }
+            #[inline(always)]
+            unsafe fn all(v: f32) -> Self::F {
+                unsafe { [_mm_set1_ps(v); 2] }
+            }
+            #[inline(always)]
+            unsafe fn floats(p: *const f32) -> Self::F {
+                unsafe { [_mm_loadu_ps(p), _mm_loadu_ps(p.add(4))] }
+            }
+            #[inline(always)]
+            unsafe fn put(p: *mut f32, v: Self::F) {
+                unsafe {
+                    _mm_storeu_ps(p, v[0]);
+                    _mm_storeu_ps(p.add(4), v[1]);
+                }
+            }
+            #[inline(always)]
+            unsafe fn halves(p: *const u8) -> Self::F {
+                unsafe {
+                    let (zero, h) = (_mm_setzero_si128(), _mm_loadu_si128(p.cast()));
+                    [
+                        $crate::pair::base::half4(_mm_unpacklo_epi16(zero, h)),
+                        $crate::pair::base::half4(_mm_unpackhi_epi16(zero, h)),
+                    ]
+                }
+            }
+            pair!(@floats plus _mm_add_ps, minus _mm_sub_ps, times _mm_mul_ps, larger _mm_max_ps);
+            #[inline(always)]
+            unsafe fn times_plus(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+                unsafe { Self::plus(Self::times(a, b), c) }
+            }
+            #[inline(always)]
+            unsafe fn magnitude(a: Self::F) -> Self::F {
+                unsafe {
+                    let mask = _mm_castsi128_ps(_mm_set1_epi32(0x7fff_ffff));
+                    [_mm_and_ps(a[0], mask), _mm_and_ps(a[1], mask)]
+                }
+            }
+            #[inline(always)]
+            unsafe fn to_floats(a: Self::I) -> Self::F {
+                unsafe { [_mm_cvtepi32_ps(a[0]), _mm_cvtepi32_ps(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn round(a: Self::F) -> Self::I {
+                unsafe { [_mm_cvtps_epi32(a[0]), _mm_cvtps_epi32(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn narrow(a: [Self::I; 4]) -> Self::I {
+                unsafe {
+                    let words = |v: Self::I| _mm_packs_epi32(v[0], v[1]);
+                    [
+                        _mm_packs_epi16(words(a[0]), words(a[1])),
+                        _mm_packs_epi16(words(a[2]), words(a[3])),
+                    ]
+                }
+            }
+            #[inline(always)]
+            unsafe fn sum(a: Self::F) -> f32 {
+                unsafe { $crate::pair::base::sum(_mm_add_ps(a[0], a[1])) }
+            }
+            #[inline(always)]
+            unsafe fn largest(a: Self::F) -> f32 {
+                unsafe {
+                    let a = _mm_max_ps(a[0], a[1]);
+                    let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+                    _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)))
+                }
+            }
+        }
+    };
+    (@two $($word:ident $of:path),+) => {$(
+        #[inline(always)]
+        unsafe fn $word(a: Self::I, b: Self::I) -> Self::I {
+            unsafe { [$of(a[0], b[0]), $of(a[1], b[1])] }
+        }
+    )+};
+    (@floats $($word:ident $of:path),+) => {$(
+        #[inline(always)]
+        unsafe fn $word(a: Self::F, b: Self::F) -> Self::F {
+            unsafe { [$of(a[0], b[0]), $of(a[1], b[1])] }
+        }
+    )+};
+}
+pub(crate) use pair;

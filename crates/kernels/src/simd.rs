@@ -1,0 +1,95 @@
+//! The words kernels are written in.
+//!
+//! A kernel is written once, over `S: Simd`, and made once for every instruction set.
+//! The words work on 32 bytes, or 8 floats, at a time: a pair of registers before AVX2, one register with it.
+//! So a group of 32 weights is always one value, and 8 rows always fill one value of floats.
+//!
+//! Every function is `unsafe` for one reason: the processor must have the instruction set of the implementor.
+//! Those that take a pointer also need as many readable (or writable) bytes there as they say.
+
+/// # Safety
+/// Implementors may use instructions that not every processor has: see the head of this file.
+#[allow(clippy::missing_safety_doc)] // The head of this file says what all of them owe.
+pub(crate) unsafe trait Simd: Copy {
+    /// 32 bytes.
+    type I: Copy;
+    /// 16 bytes, ready to be spread by [`Simd::spread`].
+    type Q: Copy;
+    /// 8 floats.
+    type F: Copy;
+
+    // ------------------------------------------------ into and out of memory
+    unsafe fn load(p: *const u8) -> Self::I;
+    unsafe fn store(p: *mut u8, v: Self::I);
+    /// The same 16 bytes twice.
+    unsafe fn twice(p: *const u8) -> Self::I;
+    /// 16 bytes for `spread`.
+    unsafe fn quad(p: *const u8) -> Self::Q;
+    /// Bytes `4 * J ..` of `v`, in all eight lanes.
+    unsafe fn spread<const J: i32>(v: Self::Q) -> Self::I;
+    /// 16 bytes: their low halves first, then their high halves.
+    unsafe fn nibbles(p: *const u8) -> Self::I;
+
+    // ------------------------------------------------ bytes and whole numbers
+    unsafe fn splat8(v: i8) -> Self::I;
+    unsafe fn splat16(v: i16) -> Self::I;
+    unsafe fn splat32(v: i32) -> Self::I;
+    unsafe fn and(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn or(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn xor(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn add8(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn sub8(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn equal8(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn min_u8(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn abs8(a: Self::I) -> Self::I;
+    /// `a` with the sign of `b` put to it: `-a`, `0` or `a`.
+    unsafe fn sign8(a: Self::I, b: Self::I) -> Self::I;
+    /// In each half, byte `i` becomes `table[index[i]]`; an index is 0..=15.
+    unsafe fn look_up(table: Self::I, index: Self::I) -> Self::I;
+    unsafe fn add16(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn sub16(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn mul16(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn left16<const N: i32>(a: Self::I) -> Self::I;
+    unsafe fn right16<const N: i32>(a: Self::I) -> Self::I;
+    unsafe fn right_signed16<const N: i32>(a: Self::I) -> Self::I;
+    unsafe fn add32(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn sub32(a: Self::I, b: Self::I) -> Self::I;
+    /// Unsigned bytes of `u` times signed bytes of `s`, neighbours added, in 16 bits with saturation.
+    unsafe fn multiply_bytes(u: Self::I, s: Self::I) -> Self::I;
+    /// Signed 16-bit products, neighbours added, in 32 bits.
+    unsafe fn multiply_words(a: Self::I, b: Self::I) -> Self::I;
+    /// Takes eight rows of eight 32-bit values and gives eight columns.
+    unsafe fn turn(rows: [Self::I; 8]) -> [Self::I; 8];
+
+    // ------------------------------------------------ floats
+    unsafe fn zero() -> Self::F;
+    unsafe fn all(v: f32) -> Self::F;
+    unsafe fn floats(p: *const f32) -> Self::F;
+    unsafe fn put(p: *mut f32, v: Self::F);
+    /// Eight half-precision numbers, finite ones exactly.
+    unsafe fn halves(p: *const u8) -> Self::F;
+    unsafe fn plus(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn minus(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn times(a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`; rounded once or twice, as the processor likes.
+    unsafe fn times_plus(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    unsafe fn larger(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn magnitude(a: Self::F) -> Self::F;
+    unsafe fn to_floats(a: Self::I) -> Self::F;
+    /// Rounds to the nearest whole number, ties to even.
+    unsafe fn round(a: Self::F) -> Self::I;
+    /// 32 whole numbers of 32 bits, in order, to bytes with saturation.
+    unsafe fn narrow(a: [Self::I; 4]) -> Self::I;
+    unsafe fn sum(a: Self::F) -> f32;
+    unsafe fn largest(a: Self::F) -> f32;
+
+    // ------------------------------------------------ what follows from the words above
+    /// Signed bytes times signed bytes, four neighbours added, in 32 bits. Neither may hold -128.
+    #[inline(always)]
+    unsafe fn multiply_signed(a: Self::I, b: Self::I) -> Self::I {
+        unsafe {
+            let sums = Self::multiply_bytes(Self::abs8(a), Self::sign8(b, a));
+            Self::multiply_words(sums, Self::splat16(1))
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Every kernel of every instruction set that this processor has, held to the plain code in 64 bits.
+//!
+//! Activations are whole numbers times a power of two, and the largest possible one is among every 32: so the
+//! kernels' own quantisation loses nothing, and what is left is the rounding of sums.
+
+#![allow(unsafe_code)] // The kernels take raw memory, as ggml hands it in.
+
+use kernels::{Job, Kind, Level, UNIT, Weights, can, force, product, scalar, share};
+use std::sync::Mutex;
+
+/// One level at a time is in force in a process.
+static FORCED: Mutex<()> = Mutex::new(());
+
+/// Rounding of sums in 32 bits, relative to the sum of the magnitudes.
+const TOLERANCE: f64 = 3e-6;
+
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u32 {
+        // xorshift64*
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    fn below(&mut self, n: u32) -> u32 {
+        self.next() % n
+    }
+}
+
+/// What the bytes of a row, and the activations, are like.
+#[derive(Debug, Clone, Copy)]
+enum Matter {
+    Random,
+    /// Every bit of the weights set, every activation at its largest, all with one sign.
+    Largest,
+    /// Every bit clear, activations at their largest negative.
+    Smallest,
+    ZeroScales,
+    /// Scales that are denormal halves.
+    TinyScales,
+}
+
+const MATTERS: [Matter; 5] =
+    [Matter::Random, Matter::Largest, Matter::Smallest, Matter::ZeroScales, Matter::TinyScales];
+
+/// Where the halves of a block lie: scales, which must stay finite.
+fn halves(kind: Kind) -> &'static [usize] {
+    match kind {
+        Kind::F32 => &[],
+        Kind::Q4_1 | Kind::Q5_1 | Kind::Q4_K | Kind::Q5_K => &[0, 2],
+        Kind::Q6_K => &[208],
+        Kind::TQ1_0 => &[52],
+        Kind::TQ2_0 => &[64],
+        _ => &[0],
+    }
+}
+
+fn half(matter: Matter, dice: &mut Dice) -> u16 {
+    let sign = (dice.below(2) << 15) as u16;
+    match matter {
+        Matter::ZeroScales => sign,
+        Matter::TinyScales => sign | dice.below(1024) as u16,
+        // 2^-10 to 2^-3
+        _ => sign | (5 + dice.below(8) as u16) << 10 | dice.below(1024) as u16,
+    }
+}
+
+fn row(kind: Kind, k: usize, matter: Matter, dice: &mut Dice) -> Vec<u8> {
+    let (bytes, weights) = kind.block();
+    let mut row = vec![0u8; k / weights * bytes];
+    for block in row.chunks_exact_mut(bytes) {
+        if kind == Kind::F32 {
+            let value = (dice.below(2001) as f32 - 1000.0) / 512.0;
+            block.copy_from_slice(&value.to_le_bytes());
+            continue;
+        }
+        match matter {
+            Matter::Largest => block.fill(largest_byte(kind)),
+            Matter::Smallest => block.fill(0),
+            _ => block.iter_mut().for_each(|byte| *byte = random_byte(kind, dice)),
+        }
+        for &at in halves(kind) {
+            block[at..at + 2].copy_from_slice(&half(matter, dice).to_le_bytes());
+        }
+    }
+    row
+}
+
+/// Q8_0 never holds -128: ggml's quantiser divides by 127. Q2_0 and TQ2_0 may hold a 3, though no quantiser writes it.
+fn random_byte(kind: Kind, dice: &mut Dice) -> u8 {
+    match dice.next() as u8 {
+        0x80 if kind == Kind::Q8_0 => 0x81,
+        byte => byte,
+    }
+}
+
+fn largest_byte(kind: Kind) -> u8 {
+    if kind == Kind::Q8_0 { 0x81 } else { 0xff }
+}
+
+/// Activations that 8 bits hold exactly.
+fn activations(k: usize, matter: Matter, dice: &mut Dice) -> Vec<f32> {
+    let mut x = vec![0.0; k];
+    for part in x.chunks_mut(256) {
+        let unit = 2f32.powi(dice.below(9) as i32 - 8);
+        for (i, x) in part.iter_mut().enumerate() {
+            *x = unit
+                * match matter {
+                    Matter::Largest => 127.0,
+                    Matter::Smallest => -127.0,
+                    _ if i % 32 == 7 => 127.0,
+                    _ => dice.below(255) as f32 - 127.0,
+                };
+        }
+    }
+    x
+}
+
+fn check_shape(level: Level, kind: Kind, (m, n, k): (usize, usize, usize), matter: Matter, seed: u64) {
+    let mut dice = Dice(seed);
+    let rows: Vec<Vec<u8>> = (0..m).map(|_| row(kind, k, matter, &mut dice)).collect();
+    let columns: Vec<Vec<f32>> = (0..n).map(|_| activations(k, matter, &mut dice)).collect();
+    let (data, b) = (rows.concat(), columns.concat());
+    let weights = Weights { data: data.as_ptr(), stride: rows[0].len(), k };
+    let mut by_threads = Vec::new();
+    for nth in [1, 2, 3] {
+        let mut out = vec![f32::NAN; m * n];
+        let job = Job { weights, m, b: b.as_ptr(), b_stride: k, n, out: out.as_mut_ptr(), out_stride: m };
+        for ith in 0..nth {
+            // SAFETY: `data`, `b` and `out` hold what the job says, and shares do not meet.
+            unsafe { product(kind, &job, share(m, ith, nth)) };
+        }
+        by_threads.push(out);
+    }
+    for (i, got) in by_threads[0].iter().enumerate() {
+        let (row, x) = (&rows[i % m], &columns[i / m]);
+        let want = scalar::dot(kind, row, x);
+        let size: f64 =
+            x.iter().enumerate().map(|(i, &x)| (scalar::weight(kind, row, i) * f64::from(x)).abs()).sum();
+        assert!(
+            (f64::from(*got) - want).abs() <= TOLERANCE * size + 1e-30,
+            "{} {kind:?} {m}x{n}x{k} {matter:?} seed {seed}: product {i} is {got}, not {want}",
+            level.name()
+        );
+    }
+    for out in &by_threads[1..] {
+        let same = out.iter().zip(&by_threads[0]).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same, "{} {kind:?} {m}x{n}x{k}: the number of threads changes bits", level.name());
+    }
+}
+
+fn check(level: Level) {
+    let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !force(level) {
+        println!("skipped: this processor has no {}", level.name());
+        return;
+    }
+    let mut n_kinds = 0;
+    for kind in Kind::ALL {
+        let weights = kind.block().1.max(32);
+        for (turn, (m, n, blocks)) in
+            [(1, 1, 1), (16, 1, 2), (17, 2, 3), (5, 3, 1), (40, 9, 5), (33, 4, 9), (UNIT * 3 + 7, 1, 17)]
+                .into_iter()
+                .enumerate()
+        {
+            if !can(kind, weights * blocks) {
+                continue;
+            }
+            n_kinds += usize::from(turn == 0);
+            for matter in MATTERS {
+                check_shape(level, kind, (m, n, weights * blocks), matter, 0x5eed + turn as u64);
+            }
+        }
+    }
+    assert_eq!(n_kinds, EXPECTED_KINDS, "{}: kinds with kernels", level.name());
+}
+
+/// Rises as kernels are written; every level has the same.
+const EXPECTED_KINDS: usize = 2;
+
+#[test]
+fn sse2_kernels_say_what_the_plain_code_says() {
+    check(Level::Sse2);
+}
+
+#[test]
+fn ssse3_kernels_say_what_the_plain_code_says() {
+    check(Level::Ssse3);
+}
+
+#[test]
+fn sse41_kernels_say_what_the_plain_code_says() {
+    check(Level::Sse41);
+}
+
+#[test]
+fn avx2_kernels_say_what_the_plain_code_says() {
+    check(Level::Avx2);
+}

@@ -2,8 +2,10 @@
 //!
 //! Nothing is ever downloaded from elsewhere, and nothing is changed without `--yes`, CI or a yes.
 
+use crate::elf::list::glob;
 use crate::tool;
 use anyhow::{Context, Result, bail};
+use std::fs::{self, DirEntry};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::process::Command;
@@ -14,12 +16,14 @@ pub enum For {
     Build,
     Vm,
     Test,
+    /// Counting instructions.
+    Bench,
 }
 
 struct Need {
     purpose: For,
     package: &'static str,
-    /// A program (looked up in PATH) or an absolute path; one of them is enough.
+    /// A program (looked up in PATH) or an absolute path, whose parts may hold `*`; one of them is enough.
     shown_by: &'static [&'static str],
 }
 
@@ -29,10 +33,14 @@ const fn need(purpose: For, package: &'static str, shown_by: &'static [&'static 
 
 const NEEDS: &[Need] = &[
     need(For::Build, "apt", &["apt-get"]),
+    need(For::Build, "cmake", &["cmake"]),
     need(For::Build, "debian-archive-keyring", &["/usr/share/keyrings/debian-archive-keyring.gpg"]),
+    need(For::Build, "g++", &["c++"]),
     need(For::Build, "gcc", &["cc"]),
-    need(For::Build, "libc6-dev", &["/usr/lib/x86_64-linux-gnu/libc.a"]),
     need(For::Build, "kmod", &["depmod"]),
+    need(For::Build, "libc6-dev", &["/usr/lib/x86_64-linux-gnu/libc.a"]),
+    need(For::Build, "libclang-dev", &["/usr/lib/llvm-*/lib/libclang.so"]), // reads the headers of llama.cpp for Rust
+    need(For::Build, "make", &["make"]),
     need(For::Build, "mmdebstrap", &["mmdebstrap"]),
     need(For::Build, "squashfs-tools", &["mksquashfs"]),
     need(For::Build, "tar", &["tar"]),
@@ -50,16 +58,28 @@ const NEEDS: &[Need] = &[
     need(For::Test, "qemu-user", &["qemu-x86_64"]),
     need(For::Test, "tftp-hpa", &["tftp"]),
     need(For::Test, "udhcpc", &["udhcpc"]),
+    need(For::Bench, "valgrind", &["valgrind"]),
 ];
 
 /// The packages that are missing for these purposes.
 pub fn missing(purposes: &[For]) -> Vec<&'static str> {
-    let is_there = |place: &&str| match place.starts_with('/') {
-        true => Path::new(place).exists(),
-        false => tool::find(place).is_some(),
+    let is_there = |place: &&str| match place.strip_prefix('/') {
+        Some(path) => exists(Path::new("/"), path),
+        None => tool::find(place).is_some(),
     };
     let wanted = NEEDS.iter().filter(|need| purposes.contains(&need.purpose));
     wanted.filter(|need| !need.shown_by.iter().any(&is_there)).map(|need| need.package).collect()
+}
+
+/// Whether `folder` holds a path that fits the pattern.
+fn exists(folder: &Path, pattern: &str) -> bool {
+    let (part, rest) = pattern.split_once('/').unwrap_or((pattern, ""));
+    let goes_on = |path: &Path| path.exists() && (rest.is_empty() || exists(path, rest));
+    if !part.contains('*') {
+        return goes_on(&folder.join(part));
+    }
+    let fits = |entry: &DirEntry| entry.file_name().to_str().is_some_and(|name| glob(part, name));
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| fits(&entry) && goes_on(&entry.path()))
 }
 
 /// Makes sure that everything is there; asks once, unless `yes` or CI says so already.
@@ -148,6 +168,16 @@ mod tests {
         let n_before = names.len();
         names.dedup();
         assert_eq!(names.len(), n_before);
+    }
+
+    #[test]
+    fn a_star_stands_for_part_of_one_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (pattern, want) in
+            [("s*c/setup.rs", true), ("s*/setup.*", true), ("*/nowhere.rs", false), ("*.rs", false)]
+        {
+            assert_eq!(exists(root, pattern), want, "{pattern}");
+        }
     }
 
     #[test]

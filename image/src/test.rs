@@ -67,8 +67,11 @@ impl Counts {
 pub fn command(args: TestArgs) -> Result<()> {
     let started = Instant::now();
     let repository = build::repository()?;
-    let purposes: &[For] =
-        if args.quick { &[For::Build, For::Test] } else { &[For::Build, For::Vm, For::Test] };
+    let purposes: &[For] = if args.quick {
+        &[For::Build, For::Test, For::Bench]
+    } else {
+        &[For::Build, For::Vm, For::Test, For::Bench]
+    };
     setup::ensure(purposes, args.yes)?;
     fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
     let out = fs::canonicalize(&args.out).with_context(|| format!("{}", args.out.display()))?;

@@ -1,6 +1,7 @@
 //! The node programs and the init, built for a Core 2 in a target folder of their own.
 //!
 //! The paths of this machine are mapped away, so that the bytes do not tell where they were built.
+//! What C and C++ are built with stands in `.cargo/config.toml`, which cargo reads for every build here.
 
 use super::steps::{Key, KeyMaker};
 use crate::disk::hash_file;
@@ -68,7 +69,8 @@ fn cargo(repository: &Path, target: &Path, more_flags: &str) -> Command {
         command.env_remove(name);
     }
     command.env("RUSTFLAGS", format!("-C target-cpu={PROCESSOR}{more_flags} {}", remap(repository, target)));
-    command.env("CFLAGS", format!("-march={PROCESSOR}"));
+    // ggml writes the commit of the git repository around it into itself, and its build folder lies in ours.
+    command.env("GIT_DIR", "/nonexistent");
     command.args(["build", "--locked", "--profile", "node", "--target", TARGET, "--target-dir"]).arg(target);
     command
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `kind` | which weight formats there are |
 //! | `format`, `formats/` | what their bytes mean |
+//! | `onebit/` | weights of one and two bits, which have kernels of their own |
 //! | `acts` | activations in 8 bits |
 //! | `simd` | the words that kernels are written in |
 //! | `sse2`, `ssse3`, `sse41`, `avx2` | the words in each instruction set, and the kernels made of them |
@@ -29,6 +30,7 @@ mod half;
 #[cfg(feature = "hook")]
 pub mod hook;
 mod kind;
+mod onebit;
 mod pair;
 mod panels;
 mod product;

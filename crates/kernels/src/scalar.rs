@@ -19,8 +19,30 @@ pub fn weight(kind: Kind, row: &[u8], i: usize) -> f64 {
         Kind::F16 => half(0),
         Kind::Q4_0 => half(0) * (f64::from(block[2 + i % 16] >> (i / 16 * 4) & 15) - 8.0),
         Kind::Q8_0 => half(0) * f64::from(block[2 + i] as i8),
+        Kind::Q1_0 => half(0) * (f64::from(block[2 + i / 8] >> (i % 8) & 1) * 2.0 - 1.0),
+        Kind::Q2_0 => half(0) * (f64::from(block[2 + i / 4] >> (i % 4 * 2) & 3) - 1.0),
+        Kind::TQ2_0 => half(64) * (f64::from(block[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3) - 1.0),
+        Kind::TQ1_0 => {
+            let (byte, place) = place_of_digit(i);
+            half(52) * (f64::from(digit(block[byte], place)) - 1.0)
+        }
         _ => 0.0,
     }
+}
+
+/// The byte of a TQ1_0 block that holds weight `i`, and which of its digits.
+pub(crate) fn place_of_digit(i: usize) -> (usize, usize) {
+    match i {
+        0..160 => (i % 32, i / 32),
+        160..240 => (32 + i % 16, (i - 160) / 16),
+        _ => (48 + i % 4, (i - 240) / 4),
+    }
+}
+
+/// A digit to base 3 of a byte, which holds them as a fraction of 256, the first one on top.
+pub(crate) fn digit(byte: u8, place: usize) -> u8 {
+    let rest = byte.wrapping_mul([1, 3, 9, 27, 81][place]);
+    (u16::from(rest) * 3 >> 8) as u8
 }
 
 /// The product of a row with activations.

@@ -140,6 +140,7 @@ macro_rules! kernel_set {
             use $crate::format::Weights;
             use $crate::formats;
             use $crate::kind::{KINDS, Kind};
+            use $crate::onebit;
             use $crate::panels::{self, Columns};
             use $crate::rows;
             use $crate::table::{Entry, Kernels, Level};
@@ -176,6 +177,10 @@ macro_rules! kernel_set {
                 let mut entries = [const { None }; KINDS];
                 entries[Kind::Q4_0 as usize] = entry!(formats::Q4_0, acts_of_32);
                 entries[Kind::Q8_0 as usize] = entry!(formats::Q8_0, acts_of_32);
+                entries[Kind::Q1_0 as usize] = entry!(onebit::Q1_0, acts_of_32);
+                entries[Kind::Q2_0 as usize] = entry!(onebit::Q2_0, acts_of_32);
+                entries[Kind::TQ1_0 as usize] = entry!(onebit::TQ1_0, acts_of_32);
+                entries[Kind::TQ2_0 as usize] = entry!(onebit::TQ2_0, acts_of_32);
                 Kernels { level: $level, entries }
             };
         }

@@ -1,5 +1,7 @@
 //! SSE2: every x86-64 processor.
 
+#![allow(clippy::undocumented_unsafe_blocks)] // Each word is one instruction or two; `simd` says what all of them owe.
+
 use crate::pair::{base, pair};
 use crate::table::kernel_set;
 use core::arch::x86_64::*;

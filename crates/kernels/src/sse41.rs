@@ -2,6 +2,8 @@
 //!
 //! No word of ours is shorter with it, but the compiler knows more instructions when it makes the kernels.
 
+#![allow(clippy::undocumented_unsafe_blocks)] // Each word is one instruction or two; `simd` says what all of them owe.
+
 use crate::pair::pair;
 use crate::table::kernel_set;
 use core::arch::x86_64::*;

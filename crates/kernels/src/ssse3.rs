@@ -1,5 +1,7 @@
 //! SSSE3: every Core 2, from Merom on.
 
+#![allow(clippy::undocumented_unsafe_blocks)] // Each word is one instruction or two; `simd` says what all of them owe.
+
 use crate::pair::pair;
 use crate::table::kernel_set;
 use core::arch::x86_64::*;

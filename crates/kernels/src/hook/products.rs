@@ -1,38 +1,15 @@
-//! What `-Wl,--wrap=SYMBOL` puts in place of ggml's own functions.
+//! Whole matrix products.
 //!
 //! ggml calls `llamafile_sgemm` twice for a product: first with the activations as floats, then as it has quantised
 //! them. Taking the first call spares ggml's quantiser, and a barrier with it.
 
+use super::{Hook, is_stock};
 use crate::format::Weights;
 use crate::kind::Kind;
 use crate::product::{Job, can, product, share};
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// Whose code runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Mode {
-    Ours = 0,
-    /// ggml's own, so that one program can measure both.
-    Stock = 1,
-}
-
-static MODE: AtomicU8 = AtomicU8::new(Mode::Ours as u8);
-static PRODUCTS: AtomicU64 = AtomicU64::new(0);
-
-pub fn set_mode(mode: Mode) {
-    MODE.store(mode as u8, Ordering::Relaxed);
-}
-
-fn is_stock() -> bool {
-    MODE.load(Ordering::Relaxed) == Mode::Stock as u8
-}
-
-/// Matrix products taken over so far, once for each thread: a test that this moves shows that the hook is in place.
-pub fn n_products() -> u64 {
-    PRODUCTS.load(Ordering::Relaxed)
-}
+pub(super) const SGEMM: Hook = Hook::of("llamafile_sgemm");
 
 /// The leading fields of `ggml_compute_params`, the same since ggml 0.9.
 #[repr(C)]
@@ -90,7 +67,7 @@ pub unsafe extern "C" fn __wrap_llamafile_sgemm(
     if is_stock() || b_type != F32 || c_type != F32 || n < 1 || !can(kind, k) {
         return real();
     }
-    PRODUCTS.fetch_add(1, Ordering::Relaxed);
+    SGEMM.count();
     let job = Job {
         weights: Weights { data: a.cast(), stride: lda as usize * bytes, k },
         m: m as usize,

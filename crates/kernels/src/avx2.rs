@@ -143,6 +143,30 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_storeu_ps(p, v) }
     }
     #[inline(always)]
+    unsafe fn floats_aligned(p: *const f32) -> Self::F {
+        unsafe { _mm256_load_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn put_aligned(p: *mut f32, v: Self::F) {
+        unsafe { _mm256_store_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn normal_halves(p: *const u8) -> Self::F {
+        unsafe { Self::halves(p) }
+    }
+    #[inline(always)]
+    unsafe fn has_tiny_halves(_: *const u8) -> bool {
+        false
+    }
+    #[inline(always)]
+    unsafe fn bits(a: Self::F) -> Self::I {
+        unsafe { _mm256_castps_si256(a) }
+    }
+    #[inline(always)]
+    unsafe fn from_bits(a: Self::I) -> Self::F {
+        unsafe { _mm256_castsi256_ps(a) }
+    }
+    #[inline(always)]
     unsafe fn halves(p: *const u8) -> Self::F {
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
     }

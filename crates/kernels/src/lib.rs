@@ -12,6 +12,7 @@
 //! | `simd` | the words that kernels are written in |
 //! | `sse2`, `ssse3`, `sse41`, `avx2` | the words in each instruction set, and the kernels made of them |
 //! | `rows`, `panels` | products with one column (decode) and with many (prompt) |
+//! | `floats` | the same for weights that are floats |
 //! | `table` | which kernels this processor gets |
 //! | `product` | a whole product, shared out to threads |
 //! | `scalar` | the truth that every kernel is held to |
@@ -24,6 +25,7 @@ extern crate std;
 
 mod acts;
 mod avx2;
+mod floats;
 mod format;
 mod formats;
 mod half;

@@ -66,8 +66,18 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn all(v: f32) -> Self::F;
     unsafe fn floats(p: *const f32) -> Self::F;
     unsafe fn put(p: *mut f32, v: Self::F);
+    /// Of an address that is a multiple of 32.
+    unsafe fn floats_aligned(p: *const f32) -> Self::F;
+    unsafe fn put_aligned(p: *mut f32, v: Self::F);
     /// Eight half-precision numbers, finite ones exactly.
     unsafe fn halves(p: *const u8) -> Self::F;
+    /// The same in half as many instructions, but numbers below 2^-14 cost an old processor hundreds of cycles.
+    unsafe fn normal_halves(p: *const u8) -> Self::F;
+    /// Whether one of 32 half-precision numbers is so small that [`Simd::halves`] is the faster one.
+    unsafe fn has_tiny_halves(p: *const u8) -> bool;
+    /// The same bits.
+    unsafe fn bits(a: Self::F) -> Self::I;
+    unsafe fn from_bits(a: Self::I) -> Self::F;
     unsafe fn plus(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn minus(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn times(a: Self::F, b: Self::F) -> Self::F;

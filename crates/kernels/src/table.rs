@@ -137,6 +137,7 @@ macro_rules! kernel_set {
             use super::*;
             use core::ops::Range;
             use $crate::acts::{self, Act, Scale};
+            use $crate::floats;
             use $crate::format::Weights;
             use $crate::formats;
             use $crate::kind::{KINDS, Kind};
@@ -173,8 +174,28 @@ macro_rules! kernel_set {
                 }};
             }
 
+            /// Floats, multiplied as they are.
+            macro_rules! floats {
+                ($float:ty) => {{
+                    unsafe fn prepare(_: *const f32, _: usize, _: *mut u8) {}
+                    #[target_feature(enable = $features)]
+                    unsafe fn one(w: &Weights, rows: Range<usize>, x: *const u8, out: *mut f32) {
+                        // SAFETY: the promise of `Entry::one`.
+                        unsafe { floats::one::<$set, $float>(w, rows, x.cast(), out) }
+                    }
+                    #[target_feature(enable = $features)]
+                    unsafe fn many(w: &Weights, rows: Range<usize>, columns: &Columns) {
+                        // SAFETY: the promise of `Entry::many`.
+                        unsafe { floats::many::<$set, $float, $columns>(w, rows, columns) }
+                    }
+                    Some(Entry { act_bytes: 0, prepare, one, many })
+                }};
+            }
+
             pub(crate) static KERNELS: Kernels = {
                 let mut entries = [const { None }; KINDS];
+                entries[Kind::F32 as usize] = floats!(floats::F32);
+                entries[Kind::F16 as usize] = floats!(floats::F16);
                 entries[Kind::Q4_0 as usize] = entry!(formats::Q4_0, acts_of_32);
                 entries[Kind::Q8_0 as usize] = entry!(formats::Q8_0, acts_of_32);
                 entries[Kind::Q1_0 as usize] = entry!(onebit::Q1_0, acts_of_32);

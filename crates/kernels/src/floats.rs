@@ -1,0 +1,286 @@
+//! Products with weights that are floats, of 32 or 16 bits.
+//!
+//! The activations stay the floats they are. For one column the rows are read as they lie.
+//! For many, 16 rows are widened once and laid side by side, so that a register holds one weight of several rows,
+//! nothing is ever added across a register, and half-precision numbers cost nothing more than floats.
+//! SSE has no multiplication that adds: a copy, a product and a sum for 4 weights are the least there is, 0.75
+//! instructions for each.
+//!
+//! A half that is infinite or no number becomes some number: ggml's own tables would keep it.
+
+use crate::format::Weights;
+use crate::panels::Columns;
+use crate::simd::Simd;
+use core::mem::MaybeUninit;
+use core::ops::Range;
+
+/// Rows in a panel: two values of floats.
+const ROWS: usize = 16;
+/// Weights of a row in a panel: 24 KiB of a first-level cache of 32.
+const DEPTH: usize = 384;
+/// From this many columns on, panels pay.
+const COLUMNS_MIN: usize = 3;
+
+/// A float as it lies in the file.
+pub(crate) trait Float {
+    const BYTES: usize;
+
+    /// Eight of them, without stumbling over the smallest.
+    ///
+    /// # Safety
+    /// Eight must be readable at `p`.
+    unsafe fn eight<S: Simd>(p: *const u8) -> S::F;
+
+    /// Adds the products of 32 of them to `sums`.
+    ///
+    /// # Safety
+    /// 32 must be readable at `p`, as many activations at `x`.
+    unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]);
+}
+
+pub(crate) struct F32;
+pub(crate) struct F16;
+
+impl Float for F32 {
+    const BYTES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn eight<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: the caller's promise.
+        unsafe { S::floats(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]) {
+        for i in 0..4 {
+            // SAFETY: `i` is less than 4, and the caller promises 32.
+            unsafe {
+                let sum = &mut sums[i % 2];
+                *sum = S::times_plus(S::floats(p.add(32 * i).cast()), S::floats(x.add(8 * i)), *sum);
+            }
+        }
+    }
+}
+
+impl Float for F16 {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn eight<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: the caller's promise.
+        unsafe { S::halves(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]) {
+        // SAFETY: `i` is less than 4, and the caller promises 32.
+        unsafe {
+            let tiny = S::has_tiny_halves(p);
+            for i in 0..4 {
+                let p = p.add(16 * i);
+                let weights = if tiny { S::halves(p) } else { S::normal_halves(p) };
+                let sum = &mut sums[i % 2];
+                *sum = S::times_plus(weights, S::floats(x.add(8 * i)), *sum);
+            }
+        }
+    }
+}
+
+/// One column: `out[row]` becomes the product of that row with the activations.
+///
+/// # Safety
+/// Rows `rows` of `w` must be readable, `x` for `w.k` activations, `out` writable for those rows.
+#[inline(always)]
+pub(crate) unsafe fn one<S: Simd, T: Float>(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
+    for row in rows {
+        // SAFETY: the caller's promise for `row`.
+        unsafe { *out.add(row) = dot::<S, T>(w.row(row), x, w.k) };
+    }
+}
+
+/// # Safety
+/// `row` must hold `k` weights, `x` as many activations.
+#[inline(always)]
+pub(crate) unsafe fn dot<S: Simd, T: Float>(row: *const u8, x: *const f32, k: usize) -> f32 {
+    let whole = k & !31;
+    // SAFETY: `at` is less than `whole`, and the rest is copied to where 32 can be read.
+    unsafe {
+        let mut sums = [S::zero(); 2];
+        for at in (0..whole).step_by(32) {
+            T::add_products::<S>(row.add(at * T::BYTES), x.add(at), &mut sums);
+        }
+        if whole < k {
+            let (mut weights, mut acts) = ([0u8; 128], [0f32; 32]);
+            row.add(whole * T::BYTES).copy_to_nonoverlapping(weights.as_mut_ptr(), (k - whole) * T::BYTES);
+            x.add(whole).copy_to_nonoverlapping(acts.as_mut_ptr(), k - whole);
+            T::add_products::<S>(weights.as_ptr(), acts.as_ptr(), &mut sums);
+        }
+        S::sum(S::plus(sums[0], sums[1]))
+    }
+}
+
+/// `panel[k][row]`, with room for the last eight of an odd depth.
+#[repr(C, align(64))]
+struct Panel(MaybeUninit<[[f32; ROWS]; DEPTH]>);
+
+/// Products of rows `rows` of `w` with all columns.
+///
+/// # Safety
+/// Rows and columns must be there, and the products writable.
+#[inline(always)]
+pub(crate) unsafe fn many<S: Simd, T: Float, const COLUMNS: usize>(
+    w: &Weights,
+    rows: Range<usize>,
+    columns: &Columns,
+) {
+    if columns.n < COLUMNS_MIN {
+        for column in 0..columns.n {
+            // SAFETY: the column exists, and so do its products.
+            unsafe {
+                let out = columns.out.add(column * columns.out_stride);
+                one::<S, T>(w, rows.clone(), columns.acts(column), out);
+            }
+        }
+        return;
+    }
+    let mut panel = Panel(MaybeUninit::uninit());
+    let panel = panel.0.as_mut_ptr().cast::<f32>();
+    // Pieces of equal depth: 768 weights are two of 384, 400 two of 200.
+    let depth = w.k.div_ceil(w.k.div_ceil(DEPTH)).next_multiple_of(8);
+    for first in rows.clone().step_by(ROWS) {
+        let n_rows = ROWS.min(rows.end - first);
+        for from in (0..w.k).step_by(depth) {
+            let tile = Tile { row: first, rows: n_rows, from, depth: depth.min(w.k - from) };
+            // SAFETY: the rows, columns and products of the tile are the caller's; the panel holds `DEPTH`.
+            unsafe {
+                pack::<S, T>(w, &tile, 0, panel);
+                pack::<S, T>(w, &tile, 8, panel);
+                let mut column = 0;
+                while column + COLUMNS <= columns.n {
+                    multiply::<S, COLUMNS>(panel, &tile, columns, column);
+                    column += COLUMNS;
+                }
+                for column in column..columns.n {
+                    multiply::<S, 1>(panel, &tile, columns, column);
+                }
+            }
+        }
+    }
+}
+
+/// Where a panel lies in the weights.
+struct Tile {
+    row: usize,
+    rows: usize,
+    from: usize,
+    depth: usize,
+}
+
+/// Widens 8 rows, from row `side` of the tile on, and lays them side by side.
+///
+/// # Safety
+/// The rows of the tile must be readable, `panel` writable.
+#[inline(always)]
+unsafe fn pack<S: Simd, T: Float>(w: &Weights, tile: &Tile, side: usize, panel: *mut f32) {
+    // SAFETY: rows beyond the end repeat the last one; of the last few weights only those that are there are read.
+    unsafe {
+        for at in (0..tile.depth).step_by(8) {
+            let mut eight = [S::zero(); 8];
+            for (i, eight) in eight.iter_mut().enumerate() {
+                let row = tile.row + (side + i).min(tile.rows - 1);
+                let p = w.row(row).add((tile.from + at) * T::BYTES);
+                *eight = match tile.depth - at {
+                    8.. => T::eight::<S>(p),
+                    rest => {
+                        let mut last = [0u8; 32];
+                        p.copy_to_nonoverlapping(last.as_mut_ptr(), rest * T::BYTES);
+                        T::eight::<S>(last.as_ptr())
+                    }
+                };
+            }
+            let turned = S::turn(eight.map(|eight| S::bits(eight)));
+            for (i, eight) in turned.into_iter().enumerate() {
+                S::put_aligned(panel.add((at + i) * ROWS + side), S::from_bits(eight));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The panel must be packed, `N` columns from `column` on be there, and their products be writable.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const N: usize>(
+    panel: *const f32,
+    tile: &Tile,
+    columns: &Columns,
+    column: usize,
+) {
+    // SAFETY: `at + 3` is less than the depth in the first loop, `at` in the second.
+    unsafe {
+        let x: [*const f32; N] = core::array::from_fn(|j| columns.acts::<f32>(column + j).add(tile.from));
+        let mut sums = [[S::zero(); 2]; N];
+        let whole = tile.depth & !3;
+        for at in (0..whole).step_by(4) {
+            let x = x.map(|x| S::quad(x.add(at).cast()));
+            let p = panel.add(at * ROWS);
+            step::<S, N>(p, x.map(|x| S::from_bits(S::spread::<0>(x))), &mut sums);
+            step::<S, N>(p.add(ROWS), x.map(|x| S::from_bits(S::spread::<1>(x))), &mut sums);
+            step::<S, N>(p.add(2 * ROWS), x.map(|x| S::from_bits(S::spread::<2>(x))), &mut sums);
+            step::<S, N>(p.add(3 * ROWS), x.map(|x| S::from_bits(S::spread::<3>(x))), &mut sums);
+        }
+        for at in whole..tile.depth {
+            step::<S, N>(panel.add(at * ROWS), x.map(|x| S::all(*x.add(at))), &mut sums);
+        }
+        for (j, sums) in sums.into_iter().enumerate() {
+            keep::<S>(columns.out.add((column + j) * columns.out_stride + tile.row), sums, tile);
+        }
+    }
+}
+
+/// One weight of each of 16 rows.
+#[inline(always)]
+unsafe fn step<S: Simd, const N: usize>(p: *const f32, x: [S::F; N], sums: &mut [[S::F; 2]; N]) {
+    // SAFETY: the caller's promise of 16 floats at `p`.
+    unsafe {
+        for (x, sums) in x.into_iter().zip(sums) {
+            sums[0] = S::times_plus(x, S::floats_aligned(p), sums[0]);
+            sums[1] = S::times_plus(x, S::floats_aligned(p.add(8)), sums[1]);
+        }
+    }
+}
+
+/// Writes the first part of the products, adds the others to it.
+#[inline(always)]
+unsafe fn keep<S: Simd>(out: *mut f32, sums: [S::F; 2], tile: &Tile) {
+    // SAFETY: `tile.rows` products at `out` are writable.
+    unsafe {
+        if tile.rows == ROWS {
+            for (i, sum) in sums.into_iter().enumerate() {
+                let out = out.add(8 * i);
+                S::put(out, if tile.from == 0 { sum } else { S::plus(S::floats(out), sum) });
+            }
+            return;
+        }
+        let mut values = [0.0; ROWS];
+        S::put(values.as_mut_ptr(), sums[0]);
+        S::put(values.as_mut_ptr().add(8), sums[1]);
+        for (i, value) in values.into_iter().take(tile.rows).enumerate() {
+            let out = out.add(i);
+            *out = if tile.from == 0 { value } else { *out + value };
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn widen<S: Simd>(halves: *const u8, k: usize, out: *mut f32) {
+    // SAFETY: the caller promises `k` halves and room for as many floats.
+    unsafe {
+        let whole = k & !7;
+        for at in (0..whole).step_by(8) {
+            S::put(out.add(at), S::halves(halves.add(2 * at)));
+        }
+        for at in whole..k {
+            *out.add(at) = crate::half::half_at(halves.add(2 * at));
+        }
+    }
+}

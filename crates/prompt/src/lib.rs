@@ -6,8 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod gbnf;
 pub mod json;
+pub mod schema;
 pub mod stop;
 
+pub use gbnf::{Grammar, GrammarError};
 pub use json::Json;
+pub use schema::{CallFormat, SchemaError, Tool, ToolChoice, object_grammar, schema_grammar, tool_grammar};
 pub use stop::{Shown, StopError, StopMachine};

@@ -1,13 +1,15 @@
 //! The command line as data.
 
+use crate::choice::Choice;
 use argh::FromArgs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Lends this node's memory and cores to the language model.
 #[derive(FromArgs, Debug)]
 #[argh(
-    example = "rpc-worker\nrpc-worker --listen 127.0.0.1:18081\ncurl http://127.0.0.1:8081/health",
-    note = "GET /health answers with build, uptime and memory as JSON."
+    example = "rpc-worker\nrpc-worker --listen 127.0.0.1:18081\ncurl http://127.0.0.1:8081/health\nrpc-worker generate MODEL.gguf --prompt 'Once upon a time'",
+    note = "Without a command it serves: GET /health answers with build, uptime and memory as JSON."
 )]
 pub struct Args {
     /// print the version
@@ -16,4 +18,95 @@ pub struct Args {
     /// address to listen on (default 127.0.0.1:8081)
     #[argh(option, default = "SocketAddr::from(([127, 0, 0, 1], 8081))")]
     pub listen: SocketAddr,
+    #[argh(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub enum Command {
+    Generate(Generate),
+    Measure(Measure),
+    Quantise(Quantise),
+}
+
+/// Writes text that follows a prompt, token by token.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "generate")]
+pub struct Generate {
+    /// the model, a GGUF file
+    #[argh(positional)]
+    pub model: PathBuf,
+    /// the text that is gone on with
+    #[argh(option)]
+    pub prompt: String,
+    /// at most so many tokens (default 64)
+    #[argh(option, default = "64")]
+    pub tokens: u32,
+    /// at 0 the likeliest token each time (default), at 1 as the model says
+    #[argh(option, default = "0.0")]
+    pub temperature: f32,
+    /// seed of the dice (default 0)
+    #[argh(option, default = "0")]
+    pub seed: u32,
+    /// file with a GBNF grammar that the text must follow
+    #[argh(option)]
+    pub grammar: Option<PathBuf>,
+    /// end before this text; may be given several times
+    #[argh(option)]
+    pub stop: Vec<String>,
+    /// whose kernels: ours, stock, or a level: sse2, ssse3, sse41, avx2 (default: DUET_KERNELS, else ours)
+    #[argh(option)]
+    pub kernels: Option<Choice>,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: u32,
+}
+
+/// Measures ggml's own kernels against ours in one run, a round of each in turn.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "measure")]
+pub struct Measure {
+    /// the model, a GGUF file
+    #[argh(positional)]
+    pub model: PathBuf,
+    /// tokens of the prompt (default 32)
+    #[argh(option, default = "32")]
+    pub prompt: u32,
+    /// tokens decoded one by one after it (default 8)
+    #[argh(option, default = "8")]
+    pub decode: u32,
+    /// threads, one or several numbers with commas (default 1)
+    #[argh(option, default = "String::from(\"1\")")]
+    pub threads: String,
+    /// rounds of each (default 5); their median counts
+    #[argh(option, default = "5")]
+    pub rounds: u32,
+    /// level of our kernels: sse2, ssse3, sse41, avx2 (default: the processor's best)
+    #[argh(option)]
+    pub kernels: Option<Choice>,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Makes a smaller model file of a larger one.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "quantize")]
+pub struct Quantise {
+    /// the model that is read, best of floats
+    #[argh(positional)]
+    pub input: PathBuf,
+    /// the file that is written
+    #[argh(positional)]
+    pub output: PathBuf,
+    /// what most weights become: Q4_K, Q8_0, TQ2_0, ...
+    #[argh(positional)]
+    pub kind: String,
+    /// every matrix in that type, instead of some in a better one
+    #[argh(switch)]
+    pub pure: bool,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: u32,
 }

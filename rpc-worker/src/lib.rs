@@ -1,20 +1,31 @@
-//! Lends this node's memory and cores to the language model. For now it says how it is.
+//! Lends this node's memory and cores to the language model. As a service it says how it is, for now; as a command it
+//! generates, measures and quantises.
 //!
 //! It is a program of its own, because the model's library may abort: the agent must outlive that.
 //! It deliberately knows nothing of the agent, and listens on loopback until nodes have a network of their own.
 
 pub mod args;
+mod choice;
+mod generate;
 mod health;
+mod measure;
+mod quantise;
 
 use anyhow::Context;
-use args::Args;
+use args::{Args, Command};
 use service::door::{self, Answer, Ask};
 use service::{log, notify};
 use std::time::Instant;
 use tokio::net::TcpListener;
 
-/// Serves until the program is asked to stop.
+/// Does what it was told; without a command it serves until it is asked to stop.
 pub fn run(args: Args) -> anyhow::Result<()> {
+    match &args.command {
+        Some(Command::Generate(args)) => return generate::run(args),
+        Some(Command::Measure(args)) => return measure::run(args),
+        Some(Command::Quantise(args)) => return quantise::run(args),
+        None => {}
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(serve(args))
 }

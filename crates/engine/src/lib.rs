@@ -1,15 +1,59 @@
 //! A small safe face of llama.cpp: load a model, tokenise, evaluate, sample, save and restore.
 //!
 //! It is the only crate that names llama.cpp.
-//! The library may abort the process on a broken model file, so a program first lets a child of itself load the file;
-//! this crate checks with `gguf` what can be checked without it.
-//! It deliberately knows no file format but GGUF, no network and no chat protocol.
+//! The library aborts the process on matter that it did not expect, so a model file is checked with `gguf` first, and
+//! every number is held to its limits before it is handed over; a program that loads a stranger's file lets a child of
+//! itself try it before.
+//! No panic of ours unwinds into the library: what it calls back is a flag, a copy of floats, or is caught.
+//! This crate deliberately knows no network, no chat protocol and no clock.
+//!
+//! A program that links it puts our kernels under ggml by `-Wl,--wrap` lines of its own build script, one for each of
+//! [`kernels::WRAPPED`].
 
 #![allow(unsafe_code)] // This crate is the face of a C library.
 
+mod context;
+mod embed;
+mod error;
+mod log;
+mod model;
+mod quantise;
+mod sampler;
+mod stage;
+mod state;
+
+pub use context::{
+    Cache, Context, N_BATCH_MAX, N_CTX_MAX, N_SEQS_MAX, N_THREADS_MAX, Row, Seq, Settings, Stopper,
+};
+pub use error::Error;
+/// The kernels, so that a program can choose whose run and see that they do.
+pub use kernels;
+pub use model::{Load, Model, Token};
+pub use quantise::{FileType, Quantise, quantise};
+pub use sampler::{GRAMMAR_BYTES_MAX, Sampler, Sampling};
+pub use state::STATE_BYTES_MAX;
+
+use llama_cpp_sys_2 as sys;
+use std::ffi::CStr;
+use std::sync::Once;
+
+/// Makes the library ready and takes over its log. Every way into this crate calls it; once more does nothing.
+///
+/// How idle threads wait is decided before this: `OMP_WAIT_POLICY=passive` must be in the environment when the
+/// program starts, or two threads that share their cores with others spin against each other.
+pub fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::take_over();
+        // SAFETY: takes nothing; `Once` keeps it to a single call.
+        unsafe { sys::llama_backend_init() };
+    });
+}
+
 /// The library's own words on what it was built for.
 pub fn system_info() -> String {
-    // SAFETY: the function takes nothing and returns a static C string.
-    let text = unsafe { std::ffi::CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) };
-    text.to_string_lossy().into_owned()
+    init();
+    // SAFETY: takes nothing and returns a C string of the library's own, which it writes anew only in this function.
+    let text = unsafe { CStr::from_ptr(sys::llama_print_system_info()) };
+    text.to_string_lossy().trim().to_owned()
 }

@@ -1,0 +1,55 @@
+//! What can go wrong, and in whose words.
+
+use std::fmt;
+
+/// Why the engine did not do what it was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Error {
+    /// The file cannot be opened or read.
+    File { path: String, why: String },
+    /// The file is no model that could be loaded.
+    Broken { path: String, why: gguf::Error },
+    /// The library refused, with the last lines of its log.
+    Library { what: &'static str, said: String },
+    /// A setting beyond its limits.
+    Setting { name: &'static str, value: String, want: String },
+    /// A token that the vocabulary does not have.
+    Token { token: i32, n_vocab: i32 },
+    /// A text or a file that is longer than is taken.
+    TooLong { what: &'static str, bytes: usize, max: usize },
+    /// The evaluation was told to stop.
+    Stopped,
+    /// Loading was told to stop.
+    Cancelled,
+    /// The context has no room for more tokens.
+    Full { n_ctx: u32 },
+    /// The grammar is none, or allows nothing here.
+    Grammar { why: &'static str },
+    /// A saved state that does not belong here or was damaged.
+    State { why: &'static str },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::File { path, why } => write!(f, "cannot read {path}: {why}"),
+            Error::Broken { path, why } => write!(f, "{path} is no good model: {why}"),
+            Error::Library { what, said } if said.is_empty() => write!(f, "llama.cpp refused to {what}"),
+            Error::Library { what, said } => write!(f, "llama.cpp refused to {what}: {said}"),
+            Error::Setting { name, value, want } => write!(f, "{name} is {value}, but must be {want}"),
+            Error::Token { token, n_vocab } => {
+                write!(f, "token {token} is not one of the {n_vocab} of the vocabulary")
+            }
+            Error::TooLong { what, bytes, max } => {
+                write!(f, "{what} has {bytes} bytes, more than the {max} that are taken")
+            }
+            Error::Stopped => f.write_str("the evaluation was stopped"),
+            Error::Cancelled => f.write_str("loading was cancelled"),
+            Error::Full { n_ctx } => write!(f, "the context of {n_ctx} tokens is full"),
+            Error::Grammar { why } => write!(f, "the grammar {why}"),
+            Error::State { why } => write!(f, "the saved state {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

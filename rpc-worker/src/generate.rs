@@ -1,0 +1,60 @@
+//! `rpc-worker generate`: text that follows a prompt, shown as it comes.
+
+use crate::args::Generate;
+use crate::choice;
+use anyhow::{Context as _, bail};
+use engine::{Context, GRAMMAR_BYTES_MAX, Load, Model, Sampler, Sampling, Settings};
+use prompt::StopMachine;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Tokens of an answer.
+const TOKENS_MAX: u32 = 1 << 16;
+/// Positions beyond the prompt and the answer, so that a context is never of a strange size.
+const SPARE: u32 = 16;
+
+pub fn run(args: &Generate) -> anyhow::Result<()> {
+    if args.tokens > TOKENS_MAX {
+        bail!("at most {TOKENS_MAX} tokens are written");
+    }
+    choice::choose(args.kernels)?;
+    let model = Arc::new(Model::load(&args.model, Load::default())?);
+    let prompt = model.tokenise(&args.prompt, true, false)?;
+    if prompt.is_empty() {
+        bail!("the prompt has no tokens");
+    }
+    let n_ctx = prompt.len() as u32 + args.tokens + SPARE;
+    let settings = Settings { n_ctx, n_threads: args.threads, ..Settings::default() };
+    let mut context = Context::new(Arc::clone(&model), settings)?;
+    let grammar = args.grammar.as_deref().map(read_grammar).transpose()?;
+    let sampling =
+        Sampling { temperature: args.temperature, seed: args.seed, grammar, ..Sampling::default() };
+    let mut sampler = Sampler::new(Arc::clone(&model), &sampling)?;
+    let mut stop = StopMachine::new(&args.stop).context("--stop")?;
+    let mut out = std::io::stdout().lock();
+    context.evaluate(&prompt, 0, 0)?;
+    for at in (prompt.len() as u32..).take(args.tokens as usize) {
+        let token = sampler.sample(&context)?;
+        if model.ends(token) {
+            break;
+        }
+        let shown = stop.push(&model.piece(token, false)?);
+        out.write_all(shown.text.as_bytes()).and_then(|()| out.flush()).context("cannot write the text")?;
+        if shown.stopped.is_some() {
+            break;
+        }
+        context.evaluate(&[token], 0, at)?;
+    }
+    writeln!(out, "{}", stop.finish().text).context("cannot write the text")
+}
+
+fn read_grammar(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    file.take(GRAMMAR_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text)
+}

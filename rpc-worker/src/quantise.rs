@@ -1,0 +1,18 @@
+//! `rpc-worker quantize`: a smaller model file of a larger one.
+
+use crate::args::Quantise;
+use anyhow::bail;
+use engine::{FileType, quantise};
+
+pub fn run(args: &Quantise) -> anyhow::Result<()> {
+    let Some(file_type) = FileType::from_name(&args.kind) else {
+        let names: Vec<&str> = FileType::ALL.iter().map(|file_type| file_type.name).collect();
+        bail!("there is no type {:?}, only {}", args.kind, names.join(", "));
+    };
+    if args.output.exists() {
+        bail!("{} is there already", args.output.display());
+    }
+    let how = engine::Quantise { file_type, pure: args.pure, n_threads: args.threads };
+    quantise(&args.input, &args.output, how)?;
+    Ok(())
+}

@@ -151,8 +151,24 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_store_ps(p, v) }
     }
     #[inline(always)]
-    unsafe fn normal_halves(p: *const u8) -> Self::F {
+    unsafe fn has_none_halves(_: *const u8) -> bool {
+        false
+    }
+    const SHIFTED: bool = false;
+    #[inline(always)]
+    unsafe fn shifted_halves(p: *const u8) -> Self::F {
         unsafe { Self::halves(p) }
+    }
+    #[inline(always)]
+    unsafe fn put_halves(p: *mut u8, v: Self::F) {
+        unsafe {
+            // ggml's 0x7e00 with the sign in place of what is no number: the processor would keep more of its bits.
+            let none = _mm256_cmp_ps::<_CMP_UNORD_Q>(v, v);
+            let sign = _mm256_and_ps(v, _mm256_set1_ps(-0.0));
+            let nan = _mm256_or_ps(sign, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc0_0000)));
+            let v = _mm256_blendv_ps(v, nan, none);
+            _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v));
+        }
     }
     #[inline(always)]
     unsafe fn has_tiny_halves(_: *const u8) -> bool {

@@ -31,10 +31,13 @@ pub(crate) trait Float {
     /// Eight must be readable at `p`.
     unsafe fn eight<S: Simd>(p: *const u8) -> S::F;
 
+    /// What activations are multiplied by for [`Float::add_products`], and its inverse.
+    fn scale<S: Simd>() -> (f32, f32);
+
     /// Adds the products of 32 of them to `sums`.
     ///
     /// # Safety
-    /// 32 must be readable at `p`, as many activations at `x`.
+    /// 32 must be readable at `p`, as many activations, times the scale and aligned to 32 bytes, at `x`.
     unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]);
 }
 
@@ -50,13 +53,17 @@ impl Float for F32 {
         unsafe { S::floats(p.cast()) }
     }
 
+    fn scale<S: Simd>() -> (f32, f32) {
+        (1.0, 1.0)
+    }
+
     #[inline(always)]
     unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]) {
         for i in 0..4 {
             // SAFETY: `i` is less than 4, and the caller promises 32.
             unsafe {
                 let sum = &mut sums[i % 2];
-                *sum = S::times_plus(S::floats(p.add(32 * i).cast()), S::floats(x.add(8 * i)), *sum);
+                *sum = S::times_plus(S::floats(p.add(32 * i).cast()), S::floats_aligned(x.add(8 * i)), *sum);
             }
         }
     }
@@ -71,20 +78,36 @@ impl Float for F16 {
         unsafe { S::halves(p) }
     }
 
+    /// Where halves are taken 2^112 too small, 2^96 makes up for it in the activations, and 2^16 in the sum: so large
+    /// activations do not become infinite.
+    #[inline(always)]
+    fn scale<S: Simd>() -> (f32, f32) {
+        if S::SHIFTED { (f32::from_bits(0x6f80_0000), f32::from_bits(0x4780_0000)) } else { (1.0, 1.0) }
+    }
+
     #[inline(always)]
     unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]) {
         // SAFETY: `i` is less than 4, and the caller promises 32.
         unsafe {
             let tiny = S::has_tiny_halves(p);
             for i in 0..4 {
+                let x = S::floats_aligned(x.add(8 * i));
                 let p = p.add(16 * i);
-                let weights = if tiny { S::halves(p) } else { S::normal_halves(p) };
-                let sum = &mut sums[i % 2];
-                *sum = S::times_plus(weights, S::floats(x.add(8 * i)), *sum);
+                let (weights, x) = match tiny {
+                    true => (S::halves(p), S::times(x, S::all(f32::from_bits(0x0780_0000)))),
+                    false => (S::shifted_halves(p), x),
+                };
+                sums[i % 2] = S::times_plus(weights, x, sums[i % 2]);
             }
         }
     }
 }
+
+/// Activations of one column in reach of a product: 8 KiB of the first-level cache.
+const REACH: usize = 2048;
+
+#[repr(C, align(64))]
+struct Reach(MaybeUninit<[f32; REACH]>);
 
 /// One column: `out[row]` becomes the product of that row with the activations.
 ///
@@ -92,30 +115,55 @@ impl Float for F16 {
 /// Rows `rows` of `w` must be readable, `x` for `w.k` activations, `out` writable for those rows.
 #[inline(always)]
 pub(crate) unsafe fn one<S: Simd, T: Float>(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
-    for row in rows {
-        // SAFETY: the caller's promise for `row`.
-        unsafe { *out.add(row) = dot::<S, T>(w.row(row), x, w.k) };
+    let mut reach = Reach(MaybeUninit::uninit());
+    let acts = reach.0.as_mut_ptr().cast::<f32>();
+    for from in (0..w.k).step_by(REACH) {
+        let k = REACH.min(w.k - from);
+        // SAFETY: the caller's promise for every row; `k` activations fit `reach`, and zeros up to the next 32.
+        unsafe {
+            scale::<S, T>(x.add(from), k, acts);
+            for row in rows.clone() {
+                let product = dot::<S, T>(w.row(row).add(from * T::BYTES), acts, k);
+                let out = out.add(row);
+                *out = if from == 0 { product } else { *out + product };
+            }
+        }
     }
 }
 
 /// # Safety
-/// `row` must hold `k` weights, `x` as many activations.
+/// `k` activations must be readable, `out` writable for as many, rounded up to 32.
 #[inline(always)]
-pub(crate) unsafe fn dot<S: Simd, T: Float>(row: *const u8, x: *const f32, k: usize) -> f32 {
+unsafe fn scale<S: Simd, T: Float>(x: *const f32, k: usize, out: *mut f32) {
+    let whole = k & !7;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for at in (0..whole).step_by(8) {
+            S::put_aligned(out.add(at), S::times(S::floats(x.add(at)), S::all(T::scale::<S>().0)));
+        }
+        for at in whole..k.next_multiple_of(32) {
+            *out.add(at) = if at < k { *x.add(at) * T::scale::<S>().0 } else { 0.0 };
+        }
+    }
+}
+
+/// # Safety
+/// `row` must hold `k` weights, `acts` as many scaled activations, and zeros up to the next 32.
+#[inline(always)]
+unsafe fn dot<S: Simd, T: Float>(row: *const u8, acts: *const f32, k: usize) -> f32 {
     let whole = k & !31;
     // SAFETY: `at` is less than `whole`, and the rest is copied to where 32 can be read.
     unsafe {
         let mut sums = [S::zero(); 2];
         for at in (0..whole).step_by(32) {
-            T::add_products::<S>(row.add(at * T::BYTES), x.add(at), &mut sums);
+            T::add_products::<S>(row.add(at * T::BYTES), acts.add(at), &mut sums);
         }
         if whole < k {
-            let (mut weights, mut acts) = ([0u8; 128], [0f32; 32]);
-            row.add(whole * T::BYTES).copy_to_nonoverlapping(weights.as_mut_ptr(), (k - whole) * T::BYTES);
-            x.add(whole).copy_to_nonoverlapping(acts.as_mut_ptr(), k - whole);
-            T::add_products::<S>(weights.as_ptr(), acts.as_ptr(), &mut sums);
+            let mut last = [0u8; 128];
+            row.add(whole * T::BYTES).copy_to_nonoverlapping(last.as_mut_ptr(), (k - whole) * T::BYTES);
+            T::add_products::<S>(last.as_ptr(), acts.add(whole), &mut sums);
         }
-        S::sum(S::plus(sums[0], sums[1]))
+        S::sum(S::plus(sums[0], sums[1])) * T::scale::<S>().1
     }
 }
 
@@ -267,20 +315,6 @@ unsafe fn keep<S: Simd>(out: *mut f32, sums: [S::F; 2], tile: &Tile) {
         for (i, value) in values.into_iter().take(tile.rows).enumerate() {
             let out = out.add(i);
             *out = if tile.from == 0 { value } else { *out + value };
-        }
-    }
-}
-
-#[inline(always)]
-pub(crate) unsafe fn widen<S: Simd>(halves: *const u8, k: usize, out: *mut f32) {
-    // SAFETY: the caller promises `k` halves and room for as many floats.
-    unsafe {
-        let whole = k & !7;
-        for at in (0..whole).step_by(8) {
-            S::put(out.add(at), S::halves(halves.add(2 * at)));
-        }
-        for at in whole..k {
-            *out.add(at) = crate::half::half_at(halves.add(2 * at));
         }
     }
 }

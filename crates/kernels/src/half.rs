@@ -1,12 +1,13 @@
 //! Half-precision numbers, as ggml stores its scales.
 
-/// Exact for every input, infinities and NaN with them.
+/// Exact for every input, infinities with them; what is no number keeps its bits, and is quiet.
 #[inline(always)]
 pub fn half_to_float(h: u16) -> f32 {
     // The shift keeps the sign; 2^112 corrects the exponent's bias, also for denormals.
     let bits = (i32::from(h as i16) << 13) as u32 & 0x8fff_e000;
     if h & 0x7c00 == 0x7c00 {
-        return f32::from_bits(bits | 0x7f80_0000);
+        let quiet = if h & 0x03ff == 0 { 0 } else { 0x0040_0000 };
+        return f32::from_bits(bits | quiet | 0x7f80_0000);
     }
     f32::from_bits(bits) * f32::from_bits(0x7780_0000)
 }
@@ -19,6 +20,19 @@ pub fn half_to_float(h: u16) -> f32 {
 pub unsafe fn half_at(p: *const u8) -> f32 {
     // SAFETY: the caller's promise.
     half_to_float(unsafe { p.cast::<u16>().read_unaligned() })
+}
+
+/// Rounded to the nearest, ties to even, as ggml's plain C does it: see `pair::base::narrow8`.
+#[inline(always)]
+pub fn float_to_half(v: f32) -> u16 {
+    let sign = (v.to_bits() >> 16) as u16 & 0x8000;
+    if v.is_nan() {
+        return sign | 0x7e00;
+    }
+    let base = v.abs() * f32::from_bits(0x7780_0000) * f32::from_bits(0x0880_0000);
+    let exponent = (v.to_bits() & 0x7f80_0000).max(0x3880_0000);
+    let bits = (base + f32::from_bits(exponent + 0x0780_0000)).to_bits();
+    sign | ((bits >> 13 & 0x7c00) + (bits & 0x0fff)) as u16
 }
 
 #[cfg(test)]
@@ -35,6 +49,31 @@ mod tests {
             31 => f64::NAN,
             _ => sign * (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
         }
+    }
+
+    #[test]
+    fn every_half_comes_back_from_its_float() {
+        for h in (0..=u16::MAX).filter(|h| h & 0x7fff <= 0x7c00) {
+            assert_eq!(float_to_half(half_to_float(h)), h);
+        }
+    }
+
+    #[test]
+    fn a_float_becomes_the_nearest_half_and_a_tie_the_even_one() {
+        for h in 0..0x7bff_u16 {
+            let (low, high) = (half_to_float(h), half_to_float(h + 1));
+            let middle = (low + high) / 2.0;
+            assert_eq!(float_to_half(middle), h + (h & 1), "tie above {h:#06x}");
+            assert_eq!(
+                float_to_half(f32::from_bits(middle.to_bits() - 1)),
+                h,
+                "below the tie above {h:#06x}"
+            );
+            assert_eq!(float_to_half(-f32::from_bits(middle.to_bits() + 1)), h + 1 | 0x8000);
+        }
+        assert_eq!(float_to_half(65520.0), 0x7c00);
+        assert_eq!(float_to_half(f32::MAX), 0x7c00);
+        assert_eq!(float_to_half(f32::MIN_POSITIVE / 4.0), 0);
     }
 
     #[test]

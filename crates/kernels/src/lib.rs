@@ -13,6 +13,7 @@
 //! | `sse2`, `ssse3`, `sse41`, `avx2` | the words in each instruction set, and the kernels made of them |
 //! | `rows`, `panels` | products with one column (decode) and with many (prompt) |
 //! | `floats` | the same for weights that are floats |
+//! | `vectors` | ggml's loops over vectors of floats |
 //! | `table` | which kernels this processor gets |
 //! | `product` | a whole product, shared out to threads |
 //! | `scalar` | the truth that every kernel is held to |
@@ -43,12 +44,20 @@ mod sse2;
 mod sse41;
 mod ssse3;
 mod table;
+mod vectors;
 
 pub use format::Weights;
 pub use kind::Kind;
 pub use panels::Columns;
-pub use product::{Job, UNIT, can, product, share};
+pub use product::{Column, Job, UNIT, can, can_halves, product, share};
 pub use table::{Kernels, Level, force, kernels, kernels_of};
+pub use vectors::Vectors;
 
 /// ggml's functions that `hook` takes the place of: one `-Wl,--wrap=` each when the program is linked.
-pub const WRAPPED: &[&str] = &["llamafile_sgemm"];
+pub const WRAPPED: &[&str] = &[
+    "llamafile_sgemm",
+    "ggml_vec_dot_f16",
+    "ggml_vec_dot_f32",
+    "ggml_cpu_fp16_to_fp32",
+    "ggml_cpu_fp32_to_fp16",
+];

@@ -54,17 +54,17 @@ pub(crate) mod base {
         unsafe { _mm_loadu_si128(out.as_ptr().cast()) }
     }
 
-    /// Four half-precision numbers in the upper halves of 32-bit lanes; finite ones exactly.
+    /// Four half-precision numbers in the upper halves of 32-bit lanes, times 2^-112.
     #[inline(always)]
-    pub unsafe fn half4(h: __m128i) -> __m128 {
-        // SAFETY: SSE2 only. The arithmetic shift keeps the sign; 2^112 corrects the exponent's bias.
+    pub unsafe fn shifted4(h: __m128i) -> __m128 {
+        // SAFETY: SSE2 only. The arithmetic shift keeps the sign, the mask drops its copies and the lower halves.
         unsafe {
             let bits = _mm_and_si128(_mm_srai_epi32(h, 3), _mm_set1_epi32(0x8fff_e000u32 as i32));
-            _mm_mul_ps(_mm_castsi128_ps(bits), _mm_castsi128_ps(_mm_set1_epi32(0x7780_0000)))
+            _mm_castsi128_ps(bits)
         }
     }
 
-    /// Eight half-precision numbers in two times four floats, finite ones exactly.
+    /// Eight half-precision numbers in two times four floats, exactly; but what is no number becomes infinite.
     ///
     /// Their 11 significant bits become whole numbers, their exponents powers of two: no step meets a denormal
     /// float, which costs a Core 2 some 150 cycles.
@@ -79,6 +79,8 @@ pub(crate) mod base {
             let whole = _mm_add_epi16(_mm_sub_epi16(magnitude, exponent), _mm_set1_epi16(0x0400));
             // 2^(exponent - 25) as the upper half of a float, with the sign.
             let power = _mm_add_epi16(_mm_srli_epi16(exponent, 3), _mm_set1_epi16(0x3300));
+            let infinite = _mm_cmpgt_epi16(magnitude, _mm_set1_epi16(0x7bff));
+            let power = _mm_or_si128(power, _mm_and_si128(infinite, _mm_set1_epi16(0x7f80)));
             let power = _mm_or_si128(power, _mm_xor_si128(h, magnitude));
             let float = |whole, power| _mm_mul_ps(_mm_cvtepi32_ps(whole), _mm_castsi128_ps(power));
             [
@@ -86,6 +88,36 @@ pub(crate) mod base {
                 float(_mm_unpackhi_epi16(whole, zero), _mm_unpackhi_epi16(zero, power)),
             ]
         }
+    }
+
+    /// Two times four floats in eight half-precision numbers, rounded to the nearest, ties to even.
+    ///
+    /// The sum with a power of two 13 binary places above the number's own leading bit rounds it, as in ggml's
+    /// plain C; what is no number becomes 0x7e00 with its sign, there as here.
+    #[inline(always)]
+    pub unsafe fn narrow8(v: [__m128; 2]) -> __m128i {
+        // SAFETY: SSE2 only.
+        let narrow = |v: __m128| unsafe {
+            let magnitude = _mm_and_ps(v, _mm_castsi128_ps(_mm_set1_epi32(0x7fff_ffff)));
+            let sign = _mm_srli_epi32(_mm_castps_si128(_mm_xor_ps(v, magnitude)), 16);
+            let scale = |bits| _mm_castsi128_ps(_mm_set1_epi32(bits));
+            // Times 2^112, too large ones become infinite; times 2^-110.
+            let base = _mm_mul_ps(_mm_mul_ps(magnitude, scale(0x7780_0000)), scale(0x0880_0000));
+            let exponent = _mm_and_si128(_mm_castps_si128(v), _mm_set1_epi32(0x7f80_0000));
+            // Only the upper words are not zero, so words can be compared for double words.
+            let exponent = _mm_max_epi16(exponent, _mm_set1_epi32(0x3880_0000));
+            let above = _mm_castsi128_ps(_mm_add_epi32(exponent, _mm_set1_epi32(0x0780_0000)));
+            let bits = _mm_castps_si128(_mm_add_ps(base, above));
+            let exponent = _mm_and_si128(_mm_srli_epi32(bits, 13), _mm_set1_epi32(0x7c00));
+            let half = _mm_add_epi32(exponent, _mm_and_si128(bits, _mm_set1_epi32(0x0fff)));
+            let none = _mm_castps_si128(_mm_cmpunord_ps(v, v));
+            let half =
+                _mm_or_si128(_mm_andnot_si128(none, half), _mm_and_si128(none, _mm_set1_epi32(0x7e00)));
+            // Moved up and down again with their sign, so that the saturation of the pack leaves them alone.
+            _mm_srai_epi32(_mm_slli_epi32(_mm_or_si128(half, sign), 16), 16)
+        };
+        // SAFETY: SSE2 only.
+        unsafe { _mm_packs_epi32(narrow(v[0]), narrow(v[1])) }
     }
 
     /// Whether an exponent among 32 half-precision numbers is zero.
@@ -256,6 +288,10 @@ macro_rules! pair {
                 unsafe { $crate::pair::base::half8(_mm_loadu_si128(p.cast())) }
             }
             #[inline(always)]
+            unsafe fn put_halves(p: *mut u8, v: Self::F) {
+                unsafe { _mm_storeu_si128(p.cast(), $crate::pair::base::narrow8(v)) }
+            }
+            #[inline(always)]
             unsafe fn has_tiny_halves(p: *const u8) -> bool {
                 unsafe { $crate::pair::base::has_tiny(p) }
             }
@@ -268,12 +304,20 @@ macro_rules! pair {
                 unsafe { [_mm_castsi128_ps(a[0]), _mm_castsi128_ps(a[1])] }
             }
             #[inline(always)]
-            unsafe fn normal_halves(p: *const u8) -> Self::F {
+            unsafe fn has_none_halves(p: *const u8) -> bool {
                 unsafe {
-                    let (zero, h) = (_mm_setzero_si128(), _mm_loadu_si128(p.cast()));
+                    let magnitude = _mm_and_si128(_mm_loadu_si128(p.cast()), _mm_set1_epi16(0x7fff));
+                    _mm_movemask_epi8(_mm_cmpgt_epi16(magnitude, _mm_set1_epi16(0x7c00))) != 0
+                }
+            }
+            const SHIFTED: bool = true;
+            #[inline(always)]
+            unsafe fn shifted_halves(p: *const u8) -> Self::F {
+                unsafe {
+                    let h = _mm_loadu_si128(p.cast());
                     [
-                        $crate::pair::base::half4(_mm_unpacklo_epi16(zero, h)),
-                        $crate::pair::base::half4(_mm_unpackhi_epi16(zero, h)),
+                        $crate::pair::base::shifted4(_mm_unpacklo_epi16(h, h)),
+                        $crate::pair::base::shifted4(_mm_unpackhi_epi16(h, h)),
                     ]
                 }
             }

@@ -69,10 +69,16 @@ pub(crate) unsafe trait Simd: Copy {
     /// Of an address that is a multiple of 32.
     unsafe fn floats_aligned(p: *const f32) -> Self::F;
     unsafe fn put_aligned(p: *mut f32, v: Self::F);
-    /// Eight half-precision numbers, finite ones exactly.
+    /// Eight half-precision numbers, exactly; before AVX2 what is no number becomes infinite.
     unsafe fn halves(p: *const u8) -> Self::F;
-    /// The same in half as many instructions, but numbers below 2^-14 cost an old processor hundreds of cycles.
-    unsafe fn normal_halves(p: *const u8) -> Self::F;
+    /// Whether one of eight is no number, and [`Simd::halves`] would say something else.
+    unsafe fn has_none_halves(p: *const u8) -> bool;
+    /// Finite ones in half as many instructions: times 2^-112 where this is so, and then those below 2^-14 cost a
+    /// Core 2 150 cycles.
+    unsafe fn shifted_halves(p: *const u8) -> Self::F;
+    const SHIFTED: bool;
+    /// Eight half-precision numbers, rounded to the nearest, ties to even, with ggml's bits for what is no number.
+    unsafe fn put_halves(p: *mut u8, v: Self::F);
     /// Whether one of 32 half-precision numbers is so small that [`Simd::halves`] is the faster one.
     unsafe fn has_tiny_halves(p: *const u8) -> bool;
     /// The same bits.

@@ -3,6 +3,7 @@
 use crate::format::Weights;
 use crate::kind::{KINDS, Kind};
 use crate::panels::Columns;
+use crate::vectors::Vectors;
 use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -22,6 +23,7 @@ pub struct Entry {
 /// The kernels of one instruction set.
 pub struct Kernels {
     pub level: Level,
+    pub vectors: Vectors,
     pub(crate) entries: [Option<Entry>; KINDS],
 }
 
@@ -192,6 +194,8 @@ macro_rules! kernel_set {
                 }};
             }
 
+            $crate::vectors::vector_set!($set, $features);
+
             pub(crate) static KERNELS: Kernels = {
                 let mut entries = [const { None }; KINDS];
                 entries[Kind::F32 as usize] = floats!(floats::F32);
@@ -202,7 +206,7 @@ macro_rules! kernel_set {
                 entries[Kind::Q2_0 as usize] = entry!(onebit::Q2_0, acts_of_32);
                 entries[Kind::TQ1_0 as usize] = entry!(onebit::TQ1_0, acts_of_32);
                 entries[Kind::TQ2_0 as usize] = entry!(onebit::TQ2_0, acts_of_32);
-                Kernels { level: $level, entries }
+                Kernels { level: $level, vectors: VECTORS, entries }
             };
         }
         pub(crate) use made::KERNELS;

@@ -3,12 +3,14 @@
 //! | file | functions |
 //! |---|---|
 //! | `products` | matrix products |
+//! | `vectors` | products of two rows of floats, halves to floats and back |
 //!
 //! Every hook begins alike: in [`Mode::Stock`] it hands its arguments to `__real_*`, else it counts and does the work.
 //! What a hook cannot do goes to `__real_*` too, uncounted.
 //! A name in [`WRAPPED`] without a hook does not link, a hook without its name there does not compile.
 
 mod products;
+mod vectors;
 
 use crate::WRAPPED;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -59,7 +61,6 @@ impl Hook {
 
     /// For hooks inside ggml's loops: 1 stands for any number.
     /// A counter that two cores write a million times a second would cost more than the work.
-    #[allow(dead_code)] // For the dot products, which come next.
     #[inline(always)]
     fn mark(self) {
         if CALLS[self.0].load(Ordering::Relaxed) == 0 {

@@ -2,11 +2,12 @@
 //!
 //! ggml calls `llamafile_sgemm` twice for a product: first with the activations as floats, then as it has quantised
 //! them. Taking the first call spares ggml's quantiser, and a barrier with it.
+//! Products of attention have activations that do not lie in one piece: they come in the second call only, as halves.
 
 use super::{Hook, is_stock};
 use crate::format::Weights;
 use crate::kind::Kind;
-use crate::product::{Job, can, product, share};
+use crate::product::{Column, Job, can, can_halves, product, share};
 use core::ffi::c_void;
 
 pub(super) const SGEMM: Hook = Hook::of("llamafile_sgemm");
@@ -57,6 +58,7 @@ pub unsafe extern "C" fn __wrap_llamafile_sgemm(
     c_type: i32,
 ) -> bool {
     const F32: i32 = Kind::F32 as i32;
+    const F16: i32 = Kind::F16 as i32;
     let real = || {
         // SAFETY: ggml's own arguments, handed on.
         unsafe { __real_llamafile_sgemm(params, m, n, k, a, lda, b, ldb, c, ldc, a_type, b_type, c_type) }
@@ -64,23 +66,44 @@ pub unsafe extern "C" fn __wrap_llamafile_sgemm(
     let Some(kind) = Kind::of(a_type) else { return real() };
     let (bytes, weights) = kind.block();
     let k = k as usize * weights;
-    if is_stock() || b_type != F32 || c_type != F32 || n < 1 || !can(kind, k) {
+    if is_stock() || c_type != F32 || n < 1 {
         return real();
     }
-    SGEMM.count();
-    let job = Job {
-        weights: Weights { data: a.cast(), stride: lda as usize * bytes, k },
-        m: m as usize,
-        b: b.cast(),
-        b_stride: ldb as usize,
-        n: n as usize,
-        out: c.cast(),
-        out_stride: ldc as usize,
-    };
+    let weights = Weights { data: a.cast(), stride: lda as usize * bytes, k };
+    let shape = Shape { m: m as usize, b_stride: ldb as usize, n: n as usize, out_stride: ldc as usize };
     // SAFETY: ggml gives the matrices, and every thread its own share of the rows.
     unsafe {
-        let (ith, nth) = ((*params).ith as usize, (*params).nth as usize);
-        product(kind, &job, share(job.m, ith, nth));
+        match b_type {
+            F32 if can(kind, k) => take::<f32>(params, kind, weights, b.cast(), c.cast(), shape),
+            F16 if can_halves(kind, k) => take::<u16>(params, kind, weights, b.cast(), c.cast(), shape),
+            _ => return real(),
+        }
     }
     true
+}
+
+struct Shape {
+    m: usize,
+    b_stride: usize,
+    n: usize,
+    out_stride: usize,
+}
+
+/// # Safety
+/// As for the hook.
+unsafe fn take<C: Column>(
+    params: *const Params,
+    kind: Kind,
+    weights: Weights,
+    b: *const C,
+    out: *mut f32,
+    Shape { m, b_stride, n, out_stride }: Shape,
+) {
+    SGEMM.count();
+    let job = Job { weights, m, b, b_stride, n, out, out_stride };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (ith, nth) = ((*params).ith as usize, (*params).nth as usize);
+        product(kind, &job, share(m, ith, nth));
+    }
 }

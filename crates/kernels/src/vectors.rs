@@ -1,0 +1,147 @@
+//! ggml's loops over vectors of floats.
+
+use crate::half::{float_to_half, half_to_float};
+use crate::simd::Simd;
+
+/// The loops of one instruction set.
+pub struct Vectors {
+    /// `k` halves to floats, exactly.
+    pub widen: unsafe fn(halves: *const u16, k: usize, out: *mut f32),
+    /// `k` floats to halves, with ggml's rounding.
+    pub narrow: unsafe fn(x: *const f32, k: usize, out: *mut u16),
+    pub dot_halves: unsafe fn(x: *const u16, y: *const u16, k: usize) -> f32,
+    pub dot_floats: unsafe fn(x: *const f32, y: *const f32, k: usize) -> f32,
+}
+
+/// # Safety
+/// `k` halves must be readable, and as many floats writable.
+#[inline(always)]
+pub(crate) unsafe fn widen<S: Simd>(halves: *const u16, k: usize, out: *mut f32) {
+    let whole = k & !7;
+    // SAFETY: the caller's promise; all indices are less than `k`.
+    unsafe {
+        let plain = |range: core::ops::Range<usize>| {
+            for at in range {
+                *out.add(at) = half_to_float(*halves.add(at));
+            }
+        };
+        for at in (0..whole).step_by(8) {
+            // What is no number is rare, and only the plain code keeps its bits.
+            if S::has_none_halves(halves.add(at).cast()) {
+                plain(at..at + 8);
+            } else {
+                S::put(out.add(at), S::halves(halves.add(at).cast()));
+            }
+        }
+        plain(whole..k);
+    }
+}
+
+/// # Safety
+/// `k` floats must be readable, and as many halves writable.
+#[inline(always)]
+pub(crate) unsafe fn narrow<S: Simd>(x: *const f32, k: usize, out: *mut u16) {
+    let whole = k & !7;
+    // SAFETY: the caller's promise; all indices are less than `k`.
+    unsafe {
+        for at in (0..whole).step_by(8) {
+            S::put_halves(out.add(at).cast(), S::floats(x.add(at)));
+        }
+        for at in whole..k {
+            *out.add(at) = float_to_half(*x.add(at));
+        }
+    }
+}
+
+/// # Safety
+/// `k` halves must be readable in both.
+#[inline(always)]
+pub(crate) unsafe fn dot_halves<S: Simd>(x: *const u16, y: *const u16, k: usize) -> f32 {
+    let whole = k & !31;
+    // SAFETY: the caller's promise; what is left over is copied to where 32 can be read.
+    unsafe {
+        let mut sums = [S::zero(); 2];
+        for at in (0..whole).step_by(32) {
+            add_32::<S>(x.add(at).cast(), y.add(at).cast(), &mut sums);
+        }
+        if whole < k {
+            let (mut a, mut b) = ([0u16; 32], [0u16; 32]);
+            x.add(whole).copy_to_nonoverlapping(a.as_mut_ptr(), k - whole);
+            y.add(whole).copy_to_nonoverlapping(b.as_mut_ptr(), k - whole);
+            add_32::<S>(a.as_ptr().cast(), b.as_ptr().cast(), &mut sums);
+        }
+        S::sum(S::plus(sums[0], sums[1])) * if S::SHIFTED { AFTER } else { 1.0 }
+    }
+}
+
+/// Halves shifted to floats are 2^-112 too small. One factor is multiplied by 2^127, and 2^97 are left to the sum:
+/// so the smallest product of two halves, 2^-28, becomes 2^-125 on its way, which is no denormal.
+const BEFORE: f32 = f32::from_bits(0x7f00_0000);
+const AFTER: f32 = f32::from_bits(0x7000_0000);
+
+/// # Safety
+/// 32 halves must be readable at both.
+#[inline(always)]
+unsafe fn add_32<S: Simd>(x: *const u8, y: *const u8, sums: &mut [S::F; 2]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let tiny = S::has_tiny_halves(x) || S::has_tiny_halves(y);
+        for i in 0..4 {
+            let (x, y) = (x.add(16 * i), y.add(16 * i));
+            let (x, y) = match (S::SHIFTED, tiny) {
+                (false, _) => (S::halves(x), S::halves(y)),
+                (true, true) => (S::halves(x), S::times(S::halves(y), S::all(1.0 / AFTER))),
+                (true, false) => (S::shifted_halves(x), S::times(S::shifted_halves(y), S::all(BEFORE))),
+            };
+            sums[i % 2] = S::times_plus(x, y, sums[i % 2]);
+        }
+    }
+}
+
+/// # Safety
+/// `k` floats must be readable in both.
+#[inline(always)]
+pub(crate) unsafe fn dot_floats<S: Simd>(x: *const f32, y: *const f32, k: usize) -> f32 {
+    let whole = k & !15;
+    // SAFETY: the caller's promise; all indices are less than `k`.
+    unsafe {
+        let mut sums = [S::zero(); 2];
+        for at in (0..whole).step_by(16) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let at = at + 8 * i;
+                *sum = S::times_plus(S::floats(x.add(at)), S::floats(y.add(at)), *sum);
+            }
+        }
+        let mut rest = 0.0;
+        for at in whole..k {
+            rest += *x.add(at) * *y.add(at);
+        }
+        S::sum(S::plus(sums[0], sums[1])) + rest
+    }
+}
+
+/// Makes the loops of one instruction set: `const VECTORS`.
+macro_rules! vector_set {
+    ($set:ty, $features:literal) => {
+        $crate::vectors::vector_set! {
+            $set, $features:
+            widen(halves: *const u16, k: usize, out: *mut f32) -> ();
+            narrow(x: *const f32, k: usize, out: *mut u16) -> ();
+            dot_halves(x: *const u16, y: *const u16, k: usize) -> f32;
+            dot_floats(x: *const f32, y: *const f32, k: usize) -> f32;
+        }
+    };
+    ($set:ty, $features:literal: $($name:ident($($arg:ident: $of:ty),+) -> $result:ty;)+) => {
+        const VECTORS: $crate::vectors::Vectors = {
+            $(
+                #[target_feature(enable = $features)]
+                unsafe fn $name($($arg: $of),+) -> $result {
+                    // SAFETY: the promise of the field of `Vectors`.
+                    unsafe { $crate::vectors::$name::<$set>($($arg),+) }
+                }
+            )+
+            $crate::vectors::Vectors { $($name),+ }
+        };
+    };
+}
+pub(crate) use vector_set;

@@ -80,6 +80,16 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn mask_of(bits: u32) -> Self::I {
+        unsafe {
+            let which =
+                _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
+            let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+            let v = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), which);
+            _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit)
+        }
+    }
+    #[inline(always)]
     unsafe fn splat8(v: i8) -> Self::I {
         unsafe { _mm256_set1_epi8(v) }
     }
@@ -133,6 +143,10 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn all(v: f32) -> Self::F {
         unsafe { _mm256_set1_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn two(low: f32, high: f32) -> Self::F {
+        unsafe { _mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low)) }
     }
     #[inline(always)]
     unsafe fn floats(p: *const f32) -> Self::F {

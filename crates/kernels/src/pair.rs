@@ -208,6 +208,17 @@ macro_rules! pair {
                 }
             }
             #[inline(always)]
+            unsafe fn mask_of(bits: u32) -> Self::I {
+                unsafe {
+                    let v = _mm_cvtsi32_si128(bits as i32);
+                    let v = _mm_unpacklo_epi8(v, v);
+                    let v = _mm_unpacklo_epi16(v, v);
+                    let bit = _mm_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+                    let mask = |v| _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+                    [mask(_mm_unpacklo_epi32(v, v)), mask(_mm_unpackhi_epi32(v, v))]
+                }
+            }
+            #[inline(always)]
             unsafe fn splat8(v: i8) -> Self::I {
                 unsafe { [_mm_set1_epi8(v); 2] }
             }
@@ -260,6 +271,10 @@ macro_rules! pair {
             #[inline(always)]
             unsafe fn all(v: f32) -> Self::F {
                 unsafe { [_mm_set1_ps(v); 2] }
+            }
+            #[inline(always)]
+            unsafe fn two(low: f32, high: f32) -> Self::F {
+                unsafe { [_mm_set1_ps(low), _mm_set1_ps(high)] }
             }
             #[inline(always)]
             unsafe fn floats(p: *const f32) -> Self::F {

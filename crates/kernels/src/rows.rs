@@ -33,12 +33,19 @@ unsafe fn dot<S: Simd, F: Format>(row: *const u8, k: usize, acts: *const Act) ->
             let block = row.add(at / F::WEIGHTS * F::BYTES);
             let (act, part) = (&*acts.add(at / ACT), at / 32 % 4);
             let q = F::quants::<S>(block, at % F::WEIGHTS / 32);
-            let [(d, m), _] = F::scales(block, at % F::WEIGHTS / 32);
+            let [(d, m), (d_high, m_high)] = F::scales(block, at % F::WEIGHTS / 32);
             let y = S::load(act.q.as_ptr().add(32 * part).cast());
             let product = match F::SIGNED {
                 true => S::multiply_signed(q, y),
                 false => S::multiply_words(S::multiply_bytes(q, y), S::splat16(1)),
             };
+            if F::STEP == 16 {
+                let scale = act.d[part];
+                sum = S::times_plus(S::to_floats(product), S::two(d * scale, d_high * scale), sum);
+                let sums = [act.sums[2 * part], act.sums[2 * part + 1]].map(f32::from);
+                rest += scale * (m * sums[0] + m_high * sums[1]);
+                continue;
+            }
             sum = S::times_plus(S::to_floats(product), S::all(d * act.d[part]), sum);
             if !F::SIGNED {
                 rest += m * act.s[part];

@@ -30,6 +30,9 @@ pub(crate) unsafe trait Simd: Copy {
     /// 16 bytes: their low halves first, then their high halves.
     unsafe fn nibbles(p: *const u8) -> Self::I;
 
+    /// 32 bits, the lowest first, as 32 bytes of zeros or ones.
+    unsafe fn mask_of(bits: u32) -> Self::I;
+
     // ------------------------------------------------ bytes and whole numbers
     unsafe fn splat8(v: i8) -> Self::I;
     unsafe fn splat16(v: i16) -> Self::I;
@@ -64,6 +67,8 @@ pub(crate) unsafe trait Simd: Copy {
     // ------------------------------------------------ floats
     unsafe fn zero() -> Self::F;
     unsafe fn all(v: f32) -> Self::F;
+    /// `low` in the first four lanes, `high` in the others.
+    unsafe fn two(low: f32, high: f32) -> Self::F;
     unsafe fn floats(p: *const f32) -> Self::F;
     unsafe fn put(p: *mut f32, v: Self::F);
     /// Of an address that is a multiple of 32.

@@ -201,7 +201,14 @@ macro_rules! kernel_set {
                 entries[Kind::F32 as usize] = floats!(floats::F32);
                 entries[Kind::F16 as usize] = floats!(floats::F16);
                 entries[Kind::Q4_0 as usize] = entry!(formats::Q4_0, acts_of_32);
+                entries[Kind::Q4_1 as usize] = entry!(formats::Q4_1, acts_of_32);
+                entries[Kind::Q5_0 as usize] = entry!(formats::Q5_0, acts_of_32);
+                entries[Kind::Q5_1 as usize] = entry!(formats::Q5_1, acts_of_32);
                 entries[Kind::Q8_0 as usize] = entry!(formats::Q8_0, acts_of_32);
+                entries[Kind::Q4_K as usize] = entry!(formats::Q4_K, acts_of_32);
+                entries[Kind::Q5_K as usize] = entry!(formats::Q5_K, acts_of_32);
+                entries[Kind::Q6_K as usize] = entry!(formats::Q6_K, acts_of_32);
+                entries[Kind::IQ4_NL as usize] = entry!(formats::IQ4_NL, acts_of_32);
                 entries[Kind::Q1_0 as usize] = entry!(onebit::Q1_0, acts_of_32);
                 entries[Kind::Q2_0 as usize] = entry!(onebit::Q2_0, acts_of_32);
                 entries[Kind::TQ1_0 as usize] = entry!(onebit::TQ1_0, acts_of_32);

@@ -1,4 +1,4 @@
-//! Blocks of 32 weights: Q4_0, Q8_0.
+//! Blocks of 32 weights: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL.
 
 use crate::format::Format;
 use crate::half::half_at;
@@ -39,6 +39,106 @@ impl Format for Q8_0 {
     unsafe fn quants<S: Simd>(block: *const u8, _part: usize) -> S::I {
         // SAFETY: a block has 2 + 32 bytes.
         unsafe { S::load(block.add(2)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
+        // SAFETY: a block begins with its scale.
+        [(unsafe { half_at(block) }, 0.0); 2]
+    }
+}
+
+/// `d`, `m` (halves), 16 bytes of nibbles as in Q4_0; `d * q + m`.
+pub(crate) struct Q4_1;
+
+impl Format for Q4_1 {
+    const BYTES: usize = 20;
+    const WEIGHTS: usize = 32;
+    const LARGEST: i32 = 15;
+
+    #[inline(always)]
+    unsafe fn quants<S: Simd>(block: *const u8, _part: usize) -> S::I {
+        // SAFETY: a block has 4 + 16 bytes.
+        unsafe { S::nibbles(block.add(4)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
+        // SAFETY: a block begins with its scale and its minimum.
+        [unsafe { (half_at(block), half_at(block.add(2))) }; 2]
+    }
+}
+
+/// `d` (half), 4 bytes with the fifth bits, 16 bytes of nibbles as in Q4_0; `d * (q - 16)`.
+pub(crate) struct Q5_0;
+
+impl Format for Q5_0 {
+    const BYTES: usize = 22;
+    const WEIGHTS: usize = 32;
+    const LARGEST: i32 = 31;
+
+    #[inline(always)]
+    unsafe fn quants<S: Simd>(block: *const u8, _part: usize) -> S::I {
+        // SAFETY: a block has 2 + 4 + 16 bytes.
+        unsafe { with_fifth_bits::<S>(block.add(6), block.add(2)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
+        // SAFETY: a block begins with its scale.
+        let d = unsafe { half_at(block) };
+        [(d, -16.0 * d); 2]
+    }
+}
+
+/// `d`, `m` (halves), then as Q5_0; `d * q + m`.
+pub(crate) struct Q5_1;
+
+impl Format for Q5_1 {
+    const BYTES: usize = 24;
+    const WEIGHTS: usize = 32;
+    const LARGEST: i32 = 31;
+
+    #[inline(always)]
+    unsafe fn quants<S: Simd>(block: *const u8, _part: usize) -> S::I {
+        // SAFETY: a block has 4 + 4 + 16 bytes.
+        unsafe { with_fifth_bits::<S>(block.add(8), block.add(4)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
+        // SAFETY: a block begins with its scale and its minimum.
+        [unsafe { (half_at(block), half_at(block.add(2))) }; 2]
+    }
+}
+
+/// # Safety
+/// 16 bytes at `nibbles` and 4 at `bits` must be readable.
+#[inline(always)]
+unsafe fn with_fifth_bits<S: Simd>(nibbles: *const u8, bits: *const u8) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let fifth = S::mask_of(bits.cast::<u32>().read_unaligned());
+        S::or(S::nibbles(nibbles), S::and(fifth, S::splat8(16)))
+    }
+}
+
+/// `d` (half), 16 bytes of nibbles as in Q4_0, which choose one of 16 steps; `d * step`.
+pub(crate) struct IQ4_NL;
+
+/// The steps of IQ4_NL: closer together round zero. They are part of the format.
+pub(crate) const STEPS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+impl Format for IQ4_NL {
+    const BYTES: usize = 18;
+    const WEIGHTS: usize = 32;
+    const LARGEST: i32 = 127;
+    const SIGNED: bool = true;
+
+    #[inline(always)]
+    unsafe fn quants<S: Simd>(block: *const u8, _part: usize) -> S::I {
+        // SAFETY: a block has 2 + 16 bytes, and there are 16 steps.
+        unsafe { S::look_up(S::twice(STEPS.as_ptr().cast()), S::nibbles(block.add(2))) }
     }
 
     #[inline(always)]

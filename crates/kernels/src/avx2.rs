@@ -134,6 +134,18 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_srai_epi16::<N>(a) }
     }
     #[inline(always)]
+    unsafe fn fold16(a: Self::I) -> __m128i {
+        unsafe { _mm_add_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a)) }
+    }
+    #[inline(always)]
+    unsafe fn fold32(a: Self::I) -> __m128i {
+        unsafe { _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a)) }
+    }
+    #[inline(always)]
+    unsafe fn both(a: Self::I) -> [__m128i; 2] {
+        unsafe { [_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a)] }
+    }
+    #[inline(always)]
     unsafe fn turn(r: [Self::I; 8]) -> [Self::I; 8] {
         unsafe {
             let four = |a, b, c, d| {

@@ -270,6 +270,18 @@ macro_rules! pair {
                 unsafe { [_mm_srai_epi16::<N>(a[0]), _mm_srai_epi16::<N>(a[1])] }
             }
             #[inline(always)]
+            unsafe fn fold16(a: Self::I) -> __m128i {
+                unsafe { _mm_add_epi16(a[0], a[1]) }
+            }
+            #[inline(always)]
+            unsafe fn fold32(a: Self::I) -> __m128i {
+                unsafe { _mm_add_epi32(a[0], a[1]) }
+            }
+            #[inline(always)]
+            unsafe fn both(a: Self::I) -> [__m128i; 2] {
+                a
+            }
+            #[inline(always)]
             unsafe fn turn(r: [Self::I; 8]) -> [Self::I; 8] {
                 unsafe {
                     let a = $crate::pair::base::turn4([r[0][0], r[1][0], r[2][0], r[3][0]]);

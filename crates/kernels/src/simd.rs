@@ -7,6 +7,8 @@
 //! Every function is `unsafe` for one reason: the processor must have the instruction set of the implementor.
 //! Those that take a pointer also need as many readable (or writable) bytes there as they say.
 
+use core::arch::x86_64::__m128i;
+
 /// # Safety
 /// Implementors may use instructions that not every processor has: see the head of this file.
 #[allow(clippy::missing_safety_doc)] // The head of this file says what all of them owe.
@@ -71,6 +73,11 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn narrow16(a: Self::I, b: Self::I) -> Self::I;
     /// 16 whole numbers of 16 bits, in order, to 32 bits.
     unsafe fn widen16(a: Self::I) -> [Self::I; 2];
+    /// The lower half plus the upper half, of 16-bit and of 32-bit numbers.
+    unsafe fn fold16(a: Self::I) -> __m128i;
+    unsafe fn fold32(a: Self::I) -> __m128i;
+    /// The two halves.
+    unsafe fn both(a: Self::I) -> [__m128i; 2];
     /// Takes eight rows of eight 32-bit values and gives eight columns.
     unsafe fn turn(rows: [Self::I; 8]) -> [Self::I; 8];
 

@@ -33,6 +33,7 @@ const fn need(purpose: For, package: &'static str, shown_by: &'static [&'static 
 
 const NEEDS: &[Need] = &[
     need(For::Build, "apt", &["apt-get"]),
+    need(For::Build, "binutils", &["strip"]),
     need(For::Build, "cmake", &["cmake"]),
     need(For::Build, "debian-archive-keyring", &["/usr/share/keyrings/debian-archive-keyring.gpg"]),
     need(For::Build, "g++", &["c++"]),

@@ -1,8 +1,10 @@
 //! The node programs as they ship, on an emulated Core 2: they answer, they report, and no stranger stops them.
 
+use image::build::programs::Programs;
+use image::progress::Progress;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use tests::node::{Root, WAIT_MAX, connect, exchange, fixture_text, get, server, units};
@@ -11,21 +13,16 @@ use tests::{out, repository, skip};
 /// A Core 2 of 2006: an instruction beyond SSSE3 ends the program.
 const EMULATOR: [&str; 3] = ["qemu-x86_64", "-cpu", "Conroe"];
 
-/// Both programs, built once for all tests here as `duet build` builds them.
-fn programs() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let target = out().join("target/conroe");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"] {
-            cargo.env_remove(name);
-        }
-        cargo.current_dir(repository()).env("RUSTFLAGS", "-C target-cpu=core2");
-        cargo.args(["build", "--quiet", "--locked", "--profile", "node", "-p", "agent", "-p", "rpc-worker"]);
-        let built = cargo.arg("--target-dir").arg(&target).status().expect("cargo");
-        assert!(built.success(), "the node programs do not build for a Core 2");
-        target.join("node")
-    })
+/// Both programs, built once for all tests here as `duet build` builds them, and in its folder:
+/// their C++ takes minutes to compile.
+fn program(name: &str) -> PathBuf {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    let build = || {
+        let step = Progress::new(1).step("programs for a Core 2", None);
+        Programs::build(repository(), &out().join("target"), &out().join("logs"), &step)
+            .expect("the node programs build for a Core 2")
+    };
+    PROGRAMS.get_or_init(build).node(name)
 }
 
 /// A program that serves; ended when dropped.
@@ -42,7 +39,7 @@ impl Running {
             return None;
         }
         let mut command = Command::new(EMULATOR[0]);
-        command.args(&EMULATOR[1..]).arg(programs().join(program)).args(arguments);
+        command.args(&EMULATOR[1..]).arg(self::program(program)).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the emulator");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
@@ -119,8 +116,7 @@ fn the_command_line_explains_itself_on_a_core_2() {
         [("agent", "agent status --json"), ("rpc-worker", "curl http://127.0.0.1:8081/health")]
     {
         let mut command = Command::new(EMULATOR[0]);
-        let Ok(help) = command.args(&EMULATOR[1..]).arg(programs().join(program)).arg("--help").output()
-        else {
+        let Ok(help) = command.args(&EMULATOR[1..]).arg(self::program(program)).arg("--help").output() else {
             return skip("the command line on a Core 2", "qemu-x86_64 is not installed");
         };
         assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains(example));
@@ -198,7 +194,7 @@ fn reports(test: &str, units: String, n: usize) -> Option<Vec<serde_json::Value>
 /// systemd runs this after multi-user.target.
 fn reached(root: &Root) {
     let mut command = Command::new(EMULATOR[0]);
-    command.args(&EMULATOR[1..]).arg(programs().join("agent")).args(["reached", "--root"]).arg(root.path());
+    command.args(&EMULATOR[1..]).arg(program("agent")).args(["reached", "--root"]).arg(root.path());
     assert!(command.stderr(Stdio::null()).status().expect("the emulator").success());
 }
 

@@ -46,19 +46,28 @@ impl Licences {
         Ok(())
     }
 
-    /// Takes the licence files that a crate carries in its folder.
+    /// Takes the licence files that a crate carries in its folder, and those of sources that it brings along
+    /// in a folder of their own, as a crate around a C++ library does.
     pub fn take_crate(&mut self, name_and_version: &str, folder: &Path) -> Result<()> {
-        let is_licence = |name: &String| {
-            let name = name.to_ascii_uppercase();
-            ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"]
-                .iter()
-                .any(|word| name.starts_with(word))
-        };
-        for name in names(folder)?.into_iter().filter(is_licence) {
+        for name in names(folder)? {
             let path = folder.join(&name);
-            if path.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
-                self.take(&path, format!("crates/{name_and_version}/{name}"))?;
+            let is_folder = path.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+            for inner in if is_folder { names(&path)? } else { Vec::new() } {
+                self.take_licence(&path.join(&inner), format!("crates/{name_and_version}/{name}/{inner}"))?;
             }
+            self.take_licence(&path, format!("crates/{name_and_version}/{name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a file if it is named like a licence.
+    fn take_licence(&mut self, path: &Path, name: String) -> Result<()> {
+        let file = name.rsplit('/').next().unwrap_or_default().to_ascii_uppercase();
+        let is_licence = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"]
+            .iter()
+            .any(|word| file.starts_with(word));
+        if is_licence && path.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
+            self.take(path, name)?;
         }
         Ok(())
     }
@@ -248,15 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_gives_its_licence_files_only() {
-        let root =
-            tree("crate", &[("LICENSE-MIT", "mit"), ("src/lib.rs", ""), ("NOTICE", "n"), ("Cargo.toml", "")]);
+    fn a_crate_gives_its_licence_files_and_those_of_the_library_inside() {
+        let files = ["LICENSE-MIT", "NOTICE", "Cargo.toml", "c++/LICENSE", "c++/a.cpp", "c++/deep/LICENSE"];
+        let root = tree("crate", &files.map(|name| (name, "text")));
         let mut licences = Licences::default();
         licences.take_crate("a-1.0.0", &root).unwrap();
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(
             licences.texts.keys().collect::<Vec<_>>(),
-            ["crates/a-1.0.0/LICENSE-MIT", "crates/a-1.0.0/NOTICE"]
+            ["crates/a-1.0.0/LICENSE-MIT", "crates/a-1.0.0/NOTICE", "crates/a-1.0.0/c++/LICENSE"]
         );
     }
 }

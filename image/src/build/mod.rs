@@ -14,7 +14,7 @@ mod mirror;
 mod modules;
 mod papers;
 pub mod plan;
-mod programs;
+pub mod programs;
 pub mod publish;
 pub mod recipe;
 pub mod root;
@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 use steps::{Key, KeyMaker, Stamps};
 
 /// Raised when the work itself changes, so that old results are made again.
-const REVISION: &str = "3";
+const REVISION: &str = "4";
 /// Packages, trees and images of one build; measured, with room.
 const DISK_BYTES_LEAST: u64 = 2_500_000_000;
 
@@ -338,10 +338,8 @@ impl<'a> Build<'a> {
         let log = self.log(Work::Root);
         step.note("unpacking the base system");
         root::unpack(&self.work.join("base.tar"), &root, &log, step)?;
-        for (name, place) in NODE_PROGRAMS {
-            let bytes = fs::read(programs.node(name)).with_context(|| format!("reading {name}"))?;
-            root::put(&root.join(place), &bytes, 0o755)?;
-        }
+        // The CPU floor speaks of functions by name; what ships has none.
+        put_programs(&root, |name| programs.with_names(name))?;
         step.note("pruning");
         let pruned = root::prune(&root, &self.recipe.prune_globs())?;
         root::lay_over(&root, &self.recipe)?;
@@ -352,6 +350,7 @@ impl<'a> Build<'a> {
         step.note("looking for code above the CPU floor");
         let scanned = checks::processor(&root, &self.recipe, programs, &self.work.join("init.scan"))?;
         checks::c_library(&root, programs)?;
+        put_programs(&root, |name| programs.node(name))?;
         if !pruned.idle.is_empty() {
             eprintln!("      patterns of buildroot/prune.list that found nothing: {}", pruned.idle.join(" "));
         }
@@ -442,6 +441,14 @@ impl<'a> Build<'a> {
             seconds: self.progress.seconds(),
         })
     }
+}
+
+fn put_programs(root: &Path, built: impl Fn(&str) -> PathBuf) -> Result<()> {
+    for (name, place) in NODE_PROGRAMS {
+        let bytes = fs::read(built(name)).with_context(|| format!("reading {name}"))?;
+        root::put(&root.join(place), &bytes, 0o755)?;
+    }
+    Ok(())
 }
 
 fn size(path: &Path) -> Result<u64> {

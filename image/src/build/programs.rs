@@ -9,6 +9,7 @@ use crate::progress::Step;
 use crate::tool;
 use anyhow::{Context, Result};
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,12 +25,15 @@ const INIT_FLAGS: &str =
 pub const NODE_PROGRAMS: [(&str, &str); 2] =
     [("agent", "usr/bin/agent"), ("rpc-worker", "usr/bin/rpc-worker")];
 
+const INIT: &str = "init";
+
+/// What cargo has built, with and without names.
 pub struct Programs {
     folder: PathBuf,
 }
 
 impl Programs {
-    /// Builds all of them; cargo skips what has not changed.
+    /// Builds all of them below `target`; cargo skips what has not changed.
     pub fn build(repository: &Path, target: &Path, logs: &Path, step: &Step) -> Result<Programs> {
         let node = target.join("node");
         let init = target.join("init");
@@ -41,15 +45,41 @@ impl Programs {
         // The init is static; its own folder keeps the two sets of flags from rebuilding each other.
         let mut cargo = self::cargo(repository, &init, INIT_FLAGS);
         tool::run(cargo.args(["--package", "init"]), &logs.join("init.log"), step)?;
-        Ok(Programs { folder: target.to_path_buf() })
+        let programs = Programs { folder: target.to_path_buf() };
+        for name in NODE_PROGRAMS.map(|(name, _)| name).into_iter().chain([INIT]) {
+            programs.strip(name, &logs.join("strip.log"), step)?;
+        }
+        Ok(programs)
     }
 
+    /// A program as it ships.
     pub fn node(&self, name: &str) -> PathBuf {
-        self.folder.join("node").join(TARGET).join("node").join(name)
+        self.folder.join("stripped").join(name)
+    }
+
+    /// The same with the names of its functions.
+    pub fn with_names(&self, name: &str) -> PathBuf {
+        let flags = if name == INIT { "init" } else { "node" };
+        self.folder.join(flags).join(TARGET).join("node").join(name)
     }
 
     pub fn init(&self) -> PathBuf {
-        self.folder.join("init").join(TARGET).join("node/init")
+        self.node(INIT)
+    }
+
+    /// The build id goes too: it is a hash of the names as well.
+    fn strip(&self, name: &str, log: &Path, step: &Step) -> Result<()> {
+        let to = self.node(name);
+        let folder = self.folder.join("stripped");
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let mut command = tool::command("strip");
+        command.args([
+            "--strip-all",
+            "--remove-section=.note.gnu.build-id",
+            "--remove-section=.comment",
+            "-o",
+        ]);
+        tool::run(command.arg(to).arg(self.with_names(name)), log, step)
     }
 
     pub fn key(&self) -> Result<Key> {

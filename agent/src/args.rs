@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The voice of a node: status page, API, boot reports.
 #[derive(FromArgs, Debug)]
 #[argh(
-    example = "agent serve\nagent status\nagent status --json",
+    example = "agent serve\nagent status\nagent status --json\nagent transcribe clip.wav --model tiny.en-q8_0.bin",
     note = "The page is at http://ADDRESS:8000/, the same as JSON at /api/status."
 )]
 pub struct Args {
@@ -25,6 +25,8 @@ pub enum Command {
     Status(StatusArgs),
     Console(Console),
     Reached(Reached),
+    Transcribe(Transcribe),
+    MeasureHearing(MeasureHearing),
 }
 
 /// Serve the status page and report this boot to the boot servers.
@@ -69,6 +71,73 @@ pub struct Reached {
     /// write below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
+}
+
+/// Print the words of WAV files.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "transcribe",
+    example = "agent transcribe clip.wav --model tiny.en-q8_0.bin",
+    note = "Files hold 16-bit PCM, one or two channels, 8 to 48 kHz, at most ten minutes.\nDUET_KERNELS says whose kernels run where --kernels does not."
+)]
+pub struct Transcribe {
+    #[argh(positional)]
+    pub files: Vec<PathBuf>,
+    /// model file in whisper.cpp's format
+    #[argh(option)]
+    pub model: PathBuf,
+    /// language, for a model that knows several (default en)
+    #[argh(option, default = "\"en\".into()")]
+    pub language: String,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: usize,
+    /// places of the encoder, 50 a second (default: by the length of the clip)
+    #[argh(option)]
+    pub audio_ctx: Option<usize>,
+    /// exactly so many tokens, whatever they say; for measuring
+    #[argh(option)]
+    pub tokens: Option<usize>,
+    /// ours, stock (ggml's own), or ours of one instruction set: sse2, ssse3, sse41, avx2
+    #[argh(option)]
+    pub kernels: Option<String>,
+    /// ours, or whisper (whisper.cpp's own way through the model)
+    #[argh(option, default = "\"ours\".into()")]
+    pub steps: String,
+    /// one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Hear one clip again and again, by turns with ggml's own kernels and with ours, and print the times as JSON.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "measure-hearing",
+    example = "agent measure-hearing clip.wav --model tiny.en-q8_0.bin --kernels ssse3"
+)]
+pub struct MeasureHearing {
+    #[argh(positional)]
+    pub file: PathBuf,
+    /// model file in whisper.cpp's format
+    #[argh(option)]
+    pub model: PathBuf,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: usize,
+    /// places of the encoder, 50 a second (default: by the length of the clip)
+    #[argh(option)]
+    pub audio_ctx: Option<usize>,
+    /// exactly so many tokens, whatever they say
+    #[argh(option)]
+    pub tokens: Option<usize>,
+    /// times that each side hears the clip (default 5)
+    #[argh(option, default = "5")]
+    pub rounds: usize,
+    /// our side: ours, or one instruction set: sse2, ssse3, sse41, avx2
+    #[argh(option)]
+    pub kernels: Option<String>,
 }
 
 /// Where the page is.

@@ -1,4 +1,4 @@
-//! The voice of a node. For now: its status page, the same as JSON and as text, and the reports of its boot.
+//! The voice of a node. For now: its status page, the same as JSON and as text, the reports of its boot, and hearing.
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `io`, `serve`, `reporting`, `reached` and `console` are the rim that touches the machine.
@@ -7,6 +7,7 @@ pub mod args;
 mod console;
 pub mod facts;
 pub mod health;
+pub mod hear;
 pub mod io;
 pub mod page;
 mod reached;
@@ -28,6 +29,14 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => runtime.block_on(status(args)),
         Command::Console(_) => console::run(&runtime),
         Command::Reached(args) => reached::run(&args.root),
+        #[cfg(feature = "hear")]
+        Command::Transcribe(args) => print(&hear::transcribe::run(&args)?),
+        #[cfg(feature = "hear")]
+        Command::MeasureHearing(args) => print(&hear::measure::run(&args)?),
+        #[cfg(not(feature = "hear"))]
+        Command::Transcribe(_) | Command::MeasureHearing(_) => {
+            anyhow::bail!("this agent was built without hearing")
+        }
     }
 }
 

@@ -38,6 +38,7 @@ unsafe impl Simd for Avx2 {
     words!(
         and _mm256_and_si256, or _mm256_or_si256, xor _mm256_xor_si256,
         add8 _mm256_add_epi8, sub8 _mm256_sub_epi8, equal8 _mm256_cmpeq_epi8, min_u8 _mm256_min_epu8,
+        mean_u8 _mm256_avg_epu8, less_u8 _mm256_subs_epu8,
         sign8 _mm256_sign_epi8, look_up _mm256_shuffle_epi8,
         add16 _mm256_add_epi16, sub16 _mm256_sub_epi16, mul16 _mm256_mullo_epi16,
         add32 _mm256_add_epi32, sub32 _mm256_sub_epi32,
@@ -52,6 +53,21 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store(p: *mut u8, v: Self::I) {
         unsafe { _mm256_storeu_si256(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_aligned(p: *const u8) -> Self::I {
+        unsafe { _mm256_load_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn narrow16(a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm256_permute4x64_epi64::<0xd8>(_mm256_packs_epi32(a, b)) }
+    }
+    #[inline(always)]
+    unsafe fn widen16(a: Self::I) -> [Self::I; 2] {
+        unsafe {
+            let high = _mm256_extracti128_si256::<1>(a);
+            [_mm256_cvtepi16_epi32(_mm256_castsi256_si128(a)), _mm256_cvtepi16_epi32(high)]
+        }
     }
     #[inline(always)]
     unsafe fn twice(p: *const u8) -> Self::I {
@@ -116,6 +132,18 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn right_signed16<const N: i32>(a: Self::I) -> Self::I {
         unsafe { _mm256_srai_epi16::<N>(a) }
+    }
+    #[inline(always)]
+    unsafe fn fold16(a: Self::I) -> __m128i {
+        unsafe { _mm_add_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a)) }
+    }
+    #[inline(always)]
+    unsafe fn fold32(a: Self::I) -> __m128i {
+        unsafe { _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a)) }
+    }
+    #[inline(always)]
+    unsafe fn both(a: Self::I) -> [__m128i; 2] {
+        unsafe { [_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a)] }
     }
     #[inline(always)]
     unsafe fn turn(r: [Self::I; 8]) -> [Self::I; 8] {

@@ -3,7 +3,9 @@
 //! All formats but the floats are the same to a product: 32 weights are 32 small whole numbers `q`,
 //! and a weight is `d * q + m`. A format says how to get at them; `rows` and `panels` do the rest.
 
+use crate::pair::base::shifted4;
 use crate::simd::Simd;
+use core::arch::x86_64::*;
 
 /// A format whose weights are whole numbers with scales.
 pub(crate) trait Format {
@@ -17,6 +19,8 @@ pub(crate) trait Format {
     const LARGEST: i32;
     /// `q` is signed, and there is no `m`.
     const SIGNED: bool = false;
+    /// With two scales a part: the `q` that stands for zero, instead of an `m`.
+    const CENTRE: i32 = 0;
 
     /// The 32 `q` of part `part` of the block at `block`, in order.
     ///
@@ -29,6 +33,45 @@ pub(crate) trait Format {
     /// # Safety
     /// `block` must be readable for a whole block.
     unsafe fn scales(block: *const u8, part: usize) -> [(f32, f32); 2];
+
+    /// The scales of four parts, `part` and its followers, in the file's order: `d` and `m`;
+    /// where a part has two scales, `d` of its first halves and of its second ones.
+    ///
+    /// # Safety
+    /// `block` must be readable for all blocks that the four parts lie in.
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
+        let per_block = Self::WEIGHTS / 32;
+        let (mut first, mut second) = ([0.0; 4], [0.0; 4]);
+        for i in 0..4 {
+            let at = part + i;
+            // SAFETY: the caller's promise.
+            let [low, high] =
+                unsafe { Self::scales(block.add(at / per_block * Self::BYTES), at % per_block) };
+            first[i] = low.0;
+            second[i] = if Self::STEP == 16 { high.0 } else { low.1 };
+        }
+        // SAFETY: both hold four floats.
+        unsafe { [_mm_loadu_ps(first.as_ptr()), _mm_loadu_ps(second.as_ptr())] }
+    }
+}
+
+/// The halves at the beginning of four neighbouring blocks.
+///
+/// # Safety
+/// Four blocks of `bytes` must be readable at `block`, and begin with a half.
+#[inline(always)]
+pub(crate) unsafe fn four_halves(block: *const u8, bytes: usize) -> __m128 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let at = |i: usize| i32::from(block.add(i * bytes).cast::<u16>().read_unaligned());
+        let v = _mm_setzero_si128();
+        let v = _mm_insert_epi16::<1>(v, at(0));
+        let v = _mm_insert_epi16::<3>(v, at(1));
+        let v = _mm_insert_epi16::<5>(v, at(2));
+        // 2^112 corrects the bias of the exponent.
+        _mm_mul_ps(shifted4(_mm_insert_epi16::<7>(v, at(3))), _mm_set1_ps(f32::from_bits(0x7780_0000)))
+    }
 }
 
 /// A matrix of weights as it lies in the file.

@@ -180,6 +180,24 @@ macro_rules! pair {
                 }
             }
             #[inline(always)]
+            unsafe fn load_aligned(p: *const u8) -> Self::I {
+                unsafe { [_mm_load_si128(p.cast()), _mm_load_si128(p.add(16).cast())] }
+            }
+            #[inline(always)]
+            unsafe fn narrow16(a: Self::I, b: Self::I) -> Self::I {
+                unsafe { [_mm_packs_epi32(a[0], a[1]), _mm_packs_epi32(b[0], b[1])] }
+            }
+            #[inline(always)]
+            unsafe fn widen16(a: Self::I) -> [Self::I; 2] {
+                unsafe {
+                    let wide = |v| {
+                        let (low, high) = (_mm_unpacklo_epi16(v, v), _mm_unpackhi_epi16(v, v));
+                        [_mm_srai_epi32::<16>(low), _mm_srai_epi32::<16>(high)]
+                    };
+                    [wide(a[0]), wide(a[1])]
+                }
+            }
+            #[inline(always)]
             unsafe fn twice(p: *const u8) -> Self::I {
                 unsafe { [_mm_loadu_si128(p.cast()); 2] }
             }
@@ -231,7 +249,7 @@ macro_rules! pair {
                 unsafe { [_mm_set1_epi32(v); 2] }
             }
             pair!(@two and _mm_and_si128, or _mm_or_si128, xor _mm_xor_si128, add8 _mm_add_epi8, sub8 _mm_sub_epi8);
-            pair!(@two equal8 _mm_cmpeq_epi8, min_u8 _mm_min_epu8, sign8 $sign, look_up $look_up);
+            pair!(@two equal8 _mm_cmpeq_epi8, min_u8 _mm_min_epu8, mean_u8 _mm_avg_epu8, less_u8 _mm_subs_epu8, sign8 $sign, look_up $look_up);
             pair!(@two add16 _mm_add_epi16, sub16 _mm_sub_epi16, mul16 _mm_mullo_epi16);
             pair!(@two add32 _mm_add_epi32, sub32 _mm_sub_epi32);
             pair!(@two multiply_bytes $multiply, multiply_words _mm_madd_epi16);
@@ -250,6 +268,18 @@ macro_rules! pair {
             #[inline(always)]
             unsafe fn right_signed16<const N: i32>(a: Self::I) -> Self::I {
                 unsafe { [_mm_srai_epi16::<N>(a[0]), _mm_srai_epi16::<N>(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn fold16(a: Self::I) -> __m128i {
+                unsafe { _mm_add_epi16(a[0], a[1]) }
+            }
+            #[inline(always)]
+            unsafe fn fold32(a: Self::I) -> __m128i {
+                unsafe { _mm_add_epi32(a[0], a[1]) }
+            }
+            #[inline(always)]
+            unsafe fn both(a: Self::I) -> [__m128i; 2] {
+                a
             }
             #[inline(always)]
             unsafe fn turn(r: [Self::I; 8]) -> [Self::I; 8] {

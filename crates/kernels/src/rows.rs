@@ -1,9 +1,16 @@
 //! One column of activations: decode, where every weight is read once and memory is the limit.
+//!
+//! Four parts of 32 weights go together: their sums are turned into one register, so that scales are unpacked,
+//! multiplied and applied four at a time.
 
 use crate::acts::{ACT, Act};
 use crate::format::{Format, Weights};
 use crate::simd::Simd;
+use core::arch::x86_64::*;
 use core::ops::Range;
+
+/// How far ahead of its use a row is asked for, in bytes.
+const AHEAD: usize = 768;
 
 /// `out[row]` becomes the product of that row with the activations.
 ///
@@ -26,31 +33,92 @@ pub(crate) unsafe fn product<S: Simd, F: Format>(
 /// `row` must hold `k` weights, `acts` as many activations.
 #[inline(always)]
 unsafe fn dot<S: Simd, F: Format>(row: *const u8, k: usize, acts: *const Act) -> f32 {
-    // SAFETY: `at` is less than `k`, which the caller promises to be there in both.
+    // SAFETY: all parts are less than `k / 32`, which the caller promises to be there in both.
     unsafe {
-        let (mut sum, mut rest) = (S::zero(), 0.0);
-        for at in (0..k).step_by(32) {
-            let block = row.add(at / F::WEIGHTS * F::BYTES);
-            let (act, part) = (&*acts.add(at / ACT), at / 32 % 4);
-            let q = F::quants::<S>(block, at % F::WEIGHTS / 32);
-            let [(d, m), (d_high, m_high)] = F::scales(block, at % F::WEIGHTS / 32);
-            let y = S::load(act.q.as_ptr().add(32 * part).cast());
-            let product = match F::SIGNED {
-                true => S::multiply_signed(q, y),
-                false => S::multiply_words(S::multiply_bytes(q, y), S::splat16(1)),
+        let mut sum = _mm_setzero_ps();
+        for idx in 0..k / ACT {
+            let (act, block) = (&*acts.add(idx), row.add(ACT * idx / F::WEIGHTS * F::BYTES));
+            let part = 4 * idx % (F::WEIGHTS / 32).max(4);
+            _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(AHEAD).cast());
+            let part_at = |i: usize| {
+                let part = part + i;
+                let block = block.add(part * 32 / F::WEIGHTS * F::BYTES);
+                multiply::<S, F>(block, part % (F::WEIGHTS / 32), act.q.as_ptr().add(32 * i))
             };
+            let products = [part_at(0), part_at(1), part_at(2), part_at(3)];
+            let [d, m] = F::four_scales(block, part);
+            let scale = _mm_load_ps(act.d.as_ptr());
             if F::STEP == 16 {
-                let scale = act.d[part];
-                sum = S::times_plus(S::to_floats(product), S::two(d * scale, d_high * scale), sum);
-                let sums = [act.sums[2 * part], act.sums[2 * part + 1]].map(f32::from);
-                rest += scale * (m * sums[0] + m_high * sums[1]);
+                let sums = _mm_load_si128(act.sums.as_ptr().cast());
+                let of_low = _mm_srai_epi32(_mm_slli_epi32(sums, 16), 16);
+                let centred = |products: [__m128i; 4], sums: __m128i| {
+                    let products = columns_added(products);
+                    _mm_cvtepi32_ps(_mm_sub_epi32(products, times_centre::<F>(sums)))
+                };
+                let low = centred(products.map(|p| S::both(p)[0]), of_low);
+                let high = centred(products.map(|p| S::both(p)[1]), _mm_srai_epi32(sums, 16));
+                let both = _mm_add_ps(_mm_mul_ps(low, d), _mm_mul_ps(high, m));
+                sum = _mm_add_ps(sum, _mm_mul_ps(both, scale));
                 continue;
             }
-            sum = S::times_plus(S::to_floats(product), S::all(d * act.d[part]), sum);
+            let whole = _mm_cvtepi32_ps(columns_added(products.map(|p| S::fold32(p))));
+            sum = _mm_add_ps(sum, _mm_mul_ps(whole, _mm_mul_ps(d, scale)));
             if !F::SIGNED {
-                rest += m * act.s[part];
+                sum = _mm_add_ps(sum, _mm_mul_ps(m, _mm_load_ps(act.s.as_ptr())));
             }
         }
-        S::sum(sum) + rest
+        let mut sum = crate::pair::base::sum(sum);
+        for part in k / ACT * 4..k / 32 {
+            sum += one_part::<S, F>(row, part, &*acts.add(part / 4));
+        }
+        sum
     }
+}
+
+/// What is left when a row is no multiple of 128.
+#[inline(always)]
+unsafe fn one_part<S: Simd, F: Format>(row: *const u8, part: usize, act: &Act) -> f32 {
+    // SAFETY: the part is there.
+    unsafe {
+        let per_block = F::WEIGHTS / 32;
+        let block = row.add(part / per_block * F::BYTES);
+        let products = multiply::<S, F>(block, part % per_block, act.q.as_ptr().add(part % 4 * 32));
+        let [(d, m), _] = F::scales(block, part % per_block);
+        let mut lanes = [0i32; 4];
+        _mm_storeu_si128(lanes.as_mut_ptr().cast(), S::fold32(products));
+        let whole: i32 = lanes.iter().sum();
+        d * act.d[part % 4] * whole as f32 + m * act.s[part % 4]
+    }
+}
+
+/// The products of 32 weights in eight lanes of 32 bits.
+#[inline(always)]
+unsafe fn multiply<S: Simd, F: Format>(block: *const u8, part: usize, y: *const i8) -> S::I {
+    // SAFETY: the block is there, and 32 aligned activations at `y`.
+    unsafe {
+        let (q, y) = (F::quants::<S>(block, part), S::load_aligned(y.cast()));
+        match F::SIGNED {
+            true => S::multiply_signed(q, y),
+            false => S::multiply_words(S::multiply_bytes(q, y), S::splat16(1)),
+        }
+    }
+}
+
+/// Lane `i` becomes the sum of all lanes of `v[i]`.
+#[inline(always)]
+unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
+    // SAFETY: SSE2 only.
+    unsafe {
+        let pairs = |a, b| _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+        let (x, y) = (pairs(v[0], v[1]), pairs(v[2], v[3]));
+        _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y))
+    }
+}
+
+/// Centres are powers of two.
+#[inline(always)]
+unsafe fn times_centre<F: Format>(v: __m128i) -> __m128i {
+    debug_assert!(F::CENTRE == 32, "the only centre of a format with two scales a part");
+    // SAFETY: SSE2 only.
+    unsafe { _mm_slli_epi32::<5>(v) }
 }

@@ -7,6 +7,8 @@
 //! Every function is `unsafe` for one reason: the processor must have the instruction set of the implementor.
 //! Those that take a pointer also need as many readable (or writable) bytes there as they say.
 
+use core::arch::x86_64::__m128i;
+
 /// # Safety
 /// Implementors may use instructions that not every processor has: see the head of this file.
 #[allow(clippy::missing_safety_doc)] // The head of this file says what all of them owe.
@@ -21,6 +23,8 @@ pub(crate) unsafe trait Simd: Copy {
     // ------------------------------------------------ into and out of memory
     unsafe fn load(p: *const u8) -> Self::I;
     unsafe fn store(p: *mut u8, v: Self::I);
+    /// Of an address that is a multiple of 32.
+    unsafe fn load_aligned(p: *const u8) -> Self::I;
     /// The same 16 bytes twice.
     unsafe fn twice(p: *const u8) -> Self::I;
     /// 16 bytes for `spread`.
@@ -44,6 +48,10 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn sub8(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn equal8(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn min_u8(a: Self::I, b: Self::I) -> Self::I;
+    /// `a - b`, unsigned, not below zero.
+    unsafe fn less_u8(a: Self::I, b: Self::I) -> Self::I;
+    /// Unsigned means, halves rounded up.
+    unsafe fn mean_u8(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn abs8(a: Self::I) -> Self::I;
     /// `a` with the sign of `b` put to it: `-a`, `0` or `a`.
     unsafe fn sign8(a: Self::I, b: Self::I) -> Self::I;
@@ -61,6 +69,15 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn multiply_bytes(u: Self::I, s: Self::I) -> Self::I;
     /// Signed 16-bit products, neighbours added, in 32 bits.
     unsafe fn multiply_words(a: Self::I, b: Self::I) -> Self::I;
+    /// 8 + 8 whole numbers of 32 bits, in order, to 16 bits with saturation.
+    unsafe fn narrow16(a: Self::I, b: Self::I) -> Self::I;
+    /// 16 whole numbers of 16 bits, in order, to 32 bits.
+    unsafe fn widen16(a: Self::I) -> [Self::I; 2];
+    /// The lower half plus the upper half, of 16-bit and of 32-bit numbers.
+    unsafe fn fold16(a: Self::I) -> __m128i;
+    unsafe fn fold32(a: Self::I) -> __m128i;
+    /// The two halves.
+    unsafe fn both(a: Self::I) -> [__m128i; 2];
     /// Takes eight rows of eight 32-bit values and gives eight columns.
     unsafe fn turn(rows: [Self::I; 8]) -> [Self::I; 8];
 

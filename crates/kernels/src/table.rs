@@ -143,7 +143,6 @@ macro_rules! kernel_set {
             use $crate::format::Weights;
             use $crate::formats;
             use $crate::kind::{KINDS, Kind};
-            use $crate::onebit;
             use $crate::panels::{self, Columns};
             use $crate::rows;
             use $crate::table::{Entry, Kernels, Level};
@@ -195,6 +194,7 @@ macro_rules! kernel_set {
             }
 
             $crate::vectors::vector_set!($set, $features);
+            $crate::onebit::onebit_set!($set, $features);
 
             pub(crate) static KERNELS: Kernels = {
                 let mut entries = [const { None }; KINDS];
@@ -209,10 +209,10 @@ macro_rules! kernel_set {
                 entries[Kind::Q5_K as usize] = entry!(formats::Q5_K, acts_of_32);
                 entries[Kind::Q6_K as usize] = entry!(formats::Q6_K, acts_of_32);
                 entries[Kind::IQ4_NL as usize] = entry!(formats::IQ4_NL, acts_of_32);
-                entries[Kind::Q1_0 as usize] = entry!(onebit::Q1_0, acts_of_32);
-                entries[Kind::Q2_0 as usize] = entry!(onebit::Q2_0, acts_of_32);
-                entries[Kind::TQ1_0 as usize] = entry!(onebit::TQ1_0, acts_of_32);
-                entries[Kind::TQ2_0 as usize] = entry!(onebit::TQ2_0, acts_of_32);
+                entries[Kind::Q1_0 as usize] = onebit_entries::Q1_0;
+                entries[Kind::Q2_0 as usize] = onebit_entries::Q2_0;
+                entries[Kind::TQ1_0 as usize] = onebit_entries::TQ1_0;
+                entries[Kind::TQ2_0 as usize] = onebit_entries::TQ2_0;
                 Kernels { level: $level, vectors: VECTORS, entries }
             };
         }

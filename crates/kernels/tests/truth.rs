@@ -161,10 +161,19 @@ fn check(level: Level) {
     let mut n_kinds = 0;
     for kind in Kind::ALL {
         let weights = kind.block().1.max(32);
-        for (turn, (m, n, blocks)) in
-            [(1, 1, 1), (16, 1, 2), (17, 2, 3), (5, 3, 1), (40, 9, 5), (33, 4, 9), (UNIT * 3 + 7, 1, 17)]
-                .into_iter()
-                .enumerate()
+        for (turn, (m, n, blocks)) in [
+            (1, 1, 1),
+            (16, 1, 2),
+            (17, 2, 3),
+            (5, 3, 1),
+            (40, 9, 5),
+            (33, 4, 9),
+            (UNIT * 3 + 7, 1, 17),
+            (19, 21, 2),
+            (1033, 6, 1),
+        ]
+        .into_iter()
+        .enumerate()
         {
             if !can(kind, weights * blocks) {
                 continue;

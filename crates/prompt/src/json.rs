@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for Reader {
 pub const ENTRIES_MAX: usize = 2048;
 
 /// A float as Python and JavaScript write it: the fewest digits that read back, always with a point or an exponent.
-pub fn write_float(out: &mut String, value: f64) {
+pub(crate) fn write_float(out: &mut String, value: f64) {
     let scientific = format!("{value:e}");
     let exponent: i32 = scientific.split_once('e').and_then(|(_, exp)| exp.parse().ok()).unwrap_or(0);
     let _ = if (-4..16).contains(&exponent) {

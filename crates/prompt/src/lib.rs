@@ -10,8 +10,10 @@ pub mod gbnf;
 pub mod json;
 pub mod schema;
 pub mod stop;
+pub mod template;
 
 pub use gbnf::{Grammar, GrammarError};
 pub use json::Json;
 pub use schema::{CallFormat, SchemaError, Tool, ToolChoice, object_grammar, schema_grammar, tool_grammar};
 pub use stop::{Shown, StopError, StopMachine};
+pub use template::{ChatInput, ChatTemplate, CivilTime, TemplateError, template_messages};

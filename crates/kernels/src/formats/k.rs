@@ -3,6 +3,7 @@
 use crate::format::Format;
 use crate::half::half_at;
 use crate::simd::Simd;
+use core::arch::x86_64::*;
 
 /// The 6-bit scales and minima of 8 parts, packed into 12 bytes.
 ///
@@ -29,6 +30,32 @@ unsafe fn scales(block: *const u8, part: usize) -> [(f32, f32); 2] {
     unsafe {
         let (scale, minimum) = scale_and_minimum(&*block.add(4).cast(), part);
         [(half_at(block) * f32::from(scale), -half_at(block.add(2)) * f32::from(minimum)); 2]
+    }
+}
+
+/// `d` and `m` of parts 0..4 or 4..8.
+///
+/// # Safety
+/// `block` must be readable for 16 bytes.
+#[inline(always)]
+unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let word = |i: usize| block.add(4 + 4 * i).cast::<u32>().read_unaligned();
+        let (scales, minima) = match part {
+            0 => (word(0) & 0x3f3f_3f3f, word(1) & 0x3f3f_3f3f),
+            _ => (
+                word(2) & 0x0f0f_0f0f | (word(0) & 0xc0c0_c0c0) >> 2,
+                (word(2) & 0xf0f0_f0f0) >> 4 | (word(1) & 0xc0c0_c0c0) >> 2,
+            ),
+        };
+        let zero = _mm_setzero_si128();
+        let floats = |four: u32| {
+            let words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four as i32), zero);
+            _mm_cvtepi32_ps(_mm_unpacklo_epi16(words, zero))
+        };
+        let (d, m) = (half_at(block), -half_at(block.add(2)));
+        [_mm_mul_ps(_mm_set1_ps(d), floats(scales)), _mm_mul_ps(_mm_set1_ps(m), floats(minima))]
     }
 }
 
@@ -64,6 +91,12 @@ impl Format for Q4_K {
         // SAFETY: a block is longer than its scales.
         unsafe { scales(block, part) }
     }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
+        // SAFETY: a block is longer than its scales.
+        unsafe { four_scales(block, part) }
+    }
 }
 
 /// Two halves, 12 bytes of scales, 32 with the fifth bits (bit `part` of byte `i`), 128 of nibbles.
@@ -89,6 +122,12 @@ impl Format for Q5_K {
         // SAFETY: a block is longer than its scales.
         unsafe { scales(block, part) }
     }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
+        // SAFETY: a block is longer than its scales.
+        unsafe { four_scales(block, part) }
+    }
 }
 
 /// 128 bytes of nibbles, 64 of pairs of bits above them, 16 signed scales, a half; `d * scale * (q - 32)`.
@@ -100,6 +139,7 @@ impl Format for Q6_K {
     const BYTES: usize = 210;
     const WEIGHTS: usize = 256;
     const STEP: usize = 16;
+    const CENTRE: i32 = 32;
     const LARGEST: i32 = 63;
 
     #[inline(always)]
@@ -129,6 +169,20 @@ impl Format for Q6_K {
                 let d = d * f32::from(*block.add(192 + 2 * part + half).cast::<i8>());
                 (d, -32.0 * d)
             })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
+        // SAFETY: a block has 16 scales, two for a part, and then its half.
+        unsafe {
+            let d = _mm_set1_ps(half_at(block.add(208)));
+            // Eight signed bytes in the upper halves of 16-bit lanes; pairs of those are the two scales of a part.
+            let zero = _mm_setzero_si128();
+            let pairs = _mm_unpacklo_epi8(zero, _mm_loadl_epi64(block.add(192 + 2 * part).cast()));
+            let low = _mm_srai_epi32(_mm_slli_epi32(pairs, 16), 24);
+            let high = _mm_srai_epi32(pairs, 24);
+            [_mm_mul_ps(d, _mm_cvtepi32_ps(low)), _mm_mul_ps(d, _mm_cvtepi32_ps(high))]
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Blocks of 32 weights: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL.
 
-use crate::format::Format;
+use crate::format::{Format, four_halves};
 use crate::half::half_at;
 use crate::simd::Simd;
+use core::arch::x86_64::*;
 
 /// `d` (half), 16 bytes: weight `i` in the low nibble of byte `i`, weight `16 + i` in its high one; `d * (q - 8)`.
 pub(crate) struct Q4_0;
@@ -23,6 +24,15 @@ impl Format for Q4_0 {
         // SAFETY: a block begins with its scale.
         let d = unsafe { half_at(block) };
         [(d, -8.0 * d); 2]
+    }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, _part: usize) -> [__m128; 2] {
+        // SAFETY: every block begins with its scale.
+        unsafe {
+            let d = four_halves(block, Self::BYTES);
+            [d, _mm_mul_ps(d, _mm_set1_ps(-8.0))]
+        }
     }
 }
 
@@ -46,6 +56,12 @@ impl Format for Q8_0 {
         // SAFETY: a block begins with its scale.
         [(unsafe { half_at(block) }, 0.0); 2]
     }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, _part: usize) -> [__m128; 2] {
+        // SAFETY: every block begins with its scale.
+        unsafe { [four_halves(block, Self::BYTES), _mm_setzero_ps()] }
+    }
 }
 
 /// `d`, `m` (halves), 16 bytes of nibbles as in Q4_0; `d * q + m`.
@@ -66,6 +82,12 @@ impl Format for Q4_1 {
     unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
         // SAFETY: a block begins with its scale and its minimum.
         [unsafe { (half_at(block), half_at(block.add(2))) }; 2]
+    }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, _part: usize) -> [__m128; 2] {
+        // SAFETY: every block begins with its scale and its minimum.
+        unsafe { [four_halves(block, Self::BYTES), four_halves(block.add(2), Self::BYTES)] }
     }
 }
 
@@ -89,6 +111,15 @@ impl Format for Q5_0 {
         let d = unsafe { half_at(block) };
         [(d, -16.0 * d); 2]
     }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, _part: usize) -> [__m128; 2] {
+        // SAFETY: every block begins with its scale.
+        unsafe {
+            let d = four_halves(block, Self::BYTES);
+            [d, _mm_mul_ps(d, _mm_set1_ps(-16.0))]
+        }
+    }
 }
 
 /// `d`, `m` (halves), then as Q5_0; `d * q + m`.
@@ -109,6 +140,12 @@ impl Format for Q5_1 {
     unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
         // SAFETY: a block begins with its scale and its minimum.
         [unsafe { (half_at(block), half_at(block.add(2))) }; 2]
+    }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, _part: usize) -> [__m128; 2] {
+        // SAFETY: every block begins with its scale and its minimum.
+        unsafe { [four_halves(block, Self::BYTES), four_halves(block.add(2), Self::BYTES)] }
     }
 }
 
@@ -145,5 +182,11 @@ impl Format for IQ4_NL {
     unsafe fn scales(block: *const u8, _part: usize) -> [(f32, f32); 2] {
         // SAFETY: a block begins with its scale.
         [(unsafe { half_at(block) }, 0.0); 2]
+    }
+
+    #[inline(always)]
+    unsafe fn four_scales(block: *const u8, _part: usize) -> [__m128; 2] {
+        // SAFETY: every block begins with its scale.
+        unsafe { [four_halves(block, Self::BYTES), _mm_setzero_ps()] }
     }
 }

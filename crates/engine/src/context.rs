@@ -321,11 +321,12 @@ unsafe extern "C" fn is_stopped(flag: *mut c_void) -> bool {
 
 /// Q8_0 keeps 32 numbers together, so the heads must be of such a size.
 fn possible_cache(model: &Model, wish: Cache) -> Cache {
-    let head = model.head();
-    let Some(arch) = head.text("general.architecture") else { return Cache::F16 };
-    let n_heads = (model.n_heads() as u64).max(1);
-    let size =
-        |key: &str| head.uint(&format!("{arch}.attention.{key}")).unwrap_or(model.n_embd() as u64 / n_heads);
+    let facts = model.facts();
+    let n_heads = facts.n_heads.first().copied().unwrap_or(0).max(1);
+    let size = |key: &str| {
+        let key = format!("{}.attention.{key}", facts.architecture);
+        model.head().uint(&key).unwrap_or(facts.n_embd / n_heads)
+    };
     let whole = size("key_length").is_multiple_of(32) && size("value_length").is_multiple_of(32);
     if whole { wish } else { Cache::F16 }
 }

@@ -4,9 +4,7 @@ use crate::{Context, Error, Model, Row, Token, log, sys};
 
 /// How the vectors of the tokens become one: as the model's file says, and by their mean where it says nothing.
 pub(crate) fn pooling(model: &Model) -> sys::llama_pooling_type {
-    let head = model.head();
-    let said = head.text("general.architecture").and_then(|arch| head.uint(&format!("{arch}.pooling_type")));
-    match said {
+    match model.head().uint(&format!("{}.pooling_type", model.facts().architecture)) {
         Some(2) => sys::LLAMA_POOLING_TYPE_CLS,
         Some(3) => sys::LLAMA_POOLING_TYPE_LAST,
         _ => sys::LLAMA_POOLING_TYPE_MEAN,

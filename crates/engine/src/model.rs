@@ -34,6 +34,7 @@ pub struct Model {
     raw: NonNull<sys::llama_model>,
     vocab: NonNull<sys::llama_vocab>,
     head: gguf::Gguf,
+    facts: gguf::Facts,
 }
 
 // SAFETY: the library changes a model only while it is loaded and freed; contexts of several threads may share it.
@@ -52,7 +53,7 @@ impl Model {
     /// Checks the file's head, then lets the library load it.
     pub fn load(path: &Path, mut how: Load<'_>) -> Result<Model, Error> {
         init();
-        let head = read_head(path)?;
+        let (head, facts) = read_head(path)?;
         let name = c_path(path)?;
         let mut watched = Watched { progress: how.progress.as_mut(), cancelled: false, panic: None };
         // SAFETY: takes nothing, returns a plain struct.
@@ -78,7 +79,7 @@ impl Model {
             free(&raw);
             return Err(log::refused("give the vocabulary"));
         };
-        Ok(Model { raw, vocab, head })
+        Ok(Model { raw, vocab, head, facts })
     }
 
     pub(crate) fn raw(&self) -> *mut sys::llama_model {
@@ -94,6 +95,11 @@ impl Model {
         &self.head
     }
 
+    /// What the file says of the model's shape.
+    pub fn facts(&self) -> &gguf::Facts {
+        &self.facts
+    }
+
     /// The model's own chat template, if it has one.
     pub fn chat_template(&self) -> Option<&str> {
         self.head.text("tokenizer.chat_template")
@@ -107,12 +113,6 @@ impl Model {
     pub fn n_layers(&self) -> usize {
         // SAFETY: reads a number of a live model.
         count(unsafe { sys::llama_model_n_layer(self.raw()) })
-    }
-
-    /// Attention heads of the first layer.
-    pub fn n_heads(&self) -> usize {
-        // SAFETY: reads a number of a live model.
-        count(unsafe { sys::llama_model_n_head(self.raw()) })
     }
 
     pub fn n_vocab(&self) -> usize {
@@ -261,7 +261,7 @@ pub(crate) fn c_path(path: &Path) -> Result<CString, Error> {
 }
 
 /// The head of a model file, well made and fit to be a model.
-pub(crate) fn read_head(path: &Path) -> Result<gguf::Gguf, Error> {
+pub(crate) fn read_head(path: &Path) -> Result<(gguf::Gguf, gguf::Facts), Error> {
     let file_error = |e: std::io::Error| Error::File { path: path.display().to_string(), why: e.to_string() };
     let file = File::open(path).map_err(file_error)?;
     let facts = file.metadata().map_err(file_error)?;
@@ -269,5 +269,7 @@ pub(crate) fn read_head(path: &Path) -> Result<gguf::Gguf, Error> {
         return Err(Error::File { path: path.display().to_string(), why: "it is no file".to_owned() });
     }
     let broken = |why| Error::Broken { path: path.display().to_string(), why };
-    gguf::Gguf::read(&mut BufReader::new(file), facts.len()).map_err(broken)
+    let head = gguf::Gguf::read(&mut BufReader::new(file), facts.len()).map_err(broken)?;
+    let facts = gguf::check_model(&head).map_err(broken)?;
+    Ok((head, facts))
 }

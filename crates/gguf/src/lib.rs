@@ -2,13 +2,15 @@
 //!
 //! A model file comes from a stranger, so nothing in it is believed: every length is held to what is left of the file
 //! before memory is asked for, and every limit has a name.
-//! [`Gguf::read`] proves that a file is well made.
+//! [`Gguf::read`] proves that a file is well made, [`check_model`] that it can be a model: the model's library aborts the
+//! process on much that it did not expect.
 //! This crate turns bytes into values and back; it knows no model library and no network, and opens no file.
 
 #![forbid(unsafe_code)]
 
 mod error;
 mod kind;
+mod model;
 mod read;
 mod source;
 mod value;
@@ -16,6 +18,7 @@ mod write;
 
 pub use error::Error;
 pub use kind::Kind;
+pub use model::{Facts, check_model};
 pub use read::{Gguf, Tensor};
 pub use value::{Array, Texts, Value};
 pub use write::{NewTensor, Writer};

@@ -19,7 +19,7 @@ use crate::{head, http, report as reports, settings as wishes};
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -33,6 +33,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("answer_head", answer_head),
     ("report", report),
     ("settings", settings),
+    ("gguf", gguf),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -362,4 +363,47 @@ pub fn settings(bytes: &[u8]) {
         check_boot_script(*mac, &name, &pc, &release);
         assert!(names.insert(name), "two PCs share a name");
     }
+}
+
+/// A model file, and the same as the beginning of a longer one.
+pub fn gguf(bytes: &[u8]) {
+    for more in [0, 1 << 16] {
+        let file_bytes = bytes.len() as u64 + more;
+        match gguf::Gguf::read(&mut &bytes[..], file_bytes) {
+            Ok(file) => check_gguf(&file, file_bytes),
+            Err(e) => assert!(!e.to_string().is_empty()),
+        }
+    }
+}
+
+fn check_gguf(file: &gguf::Gguf, file_bytes: u64) {
+    let mut places: Vec<(u64, u64)> = file.tensors.iter().map(|t| (t.offset, t.offset + t.bytes)).collect();
+    places.sort_unstable();
+    assert!(places.windows(2).all(|two| two[0].1 <= two[1].0), "two tensors share bytes");
+    assert!(places.iter().all(|place| file.data_at + place.1 <= file_bytes), "a tensor leaves the file");
+    assert!(file.tensors.iter().all(|tensor| tensor.n_weights() > 0 && tensor.offset % file.alignment == 0));
+    match gguf::check_model(file) {
+        Ok(facts) => {
+            assert!((1..=512).contains(&facts.n_layers) && facts.n_embd > 0 && facts.n_vocab > 0);
+            assert!([1, facts.n_layers].contains(&(facts.n_heads.len() as u64)));
+        }
+        Err(e) => assert!(!e.to_string().is_empty()),
+    }
+    // What was read can be written, and is then read the same.
+    let meta: Vec<(&str, gguf::Value)> = file.meta.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    let tensors: Vec<gguf::NewTensor> = file
+        .tensors
+        .iter()
+        .map(|t| gguf::NewTensor { name: t.name.clone(), kind: t.kind, dims: t.dims.clone() })
+        .collect();
+    let mut writer = gguf::Writer::new(Vec::new(), &meta, &tensors).expect("it was read");
+    for tensor in &file.tensors {
+        writer.write(&vec![0; tensor.bytes as usize]).expect("it is as long as it was");
+    }
+    let written = writer.finish().expect("all tensors are there");
+    let again = gguf::Gguf::read(&mut &written[..], written.len() as u64).expect("we wrote it");
+    // Floats by their bits: what is no number equals nothing.
+    assert_eq!(format!("{:?}", again.meta), format!("{:?}", file.meta));
+    let shape = |t: &gguf::Tensor| (t.name.clone(), t.kind, t.dims.clone(), t.bytes);
+    assert!(again.tensors.iter().map(shape).eq(file.tensors.iter().map(shape)));
 }

@@ -27,6 +27,7 @@ pub struct Args {
 pub enum Command {
     Generate(Generate),
     Measure(Measure),
+    Probe(Probe),
     Quantise(Quantise),
 }
 
@@ -109,4 +110,13 @@ pub struct Quantise {
     /// threads (default 1)
     #[argh(option, default = "1")]
     pub threads: u32,
+}
+
+/// Lets a child of this program try a model, and says what it died of if it does.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "probe")]
+pub struct Probe {
+    /// the model, a GGUF file
+    #[argh(positional)]
+    pub model: PathBuf,
 }

@@ -1,9 +1,9 @@
 //! `rpc-worker generate`: text that follows a prompt, shown as it comes.
 
 use crate::args::Generate;
-use crate::choice;
+use crate::{choice, probe};
 use anyhow::{Context as _, bail};
-use engine::{Context, GRAMMAR_BYTES_MAX, Load, Model, Sampler, Sampling, Settings};
+use engine::{Context, GRAMMAR_BYTES_MAX, Sampler, Sampling, Settings};
 use prompt::StopMachine;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ pub fn run(args: &Generate) -> anyhow::Result<()> {
         bail!("at most {TOKENS_MAX} tokens are written");
     }
     choice::choose(args.kernels)?;
-    let model = Arc::new(Model::load(&args.model, Load::default())?);
+    let model = probe::load(&args.model)?;
     let prompt = model.tokenise(&args.prompt, true, false)?;
     if prompt.is_empty() {
         bail!("the prompt has no tokens");

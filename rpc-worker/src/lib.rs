@@ -1,5 +1,5 @@
 //! Lends this node's memory and cores to the language model. As a service it says how it is, for now; as a command it
-//! generates, measures and quantises.
+//! generates, measures, probes and quantises.
 //!
 //! It is a program of its own, because the model's library may abort: the agent must outlive that.
 //! It deliberately knows nothing of the agent, and listens on loopback until nodes have a network of their own.
@@ -9,6 +9,7 @@ mod choice;
 mod generate;
 mod health;
 mod measure;
+mod probe;
 mod quantise;
 
 use anyhow::Context;
@@ -23,6 +24,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Some(Command::Generate(args)) => return generate::run(args),
         Some(Command::Measure(args)) => return measure::run(args),
+        Some(Command::Probe(args)) => return probe::run(&args.model),
         Some(Command::Quantise(args)) => return quantise::run(args),
         None => {}
     }

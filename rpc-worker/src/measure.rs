@@ -5,9 +5,10 @@
 
 use crate::args::Measure;
 use crate::choice::{self, Choice};
+use crate::probe;
 use anyhow::{Context as _, bail};
 use engine::kernels::hook::{self, Mode};
-use engine::{Context, Load, Model, N_BATCH_MAX, Settings, Token};
+use engine::{Context, N_BATCH_MAX, Settings, Token};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub fn run(args: &Measure) -> anyhow::Result<()> {
     if choice::choose(args.kernels)? == Choice::Stock {
         bail!("stock is measured in any case: name the level of ours, or nothing");
     }
-    let model = Arc::new(Model::load(&args.model, Load::default())?);
+    let model = probe::load(&args.model)?;
     let settings = Settings {
         n_ctx: args.prompt + args.decode + 8,
         n_batch: args.prompt.clamp(1, N_BATCH_MAX),

@@ -28,7 +28,7 @@ pub use context::{
 pub use error::Error;
 /// The kernels, so that a program can choose whose run and see that they do.
 pub use kernels;
-pub use model::{Load, Model, Token};
+pub use model::{Load, Model, Token, check_file};
 pub use quantise::{FileType, Quantise, quantise};
 pub use sampler::{GRAMMAR_BYTES_MAX, Sampler, Sampling};
 pub use state::STATE_BYTES_MAX;

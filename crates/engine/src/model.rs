@@ -100,6 +100,11 @@ impl Model {
         &self.facts
     }
 
+    /// Whether the model makes vectors of texts: its file then says how those of the tokens become one.
+    pub fn is_for_embeddings(&self) -> bool {
+        self.head.uint(&format!("{}.pooling_type", self.facts.architecture)).is_some_and(|kind| kind > 0)
+    }
+
     /// The model's own chat template, if it has one.
     pub fn chat_template(&self) -> Option<&str> {
         self.head.text("tokenizer.chat_template")
@@ -258,6 +263,11 @@ pub(crate) fn c_path(path: &Path) -> Result<CString, Error> {
     let wrong =
         |_| Error::File { path: path.display().to_string(), why: "its name holds a zero byte".to_owned() };
     CString::new(path.as_os_str().as_bytes()).map_err(wrong)
+}
+
+/// The head of a model file, if it is well made and fit to be a model. Nothing else of it is read.
+pub fn check_file(path: &Path) -> Result<gguf::Gguf, Error> {
+    read_head(path).map(|(head, _)| head)
 }
 
 /// The head of a model file, well made and fit to be a model.

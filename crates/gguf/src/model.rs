@@ -275,7 +275,8 @@ fn check_bytes(key: &str, tokens: &Texts) -> Result<(), Error> {
     for byte in 0..=u8::MAX {
         let spelled = format!("<0x{byte:02X}>");
         let letter = char::from(byte).to_string();
-        if !all.contains(spelled.as_str()) && !(byte.is_ascii() && all.contains(letter.as_str())) {
+        let is_there = all.contains(spelled.as_str()) || byte.is_ascii() && all.contains(letter.as_str());
+        if !is_there {
             return wrong(key, format!("do not have {spelled}, so not every text could be read"));
         }
     }

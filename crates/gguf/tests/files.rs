@@ -1,5 +1,7 @@
 //! Files that were written are read back the same; files that were broken are refused with a sentence that says where.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
 use gguf::{Array, Error, Gguf, Kind, NewTensor, Value, Writer};
 
 fn tensor(name: &str, kind: Kind, dims: &[u64]) -> NewTensor {

@@ -1,0 +1,170 @@
+//! `rpc-worker probe`: a child of this program tries a model first.
+//!
+//! llama.cpp aborts the process on matter that it did not expect, and a model file comes from a stranger.
+//! The child loads it, reads a word and evaluates it, with little memory, no core file and a time limit; what it died
+//! of is told in one sentence. Only then is a model loaded where others would suffer.
+
+use anyhow::{Context as _, bail};
+use engine::{Context, Load, Model, Settings};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time that any model gets.
+const TIME_LEAST: Duration = Duration::from_secs(60);
+/// A slow disk, so that a large model gets its time too.
+const READ_BYTES_PER_S: u64 = 10_000_000;
+/// Address space beside the file, which is mapped once and may be copied once.
+const ADDRESSES_SPARE: u64 = 1 << 30;
+/// Bytes kept of what the child says.
+const SAID_BYTES_MAX: usize = 1 << 14;
+/// Letters of the sentence that are shown.
+const SENTENCE_MAX: usize = 400;
+/// What the child reads and evaluates: letters, blanks, and bytes that need several tokens.
+const WORDS: &str = "Hello, w\u{f6}rld 1";
+/// Makes a child of itself the one that tries.
+const INSIDE: &str = "DUET_PROBE_INSIDE";
+
+pub fn run(path: &Path) -> anyhow::Result<()> {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside(path);
+    }
+    check(path)?;
+    println!("{} is a good model", path.display());
+    Ok(())
+}
+
+/// Loads a model where a fault of it would be ours, after a child of ours survived it.
+pub fn load(path: &Path) -> anyhow::Result<Arc<Model>> {
+    check(path)?;
+    Ok(Arc::new(Model::load(path, Load::default())?))
+}
+
+/// Lets a child try the model.
+pub fn check(path: &Path) -> anyhow::Result<()> {
+    // What can be told without a child needs none.
+    let file_bytes = engine::check_file(path)?.file_bytes;
+    let time = TIME_LEAST + Duration::from_secs(file_bytes / READ_BYTES_PER_S);
+    let own = std::env::current_exe().context("cannot tell the own program")?;
+    let mut child = Command::new(own)
+        .arg("probe")
+        .arg(path)
+        .env(INSIDE, "1")
+        .env("GGML_NO_BACKTRACE", "1")
+        .env("OMP_WAIT_POLICY", "passive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start a child that tries the model")?;
+    let heard = hear(&mut child, Instant::now() + time);
+    // It may be over already; then there is nothing to kill.
+    let _ = child.kill();
+    let status = child.wait().context("cannot wait for the child that tries the model")?;
+    let said = heard.with_context(|| format!("the model took more than {} s", time.as_secs()))?;
+    judge(status, &said).with_context(|| format!("{} is no good model", path.display()))
+}
+
+/// What the child writes until its end.
+fn hear(child: &mut Child, deadline: Instant) -> anyhow::Result<String> {
+    let mut pipe = child.stderr.take().context("the child has no voice")?;
+    let (mut said, mut piece) = (Vec::new(), [0; 1024]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&left)).context("cannot wait")? == 0 {
+            bail!("it was stopped");
+        }
+        match pipe.read(&mut piece).context("cannot hear the child")? {
+            0 => return Ok(String::from_utf8_lossy(&said).into_owned()),
+            n => said.extend(&piece[..n.min(SAID_BYTES_MAX - said.len())]),
+        }
+    }
+}
+
+fn judge(status: ExitStatus, said: &str) -> anyhow::Result<()> {
+    // The library's complaint, where there is one, else the last that was said.
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let complaint = lines.iter().find(|line| line.contains("GGML_ASSERT") || line.contains("what():"));
+    let sentence: String =
+        complaint.or(lines.last()).copied().unwrap_or("").chars().take(SENTENCE_MAX).collect();
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(_), _) => bail!("{}", sentence.trim_start_matches("rpc-worker: ")),
+        (None, Some(signal)) if sentence.is_empty() => bail!("llama.cpp died of it ({})", name(signal)),
+        (None, Some(signal)) => bail!("llama.cpp died of it ({}): {sentence}", name(signal)),
+        (None, None) => bail!("the child that tried it ended strangely"),
+    }
+}
+
+fn name(signal: i32) -> String {
+    match signal {
+        4 => "SIGILL, an instruction that this processor has not".to_owned(),
+        6 => "SIGABRT".to_owned(),
+        7 => "SIGBUS, the file was cut while it was read".to_owned(),
+        8 => "SIGFPE".to_owned(),
+        9 => "SIGKILL, perhaps for want of memory".to_owned(),
+        11 => "SIGSEGV".to_owned(),
+        24 => "SIGXCPU, too much time".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
+
+/// The child's part.
+fn inside(path: &Path) -> anyhow::Result<()> {
+    let file_bytes = engine::check_file(path)?.file_bytes;
+    let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
+    setrlimit(Resource::Core, limit(0)).context("cannot forbid core files")?;
+    setrlimit(Resource::As, limit(2 * file_bytes + ADDRESSES_SPARE)).context("cannot limit memory")?;
+    let seconds = TIME_LEAST.as_secs() + file_bytes / READ_BYTES_PER_S;
+    setrlimit(Resource::Cpu, limit(seconds)).context("cannot limit time")?;
+    let model = Arc::new(Model::load(path, Load::default())?);
+    let tokens = model.tokenise(WORDS, true, true)?;
+    let embeddings = model.is_for_embeddings();
+    let settings = Settings { n_ctx: 256, n_batch: 64, embeddings, ..Settings::default() };
+    let mut context = Context::new(Arc::clone(&model), settings)?;
+    let tokens = &tokens[..tokens.len().min(64)];
+    if tokens.is_empty() {
+        bail!("the model reads {WORDS:?} as no tokens");
+    }
+    if embeddings {
+        context.embed(tokens)?;
+        return Ok(());
+    }
+    context.evaluate(tokens, 0, 0)?;
+    // Decode is another way through the library than the prompt.
+    context.evaluate(&tokens[..1], 0, tokens.len() as u32)?;
+    model.detokenise(tokens, true)?;
+    if context.logits().is_none_or(|logits| logits.iter().any(|logit| logit.is_nan())) {
+        bail!("the model computes something that is no number");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: i32, said: &str, want: &str) {
+        let said =
+            judge(ExitStatus::from_raw(status), said).map_or_else(|e| format!("{e:#}"), |()| "good".into());
+        assert_eq!(said, want);
+    }
+
+    #[test]
+    fn what_the_child_died_of_is_one_sentence() {
+        check(0, "noise\n", "good");
+        check(1 << 8, "noise\nrpc-worker: the file is bad\n", "the file is bad");
+        check(
+            6,
+            "x.cpp:7: GGML_ASSERT(a == b) failed\nmore\n",
+            "llama.cpp died of it (SIGABRT): x.cpp:7: GGML_ASSERT(a == b) failed",
+        );
+        check(11, "", "llama.cpp died of it (SIGSEGV)");
+    }
+}

@@ -189,11 +189,19 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_load_ps(p) }
     }
     #[inline(always)]
+    unsafe fn are_aligned(p: *const f32, q: *const f32) -> bool {
+        (p.addr() | q.addr()) & 31 == 0
+    }
+    #[inline(always)]
     unsafe fn put_aligned(p: *mut f32, v: Self::F) {
         unsafe { _mm256_store_ps(p, v) }
     }
     #[inline(always)]
     unsafe fn has_none_halves(_: *const u8) -> bool {
+        false
+    }
+    #[inline(always)]
+    unsafe fn has_odd_halves(_: *const u8) -> bool {
         false
     }
     const SHIFTED: bool = false;

@@ -89,17 +89,35 @@ impl Float for F16 {
     unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]) {
         // SAFETY: `i` is less than 4, and the caller promises 32.
         unsafe {
-            let tiny = S::has_tiny_halves(p);
+            if S::has_tiny_halves(p) {
+                let mut products = [0.0; 8];
+                tiny_products::<S>(p, x, &mut products);
+                sums[0] = S::plus(sums[0], S::floats(products.as_ptr()));
+                return;
+            }
             for i in 0..4 {
-                let x = S::floats_aligned(x.add(8 * i));
-                let p = p.add(16 * i);
-                let (weights, x) = match tiny {
-                    true => (S::halves(p), S::times(x, S::all(f32::from_bits(0x0780_0000)))),
-                    false => (S::shifted_halves(p), x),
-                };
-                sums[i % 2] = S::times_plus(weights, x, sums[i % 2]);
+                let weights = S::shifted_halves(p.add(16 * i));
+                sums[i % 2] = S::times_plus(weights, S::floats_aligned(x.add(8 * i)), sums[i % 2]);
             }
         }
+    }
+}
+
+/// The products of 32 halves of which some are tiny: kept apart, so that the usual ones keep their registers.
+///
+/// # Safety
+/// As for [`Float::add_products`].
+#[cold]
+#[inline(never)]
+unsafe fn tiny_products<S: Simd>(p: *const u8, x: *const f32, products: &mut [f32; 8]) {
+    // SAFETY: handed on from the caller.
+    unsafe {
+        let mut sum = S::zero();
+        for i in 0..4 {
+            let x = S::times(S::floats_aligned(x.add(8 * i)), S::all(f32::from_bits(0x0780_0000)));
+            sum = S::times_plus(S::halves(p.add(16 * i)), x, sum);
+        }
+        S::put(products.as_mut_ptr(), sum);
     }
 }
 

@@ -135,6 +135,23 @@ pub(crate) mod base {
         }
     }
 
+    /// Whether an exponent among 32 half-precision numbers is the least or the greatest.
+    #[inline(always)]
+    pub unsafe fn has_odd(p: *const u8) -> bool {
+        // SAFETY: SSE2 only; the caller promises 64 bytes at `p`.
+        unsafe {
+            let e = |i: usize| _mm_and_si128(_mm_loadu_si128(p.add(16 * i).cast()), _mm_set1_epi16(0x7c00));
+            let e = [e(0), e(1), e(2), e(3)];
+            let least = _mm_min_epi16(_mm_min_epi16(e[0], e[1]), _mm_min_epi16(e[2], e[3]));
+            let most = _mm_max_epi16(_mm_max_epi16(e[0], e[1]), _mm_max_epi16(e[2], e[3]));
+            let odd = _mm_or_si128(
+                _mm_cmpeq_epi16(least, _mm_setzero_si128()),
+                _mm_cmpeq_epi16(most, _mm_set1_epi16(0x7c00)),
+            );
+            _mm_movemask_epi8(odd) != 0
+        }
+    }
+
     #[inline(always)]
     pub unsafe fn turn4(r: [__m128i; 4]) -> [__m128i; 4] {
         // SAFETY: SSE2 only.
@@ -322,6 +339,10 @@ macro_rules! pair {
                 unsafe { [_mm_load_ps(p), _mm_load_ps(p.add(4))] }
             }
             #[inline(always)]
+            unsafe fn are_aligned(p: *const f32, q: *const f32) -> bool {
+                (p.addr() | q.addr()) & 15 == 0
+            }
+            #[inline(always)]
             unsafe fn put_aligned(p: *mut f32, v: Self::F) {
                 unsafe {
                     _mm_store_ps(p, v[0]);
@@ -354,6 +375,10 @@ macro_rules! pair {
                     let magnitude = _mm_and_si128(_mm_loadu_si128(p.cast()), _mm_set1_epi16(0x7fff));
                     _mm_movemask_epi8(_mm_cmpgt_epi16(magnitude, _mm_set1_epi16(0x7c00))) != 0
                 }
+            }
+            #[inline(always)]
+            unsafe fn has_odd_halves(p: *const u8) -> bool {
+                unsafe { $crate::pair::base::has_odd(p) }
             }
             const SHIFTED: bool = true;
             #[inline(always)]

@@ -88,11 +88,15 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn two(low: f32, high: f32) -> Self::F;
     unsafe fn floats(p: *const f32) -> Self::F;
     unsafe fn put(p: *mut f32, v: Self::F);
-    /// Of an address that is a multiple of 32.
+    /// Of an address that is a multiple of a register's size; 32 will always do.
     unsafe fn floats_aligned(p: *const f32) -> Self::F;
+    /// Whether `floats_aligned` may be used on both.
+    unsafe fn are_aligned(p: *const f32, q: *const f32) -> bool;
     unsafe fn put_aligned(p: *mut f32, v: Self::F);
     /// Eight half-precision numbers, exactly; before AVX2 what is no number becomes infinite.
     unsafe fn halves(p: *const u8) -> Self::F;
+    /// Whether one of 32 is not as [`Simd::shifted_halves`] wants it: tiny, infinite or no number.
+    unsafe fn has_odd_halves(p: *const u8) -> bool;
     /// Whether one of eight is no number, and [`Simd::halves`] would say something else.
     unsafe fn has_none_halves(p: *const u8) -> bool;
     /// Finite ones in half as many instructions: times 2^-112 where this is so, and then those below 2^-14 cost a

@@ -17,23 +17,43 @@ pub struct Vectors {
 /// `k` halves must be readable, and as many floats writable.
 #[inline(always)]
 pub(crate) unsafe fn widen<S: Simd>(halves: *const u16, k: usize, out: *mut f32) {
-    let whole = k & !7;
+    let whole = k & !31;
     // SAFETY: the caller's promise; all indices are less than `k`.
     unsafe {
-        let plain = |range: core::ops::Range<usize>| {
-            for at in range {
-                *out.add(at) = half_to_float(*halves.add(at));
+        let scale = S::all(if S::SHIFTED { f32::from_bits(0x7780_0000) } else { 1.0 });
+        for at in (0..whole).step_by(32) {
+            let (halves, out) = (halves.add(at), out.add(at));
+            if S::has_odd_halves(halves.cast()) {
+                widen_slowly::<S>(halves, 32, out);
+                continue;
             }
-        };
-        for at in (0..whole).step_by(8) {
-            // What is no number is rare, and only the plain code keeps its bits.
-            if S::has_none_halves(halves.add(at).cast()) {
-                plain(at..at + 8);
-            } else {
-                S::put(out.add(at), S::halves(halves.add(at).cast()));
+            for i in (0..32).step_by(8) {
+                S::put(out.add(i), S::times(S::shifted_halves(halves.add(i).cast()), scale));
             }
         }
-        plain(whole..k);
+        widen_slowly::<S>(halves.add(whole), k - whole, out.add(whole));
+    }
+}
+
+/// Every half: tiny ones, infinite ones, and what is no number.
+///
+/// # Safety
+/// As for `widen`.
+#[inline(always)]
+unsafe fn widen_slowly<S: Simd>(halves: *const u16, k: usize, out: *mut f32) {
+    // SAFETY: the caller's promise; all indices are less than `k`.
+    unsafe {
+        let mut at = 0;
+        while at < k {
+            // What is no number is rare, and only the plain code keeps its bits.
+            if at + 8 <= k && !S::has_none_halves(halves.add(at).cast()) {
+                S::put(out.add(at), S::halves(halves.add(at).cast()));
+                at += 8;
+            } else {
+                *out.add(at) = half_to_float(*halves.add(at));
+                at += 1;
+            }
+        }
     }
 }
 
@@ -85,16 +105,36 @@ const AFTER: f32 = f32::from_bits(0x7000_0000);
 unsafe fn add_32<S: Simd>(x: *const u8, y: *const u8, sums: &mut [S::F; 2]) {
     // SAFETY: the caller's promise.
     unsafe {
-        let tiny = S::has_tiny_halves(x) || S::has_tiny_halves(y);
+        if S::has_tiny_halves(x) | S::has_tiny_halves(y) {
+            let mut products = [0.0; 8];
+            tiny_products::<S>(x, y, &mut products);
+            sums[0] = S::plus(sums[0], S::floats(products.as_ptr()));
+            return;
+        }
+        let before = S::all(if S::SHIFTED { BEFORE } else { 1.0 });
         for i in 0..4 {
-            let (x, y) = (x.add(16 * i), y.add(16 * i));
-            let (x, y) = match (S::SHIFTED, tiny) {
-                (false, _) => (S::halves(x), S::halves(y)),
-                (true, true) => (S::halves(x), S::times(S::halves(y), S::all(1.0 / AFTER))),
-                (true, false) => (S::shifted_halves(x), S::times(S::shifted_halves(y), S::all(BEFORE))),
-            };
+            let x = S::shifted_halves(x.add(16 * i));
+            let y = S::times(S::shifted_halves(y.add(16 * i)), before);
             sums[i % 2] = S::times_plus(x, y, sums[i % 2]);
         }
+    }
+}
+
+/// The products of 32 halves of which some are tiny: kept apart, so that the usual ones keep their registers.
+///
+/// # Safety
+/// As for `add_32`.
+#[cold]
+#[inline(never)]
+unsafe fn tiny_products<S: Simd>(x: *const u8, y: *const u8, products: &mut [f32; 8]) {
+    // SAFETY: handed on from the caller.
+    unsafe {
+        let mut sum = S::zero();
+        for i in 0..4 {
+            let y = S::times(S::halves(y.add(16 * i)), S::all(1.0 / AFTER));
+            sum = S::times_plus(S::halves(x.add(16 * i)), y, sum);
+        }
+        S::put(products.as_mut_ptr(), sum);
     }
 }
 
@@ -102,14 +142,32 @@ unsafe fn add_32<S: Simd>(x: *const u8, y: *const u8, sums: &mut [S::F; 2]) {
 /// `k` floats must be readable in both.
 #[inline(always)]
 pub(crate) unsafe fn dot_floats<S: Simd>(x: *const f32, y: *const f32, k: usize) -> f32 {
-    let whole = k & !15;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match S::are_aligned(x, y) {
+            true => dot_with::<S>(x, y, k, |p| S::floats_aligned(p)),
+            false => dot_with::<S>(x, y, k, |p| S::floats(p)),
+        }
+    }
+}
+
+/// # Safety
+/// As for `dot_floats`; `load` reads 8 floats.
+#[inline(always)]
+unsafe fn dot_with<S: Simd>(
+    x: *const f32,
+    y: *const f32,
+    k: usize,
+    load: impl Fn(*const f32) -> S::F,
+) -> f32 {
+    let whole = k & !31;
     // SAFETY: the caller's promise; all indices are less than `k`.
     unsafe {
         let mut sums = [S::zero(); 2];
-        for at in (0..whole).step_by(16) {
-            for (i, sum) in sums.iter_mut().enumerate() {
+        for at in (0..whole).step_by(32) {
+            for i in 0..4 {
                 let at = at + 8 * i;
-                *sum = S::times_plus(S::floats(x.add(at)), S::floats(y.add(at)), *sum);
+                sums[i % 2] = S::times_plus(load(x.add(at)), load(y.add(at)), sums[i % 2]);
             }
         }
         let mut rest = 0.0;

@@ -4,6 +4,7 @@
 //! costs a Core 2 double. Here 128 activations and all that belongs to them fill three cache lines.
 
 use crate::simd::Simd;
+use core::arch::x86_64::*;
 
 /// Activations in one [`Act`].
 pub const ACT: usize = 128;
@@ -58,11 +59,13 @@ pub(crate) unsafe fn quantise<S: Simd>(x: *const f32, k: usize, out: *mut Act, s
                 let one = |i: usize| S::round(S::times(S::floats(p.add(8 * i)), inverse));
                 let q = S::narrow([one(0), one(1), one(2), one(3)]);
                 S::store(act.q.as_mut_ptr().add(32 * part).cast(), q);
-                let (low, high) = sums(&act.q, part);
-                act.sums[2 * part] = low;
-                act.sums[2 * part + 1] = high;
+                // Sums of 16: at most 16 * 127 each.
+                let pairs = S::multiply_words(S::multiply_bytes(S::splat8(1), q), S::splat16(1));
+                let [low, high] = S::both(pairs).map(|v| sum_of_four(v));
+                act.sums[2 * part] = low as i16;
+                act.sums[2 * part + 1] = high as i16;
                 act.d[part] = d;
-                act.s[part] = d * f32::from(low + high);
+                act.s[part] = d * (low + high) as f32;
             }
         }
     }
@@ -75,11 +78,13 @@ fn zero_part(act: &mut Act, part: usize) {
     act.s[part] = 0.0;
 }
 
-/// The sums of the two halves of a part: at most 16 * 127 each.
 #[inline(always)]
-fn sums(q: &[i8; ACT], part: usize) -> (i16, i16) {
-    let sum = |from: usize| q[from..from + 16].iter().map(|&q| i16::from(q)).sum();
-    (sum(32 * part), sum(32 * part + 16))
+unsafe fn sum_of_four(v: __m128i) -> i32 {
+    // SAFETY: SSE2 only.
+    unsafe {
+        let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0xee>(v));
+        _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0x55>(v)))
+    }
 }
 
 #[inline(always)]

@@ -55,13 +55,14 @@ unsafe fn dot<S: Simd, F: Format>(row: *const u8, k: usize, acts: *const Act) ->
                     let products = columns_added(products);
                     _mm_cvtepi32_ps(_mm_sub_epi32(products, times_centre::<F>(sums)))
                 };
-                let low = centred(products.map(|p| S::both(p)[0]), of_low);
-                let high = centred(products.map(|p| S::both(p)[1]), _mm_srai_epi32(sums, 16));
+                let products = products.map(|p| S::both(in_32_bits::<S, F>(p)));
+                let low = centred(products.map(|p| p[0]), of_low);
+                let high = centred(products.map(|p| p[1]), _mm_srai_epi32(sums, 16));
                 let both = _mm_add_ps(_mm_mul_ps(low, d), _mm_mul_ps(high, m));
                 sum = _mm_add_ps(sum, _mm_mul_ps(both, scale));
                 continue;
             }
-            let whole = _mm_cvtepi32_ps(columns_added(products.map(|p| S::fold32(p))));
+            let whole = _mm_cvtepi32_ps(columns_added(products.map(|p| fold::<S, F>(p))));
             sum = _mm_add_ps(sum, _mm_mul_ps(whole, _mm_mul_ps(d, scale)));
             if !F::SIGNED {
                 sum = _mm_add_ps(sum, _mm_mul_ps(m, _mm_load_ps(act.s.as_ptr())));
@@ -85,21 +86,37 @@ unsafe fn one_part<S: Simd, F: Format>(row: *const u8, part: usize, act: &Act) -
         let products = multiply::<S, F>(block, part % per_block, act.q.as_ptr().add(part % 4 * 32));
         let [(d, m), _] = F::scales(block, part % per_block);
         let mut lanes = [0i32; 4];
-        _mm_storeu_si128(lanes.as_mut_ptr().cast(), S::fold32(products));
+        _mm_storeu_si128(lanes.as_mut_ptr().cast(), fold::<S, F>(products));
         let whole: i32 = lanes.iter().sum();
         d * act.d[part % 4] * whole as f32 + m * act.s[part % 4]
     }
 }
 
-/// The products of 32 weights in eight lanes of 32 bits.
+/// The products of 32 weights: in 32 bits of a signed format, else in 16 bits.
 #[inline(always)]
 unsafe fn multiply<S: Simd, F: Format>(block: *const u8, part: usize, y: *const i8) -> S::I {
     // SAFETY: the block is there, and 32 aligned activations at `y`.
     unsafe {
         let (q, y) = (F::quants::<S>(block, part), S::load_aligned(y.cast()));
-        match F::SIGNED {
-            true => S::multiply_signed(q, y),
-            false => S::multiply_words(S::multiply_bytes(q, y), S::splat16(1)),
+        if F::SIGNED { S::multiply_signed(q, y) } else { S::multiply_bytes(q, y) }
+    }
+}
+
+#[inline(always)]
+unsafe fn in_32_bits<S: Simd, F: Format>(products: S::I) -> S::I {
+    // SAFETY: the instruction set is there, as the caller promises.
+    unsafe { if F::SIGNED { products } else { S::multiply_words(products, S::splat16(1)) } }
+}
+
+/// The products of 32 weights added to four lanes of 32 bits.
+#[inline(always)]
+unsafe fn fold<S: Simd, F: Format>(products: S::I) -> __m128i {
+    // SAFETY: the instruction set is there, as the caller promises.
+    unsafe {
+        // Four products fit 16 bits when no weight is larger than 64.
+        match !F::SIGNED && 4 * 127 * F::LARGEST < 1 << 15 {
+            true => _mm_madd_epi16(S::fold16(products), _mm_set1_epi16(1)),
+            false => S::fold32(in_32_bits::<S, F>(products)),
         }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn place_of_digit(i: usize) -> (usize, usize) {
 /// A digit to base 3 of a byte, which holds them as a fraction of 256, the first one on top.
 pub(crate) fn digit(byte: u8, place: usize) -> u8 {
     let rest = byte.wrapping_mul([1, 3, 9, 27, 81][place]);
-    (u16::from(rest) * 3 >> 8) as u8
+    ((u16::from(rest) * 3) >> 8) as u8
 }
 
 /// The product of a row with activations.

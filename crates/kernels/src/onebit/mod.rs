@@ -7,12 +7,15 @@
 
 pub(crate) mod cells;
 mod formats;
+mod lanes;
 pub(crate) mod many;
+pub(crate) mod tables;
 
 use crate::acts::{ACT, Act, Scale, quantise};
 use crate::format::{Format, Weights};
 use crate::rows;
 use crate::simd::Simd;
+use crate::sse2::Sse2;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
@@ -49,6 +52,29 @@ pub(crate) unsafe fn one<S: Simd, F: Format>(w: &Weights, rows: Range<usize>, x:
     }
 }
 
+/// What one column is multiplied with, where instruction sets differ in more than their words.
+pub(crate) trait Column: Simd {
+    /// # Safety
+    /// As for [`one`].
+    unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32);
+}
+
+impl Column for Sse2 {
+    #[inline(always)]
+    unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { one::<Sse2, Q1_0>(w, rows, x, out) }
+    }
+}
+
+impl<S: lanes::Lanes> Column for S {
+    #[inline(always)]
+    unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { tables::product::<S>(w, rows, x, out) }
+    }
+}
+
 /// The entries of one instruction set, in a module `onebit_entries`.
 macro_rules! onebit_set {
     ($set:ty, $features:literal) => {
@@ -60,12 +86,12 @@ macro_rules! onebit_set {
             unsafe fn prepare(_: *const f32, _: usize, _: *mut u8) {}
 
             macro_rules! entry {
-                ($format:ident) => {
+                ($format:ident, $one:expr) => {
                     pub(super) const $format: Option<Entry> = {
                         #[target_feature(enable = $features)]
                         unsafe fn one(w: &Weights, rows: Range<usize>, x: *const u8, out: *mut f32) {
                             // SAFETY: the promise of `Entry::one`.
-                            unsafe { onebit::one::<$set, onebit::$format>(w, rows, x.cast(), out) }
+                            unsafe { $one(w, rows, x.cast(), out) }
                         }
                         #[target_feature(enable = $features)]
                         unsafe fn many(w: &Weights, rows: Range<usize>, columns: &Columns) {
@@ -77,10 +103,10 @@ macro_rules! onebit_set {
                 };
             }
 
-            entry!(Q1_0);
-            entry!(Q2_0);
-            entry!(TQ1_0);
-            entry!(TQ2_0);
+            entry!(Q1_0, <$set as onebit::Column>::q1_0);
+            entry!(Q2_0, onebit::one::<$set, onebit::Q2_0>);
+            entry!(TQ1_0, onebit::one::<$set, onebit::TQ1_0>);
+            entry!(TQ2_0, onebit::one::<$set, onebit::TQ2_0>);
         }
     };
 }

@@ -184,6 +184,7 @@ macro_rules! pair {
             type I = [__m128i; 2];
             type Q = __m128i;
             type F = [__m128; 2];
+            const DESTROYS: bool = true;
 
             #[inline(always)]
             unsafe fn load(p: *const u8) -> Self::I {

@@ -150,14 +150,14 @@ unsafe fn multiply<S: Simd, F: Format, const N: usize>(cells: *const Cell, tile:
     unsafe {
         let mut sum = [S::zero(); N];
         for part in 0..tile.depth {
-            let cell = &*cells.add(part);
             let at = tile.from + part;
             for (j, sum) in sum.iter_mut().enumerate() {
+                let cell = &*again::<S, _>(cells.add(part));
                 let act = &*columns.acts::<Act>(tile.column + j).add(at * 32 / ACT);
                 let y = act.q.as_ptr().add(at % 4 * 32).cast::<u8>();
                 let d = S::all(act.d[at % 4]);
                 if F::STEP == 32 {
-                    let whole = S::add32(half::<S, F>(cell, 0, y), half::<S, F>(cell, 1, y.add(16)));
+                    let whole = whole::<S, F>(cell, y);
                     *sum =
                         S::times_plus(S::to_floats(whole), S::times(S::floats(cell.d[0].as_ptr()), d), *sum);
                     if !F::SIGNED {
@@ -188,23 +188,74 @@ unsafe fn multiply<S: Simd, F: Format, const N: usize>(cells: *const Cell, tile:
 unsafe fn half<S: Simd, F: Format>(cell: &Cell, half: usize, y: *const u8) -> S::I {
     // SAFETY: `y` is readable for 16 bytes; all indices are within the cell.
     unsafe {
-        let y = S::quad(y);
-        let y = [S::spread::<0>(y), S::spread::<1>(y), S::spread::<2>(y), S::spread::<3>(y)];
-        let q = |i: usize| S::load(cell.q[4 * half + i].as_ptr());
+        let y = spread::<S>(y);
         let ones = S::splat16(1);
         if F::SIGNED {
-            let size = |i: usize| S::load(cell.size[4 * half + i].as_ptr());
+            let q = |i: usize| S::load_aligned(cell.q[4 * half + i].as_ptr());
+            let size = |i: usize| S::load_aligned(cell.size[4 * half + i].as_ptr());
             let one = |i: usize| S::multiply_words(S::multiply_bytes(size(i), S::sign8(y[i], q(i))), ones);
             return S::add32(S::add32(one(0), one(1)), S::add32(one(2), one(3)));
         }
-        let one = |i: usize| S::multiply_bytes(q(i), y[i]);
-        // Two products of at most LARGEST * 127 each lie in every 16 bits; so many may be added: 32767 / (254 * LARGEST).
-        let (low, high) = (S::add16(one(0), one(1)), S::add16(one(2), one(3)));
-        match 32767 / (254 * F::LARGEST) >= 4 {
+        let [low, high] = pairs::<S, F>(cell, half, y);
+        match fit::<F>(4) {
             true => S::multiply_words(S::add16(low, high), ones),
             false => S::add32(S::multiply_words(low, ones), S::multiply_words(high, ones)),
         }
     }
+}
+
+/// Products of a cell, 32 weights of 8 rows, in 32 bits.
+#[inline(always)]
+unsafe fn whole<S: Simd, F: Format>(cell: &Cell, y: *const u8) -> S::I {
+    // SAFETY: `y` is readable for 32 bytes.
+    unsafe {
+        if F::SIGNED || !fit::<F>(8) {
+            return S::add32(half::<S, F>(cell, 0, y), half::<S, F>(cell, 1, y.add(16)));
+        }
+        let [a, b] = pairs::<S, F>(cell, 0, spread::<S>(y));
+        let [c, d] = pairs::<S, F>(cell, 1, spread::<S>(y.add(16)));
+        S::multiply_words(S::add16(S::add16(a, b), S::add16(c, d)), S::splat16(1))
+    }
+}
+
+/// Products of half a cell of an unsigned format in 16 bits: two pairs of them, added.
+#[inline(always)]
+unsafe fn pairs<S: Simd, F: Format>(cell: &Cell, half: usize, y: [S::I; 4]) -> [S::I; 2] {
+    // SAFETY: all indices are within the cell.
+    unsafe {
+        let one = |i: usize| S::multiply_bytes(S::load_aligned(cell.q[4 * half + i].as_ptr()), y[i]);
+        [S::add16(one(0), one(1)), S::add16(one(2), one(3))]
+    }
+}
+
+/// Whether 16 bits hold the sum of so many registers of products: each has two, of at most `LARGEST * 127`.
+const fn fit<F: Format>(n: i32) -> bool {
+    n * 254 * F::LARGEST < 1 << 15
+}
+
+/// Four activations at a time, in all lanes.
+#[inline(always)]
+unsafe fn spread<S: Simd>(y: *const u8) -> [S::I; 4] {
+    // SAFETY: `y` is readable for 16 bytes.
+    unsafe {
+        let y = S::quad(y);
+        [S::spread::<0>(y), S::spread::<1>(y), S::spread::<2>(y), S::spread::<3>(y)]
+    }
+}
+
+/// The same address, but the compiler cannot know that.
+///
+/// Before AVX an instruction destroys one of its operands, so a weight is copied for every column. A load is a copy
+/// for nothing; left alone, the compiler loads once, keeps 16 registers of weights for the next column, and spills.
+#[inline(always)]
+fn again<S: Simd, T>(p: *const T) -> *const T {
+    if !S::DESTROYS {
+        return p;
+    }
+    let mut q = p;
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {0} */", inout(reg) q, options(nomem, nostack, preserves_flags)) };
+    q
 }
 
 /// Writes the first part of a row, adds the others to it.

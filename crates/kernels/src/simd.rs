@@ -19,6 +19,8 @@ pub(crate) unsafe trait Simd: Copy {
     type Q: Copy;
     /// 8 floats.
     type F: Copy;
+    /// Instructions write over one of their operands.
+    const DESTROYS: bool;
 
     // ------------------------------------------------ into and out of memory
     unsafe fn load(p: *const u8) -> Self::I;

@@ -30,71 +30,99 @@ pub(crate) enum Scale {
     Of256,
 }
 
+/// The largest magnitude of each of four times 32 activations.
+///
+/// # Safety
+/// 32 floats must be readable at each of `x`.
+#[inline(always)]
+pub(crate) unsafe fn largest4<S: Simd>(x: [*const f32; 4]) -> __m128 {
+    // SAFETY: the caller's promise; the rest is SSE2, which every x86-64 processor has.
+    unsafe {
+        let one = |x: *const f32| {
+            let mut most = S::magnitude(S::floats(x));
+            for i in 1..4 {
+                most = S::larger(S::magnitude(S::floats(x.add(8 * i))), most);
+            }
+            let [low, high] = S::split_floats(most);
+            _mm_max_ps(low, high)
+        };
+        let two = |a, b| _mm_max_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+        let (ab, cd) = (two(one(x[0]), one(x[1])), two(one(x[2]), one(x[3])));
+        _mm_max_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab))
+    }
+}
+
 /// Quantises `k` activations to `k.div_ceil(128)` blocks; what is missing of the last block is zero.
 ///
 /// # Safety
 /// `x` must be readable for `k` floats, `out` writable for the blocks. `k` is a multiple of 32.
 #[inline(always)]
 pub(crate) unsafe fn quantise<S: Simd>(x: *const f32, k: usize, out: *mut Act, scale: Scale) {
-    // SAFETY: the caller's promise; all indices below are less than `k`, or within one block.
+    let parts = k / 32;
+    // SAFETY: the caller's promise; parts beyond the last one stand for the last one.
     unsafe {
-        let mut shared = 0.0;
-        for block in 0..k.div_ceil(ACT) {
-            let act = &mut *out.add(block);
-            if scale == Scale::Of256 && block % 2 == 0 {
-                shared = largest::<S>(x.add(ACT * block), (k - ACT * block).min(256));
-            }
-            for part in 0..4 {
-                let at = ACT * block + 32 * part;
-                if at >= k {
-                    zero_part(act, part);
-                    continue;
+        let part = |i: usize| x.add(32 * i.min(parts - 1));
+        let four = |first: usize| [0, 1, 2, 3].map(|i| part(first + i));
+        let mut shared = _mm_setzero_ps();
+        for first in (0..parts).step_by(4) {
+            let largest = match scale {
+                Scale::Of32 => largest4::<S>(four(first)),
+                Scale::Of256 if first % 8 == 0 => {
+                    let all = _mm_max_ps(largest4::<S>(four(first)), largest4::<S>(four(first + 4)));
+                    let all = _mm_max_ps(all, _mm_movehl_ps(all, all));
+                    shared = _mm_max_ps(all, _mm_shuffle_ps::<0x55>(all, all));
+                    shared = _mm_shuffle_ps::<0>(shared, shared);
+                    shared
                 }
-                let p = x.add(at);
-                let largest = if scale == Scale::Of256 { shared } else { largest::<S>(p, 32) };
-                let d = largest / 127.0;
-                // A scale that would overflow stands for zero activations, as it does in ggml.
-                let inverse = if d > 0.0 { 127.0 / largest } else { 0.0 };
-                let inverse = S::all(if inverse.is_finite() { inverse } else { 0.0 });
-                let one = |i: usize| S::round(S::times(S::floats(p.add(8 * i)), inverse));
-                let q = S::narrow([one(0), one(1), one(2), one(3)]);
-                S::store(act.q.as_mut_ptr().add(32 * part).cast(), q);
-                // Sums of 16: at most 16 * 127 each.
-                let pairs = S::multiply_words(S::multiply_bytes(S::splat8(1), q), S::splat16(1));
-                let [low, high] = S::both(pairs).map(|v| sum_of_four(v));
-                act.sums[2 * part] = low as i16;
-                act.sums[2 * part + 1] = high as i16;
-                act.d[part] = d;
-                act.s[part] = d * (low + high) as f32;
-            }
+                Scale::Of256 => shared,
+            };
+            block::<S>(
+                four(first),
+                _mm_and_ps(largest, first_lanes(parts - first)),
+                &mut *out.add(first / 4),
+            );
         }
     }
 }
 
-fn zero_part(act: &mut Act, part: usize) {
-    act.q[32 * part..32 * part + 32].fill(0);
-    act.sums[2 * part..2 * part + 2].fill(0);
-    act.d[part] = 0.0;
-    act.s[part] = 0.0;
-}
-
+/// # Safety
+/// 32 floats must be readable at each of `x`.
 #[inline(always)]
-unsafe fn sum_of_four(v: __m128i) -> i32 {
-    // SAFETY: SSE2 only.
+unsafe fn block<S: Simd>(x: [*const f32; 4], largest: __m128, act: &mut Act) {
+    // SAFETY: the caller's promise for `x`, and `act` is ours; the rest is SSE2.
     unsafe {
-        let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0xee>(v));
-        _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0x55>(v)))
+        let most = _mm_set1_ps(127.0);
+        let d = _mm_div_ps(largest, most);
+        // A scale whose inverse would overflow stands for zero activations, as it does in ggml.
+        let inverse = _mm_div_ps(most, largest);
+        let inverse = _mm_and_ps(inverse, _mm_cmple_ps(inverse, _mm_set1_ps(f32::MAX)));
+        let part = |x: *const f32, inverse: S::F| {
+            let one = |i: usize| S::round(S::times(S::floats(x.add(8 * i)), inverse));
+            S::narrow([one(0), one(1), one(2), one(3)])
+        };
+        let q = [
+            part(x[0], S::lane::<0>(inverse)),
+            part(x[1], S::lane::<1>(inverse)),
+            part(x[2], S::lane::<2>(inverse)),
+            part(x[3], S::lane::<3>(inverse)),
+        ];
+        for (i, q) in q.into_iter().enumerate() {
+            S::store(act.q.as_mut_ptr().add(32 * i).cast(), q);
+        }
+        let sums = S::sums_of_16(q);
+        let of_32 = _mm_cvtepi32_ps(_mm_madd_epi16(sums, _mm_set1_epi16(1)));
+        _mm_store_ps(act.d.as_mut_ptr(), d);
+        _mm_store_ps(act.s.as_mut_ptr(), _mm_mul_ps(d, of_32));
+        _mm_store_si128(act.sums.as_mut_ptr().cast(), sums);
     }
 }
 
+/// Ones in the first `n` lanes.
 #[inline(always)]
-unsafe fn largest<S: Simd>(x: *const f32, n: usize) -> f32 {
-    // SAFETY: the caller hands in `n` readable floats, and `n` is a multiple of 8.
+fn first_lanes(n: usize) -> __m128 {
+    // SAFETY: SSE2, which every x86-64 processor has.
     unsafe {
-        let mut most = S::zero();
-        for i in (0..n).step_by(8) {
-            most = S::larger(most, S::magnitude(S::floats(x.add(i))));
-        }
-        S::largest(most)
+        let n = _mm_set1_epi32(n.min(4) as i32);
+        _mm_castsi128_ps(_mm_cmpgt_epi32(n, _mm_setr_epi32(0, 1, 2, 3)))
     }
 }

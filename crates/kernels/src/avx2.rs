@@ -45,7 +45,7 @@ unsafe impl Simd for Avx2 {
         add32 _mm256_add_epi32, sub32 _mm256_sub_epi32,
         multiply_bytes _mm256_maddubs_epi16, multiply_words _mm256_madd_epi16,
     );
-    floats!(plus _mm256_add_ps, minus _mm256_sub_ps, times _mm256_mul_ps, larger _mm256_max_ps);
+    floats!(plus _mm256_add_ps, minus _mm256_sub_ps, times _mm256_mul_ps, larger _mm256_max_ps, smaller _mm256_min_ps);
 
     #[inline(always)]
     unsafe fn load(p: *const u8) -> Self::I {
@@ -252,6 +252,30 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn round(a: Self::F) -> Self::I {
         unsafe { _mm256_cvtps_epi32(a) }
+    }
+    #[inline(always)]
+    unsafe fn cut(a: Self::F) -> Self::I {
+        unsafe { _mm256_cvttps_epi32(a) }
+    }
+    #[inline(always)]
+    unsafe fn split_floats(a: Self::F) -> [__m128; 2] {
+        unsafe { [_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a)] }
+    }
+    #[inline(always)]
+    unsafe fn quad_of(v: __m128i) -> Self::Q {
+        unsafe { _mm256_broadcastsi128_si256(v) }
+    }
+    #[inline(always)]
+    unsafe fn beside(a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm256_blend_epi32::<0xf0>(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn lane<const J: i32>(v: __m128) -> Self::F {
+        unsafe { _mm256_broadcastss_ps(crate::pair::base::lane::<J>(v)) }
+    }
+    #[inline(always)]
+    unsafe fn pairs32(a: __m128i, b: __m128i) -> __m128i {
+        unsafe { _mm_hadd_epi32(a, b) }
     }
     #[inline(always)]
     unsafe fn narrow(a: [Self::I; 4]) -> Self::I {

@@ -14,6 +14,7 @@
 //! | `rows`, `panels` | products with one column (decode) and with many (prompt) |
 //! | `floats` | the same for weights that are floats |
 //! | `vectors` | ggml's loops over vectors of floats |
+//! | `blocks` | activations in ggml's own layouts |
 //! | `table` | which kernels this processor gets |
 //! | `product` | a whole product, shared out to threads |
 //! | `scalar` | the truth that every kernel is held to |
@@ -26,6 +27,7 @@ extern crate std;
 
 mod acts;
 mod avx2;
+mod blocks;
 mod floats;
 mod format;
 mod formats;
@@ -46,6 +48,7 @@ mod ssse3;
 mod table;
 mod vectors;
 
+pub use blocks::{Blocks, Dot, Quantise};
 pub use format::Weights;
 pub use kind::Kind;
 pub use panels::Columns;
@@ -60,4 +63,15 @@ pub const WRAPPED: &[&str] = &[
     "ggml_vec_dot_f32",
     "ggml_cpu_fp16_to_fp32",
     "ggml_cpu_fp32_to_fp16",
+    "quantize_row_q8_0",
+    "quantize_row_q8_1",
+    "quantize_row_q8_K",
+    "ggml_vec_dot_q4_1_q8_1",
+    "ggml_vec_dot_q5_0_q8_0",
+    "ggml_vec_dot_q5_1_q8_1",
+    "ggml_vec_dot_q8_0_q8_0",
+    "ggml_vec_dot_q4_K_q8_K",
+    "ggml_vec_dot_q5_K_q8_K",
+    "ggml_vec_dot_q6_K_q8_K",
+    "ggml_vec_dot_iq4_nl_q8_0",
 ];

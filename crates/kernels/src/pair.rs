@@ -168,6 +168,44 @@ pub(crate) mod base {
     }
 
     #[inline(always)]
+    pub unsafe fn lane<const J: i32>(v: __m128) -> __m128 {
+        // SAFETY: SSE2 only.
+        unsafe {
+            match J {
+                0 => _mm_shuffle_ps::<0x00>(v, v),
+                1 => _mm_shuffle_ps::<0x55>(v, v),
+                2 => _mm_shuffle_ps::<0xaa>(v, v),
+                _ => _mm_shuffle_ps::<0xff>(v, v),
+            }
+        }
+    }
+
+    /// Sums of neighbours: two of `a`, then two of `b`.
+    #[inline(always)]
+    pub unsafe fn pairs32(a: __m128i, b: __m128i) -> __m128i {
+        // SAFETY: SSE2 only.
+        unsafe {
+            let (a, b) = (_mm_castsi128_ps(a), _mm_castsi128_ps(b));
+            let even = _mm_castps_si128(_mm_shuffle_ps::<0x88>(a, b));
+            _mm_add_epi32(even, _mm_castps_si128(_mm_shuffle_ps::<0xdd>(a, b)))
+        }
+    }
+
+    /// Eight sums of 16 signed bytes each, in 16 bits.
+    #[inline(always)]
+    pub unsafe fn sums(v: [__m128i; 8]) -> __m128i {
+        // SAFETY: SSE2 only.
+        unsafe {
+            let zero = _mm_setzero_si128();
+            // Sums of 8 unsigned bytes, each 128 too large; what lies above them is zero.
+            let eight = |v| _mm_sad_epu8(_mm_xor_si128(v, _mm_set1_epi8(-128)), zero);
+            let two = |i: usize| _mm_packs_epi32(eight(v[i]), eight(v[i + 1]));
+            let four = |i: usize| _mm_madd_epi16(_mm_packs_epi32(two(i), two(i + 2)), _mm_set1_epi16(1));
+            _mm_sub_epi16(_mm_packs_epi32(four(0), four(4)), _mm_set1_epi16(16 * 128))
+        }
+    }
+
+    #[inline(always)]
     pub unsafe fn sum(v: __m128) -> f32 {
         // SAFETY: SSE2 only.
         unsafe {
@@ -178,7 +216,8 @@ pub(crate) mod base {
 }
 
 macro_rules! pair {
-    ($name:ident, multiply_bytes: $multiply:path, abs8: $abs:path, sign8: $sign:path, look_up: $look_up:path) => {
+    ($name:ident, multiply_bytes: $multiply:path, abs8: $abs:path, sign8: $sign:path, look_up: $look_up:path,
+        pairs32: $pairs32:path) => {
         // SAFETY: the words use the instructions that the type's name stands for, and no newer ones.
         unsafe impl $crate::simd::Simd for $name {
             type I = [__m128i; 2];
@@ -392,7 +431,7 @@ macro_rules! pair {
                     ]
                 }
             }
-            pair!(@floats plus _mm_add_ps, minus _mm_sub_ps, times _mm_mul_ps, larger _mm_max_ps);
+            pair!(@floats plus _mm_add_ps, minus _mm_sub_ps, times _mm_mul_ps, larger _mm_max_ps, smaller _mm_min_ps);
             #[inline(always)]
             unsafe fn times_plus(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
                 unsafe { Self::plus(Self::times(a, b), c) }
@@ -411,6 +450,30 @@ macro_rules! pair {
             #[inline(always)]
             unsafe fn round(a: Self::F) -> Self::I {
                 unsafe { [_mm_cvtps_epi32(a[0]), _mm_cvtps_epi32(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn cut(a: Self::F) -> Self::I {
+                unsafe { [_mm_cvttps_epi32(a[0]), _mm_cvttps_epi32(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn split_floats(a: Self::F) -> [__m128; 2] {
+                a
+            }
+            #[inline(always)]
+            unsafe fn quad_of(v: __m128i) -> Self::Q {
+                v
+            }
+            #[inline(always)]
+            unsafe fn beside(a: Self::I, b: Self::I) -> Self::I {
+                [a[0], b[1]]
+            }
+            #[inline(always)]
+            unsafe fn lane<const J: i32>(v: __m128) -> Self::F {
+                unsafe { [$crate::pair::base::lane::<J>(v); 2] }
+            }
+            #[inline(always)]
+            unsafe fn pairs32(a: __m128i, b: __m128i) -> __m128i {
+                unsafe { $pairs32(a, b) }
             }
             #[inline(always)]
             unsafe fn narrow(a: [Self::I; 4]) -> Self::I {

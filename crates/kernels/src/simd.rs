@@ -7,7 +7,7 @@
 //! Every function is `unsafe` for one reason: the processor must have the instruction set of the implementor.
 //! Those that take a pointer also need as many readable (or writable) bytes there as they say.
 
-use core::arch::x86_64::__m128i;
+use core::arch::x86_64::{__m128, __m128i};
 
 /// # Safety
 /// Implementors may use instructions that not every processor has: see the head of this file.
@@ -117,15 +117,31 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn times(a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`; rounded once or twice, as the processor likes.
     unsafe fn times_plus(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `b` where one of the two is no number.
     unsafe fn larger(a: Self::F, b: Self::F) -> Self::F;
+    /// `b` where one of the two is no number.
+    unsafe fn smaller(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn magnitude(a: Self::F) -> Self::F;
     unsafe fn to_floats(a: Self::I) -> Self::F;
     /// Rounds to the nearest whole number, ties to even.
     unsafe fn round(a: Self::F) -> Self::I;
+    /// Rounds to the next whole number towards zero.
+    unsafe fn cut(a: Self::F) -> Self::I;
     /// 32 whole numbers of 32 bits, in order, to bytes with saturation.
     unsafe fn narrow(a: [Self::I; 4]) -> Self::I;
     unsafe fn sum(a: Self::F) -> f32;
     unsafe fn largest(a: Self::F) -> f32;
+
+    // ------------------------------------------------ an SSE register, which every set has
+    unsafe fn split_floats(a: Self::F) -> [__m128; 2];
+    /// What [`Simd::quad`] makes of memory, of a register.
+    unsafe fn quad_of(v: __m128i) -> Self::Q;
+    /// The low 16 bytes of `a`, then the high 16 of `b`.
+    unsafe fn beside(a: Self::I, b: Self::I) -> Self::I;
+    /// Lane `J`, in all eight.
+    unsafe fn lane<const J: i32>(v: __m128) -> Self::F;
+    /// The sums of neighbours: two of `a`, then two of `b`.
+    unsafe fn pairs32(a: __m128i, b: __m128i) -> __m128i;
 
     // ------------------------------------------------ what follows from the words above
     /// Signed bytes times signed bytes, four neighbours added, in 32 bits. Neither may hold -128.
@@ -134,6 +150,16 @@ pub(crate) unsafe trait Simd: Copy {
         unsafe {
             let sums = Self::multiply_bytes(Self::abs8(a), Self::sign8(b, a));
             Self::multiply_words(sums, Self::splat16(1))
+        }
+    }
+
+    /// The sums of 16 bytes each, in order.
+    #[inline(always)]
+    unsafe fn sums_of_16(v: [Self::I; 4]) -> __m128i {
+        unsafe {
+            let [[a, b], [c, d], [e, f], [g, h]] =
+                [Self::both(v[0]), Self::both(v[1]), Self::both(v[2]), Self::both(v[3])];
+            crate::pair::base::sums([a, b, c, d, e, f, g, h])
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The table of kernels: filled once, by what the processor says of itself.
 
+use crate::blocks::Blocks;
 use crate::format::Weights;
 use crate::kind::{KINDS, Kind};
 use crate::panels::Columns;
@@ -24,6 +25,7 @@ pub struct Entry {
 pub struct Kernels {
     pub level: Level,
     pub vectors: Vectors,
+    pub blocks: Blocks,
     pub(crate) entries: [Option<Entry>; KINDS],
 }
 
@@ -193,6 +195,7 @@ macro_rules! kernel_set {
                 }};
             }
 
+            $crate::blocks::block_set!($set, $features);
             $crate::vectors::vector_set!($set, $features);
             $crate::onebit::onebit_set!($set, $features);
 
@@ -213,7 +216,7 @@ macro_rules! kernel_set {
                 entries[Kind::Q2_0 as usize] = onebit_entries::Q2_0;
                 entries[Kind::TQ1_0 as usize] = onebit_entries::TQ1_0;
                 entries[Kind::TQ2_0 as usize] = onebit_entries::TQ2_0;
-                Kernels { level: $level, vectors: VECTORS, entries }
+                Kernels { level: $level, vectors: VECTORS, blocks: BLOCKS, entries }
             };
         }
         pub(crate) use made::KERNELS;

@@ -3,12 +3,14 @@
 //! | file | functions |
 //! |---|---|
 //! | `products` | matrix products |
+//! | `blocks` | ggml's own activations: quantisers, products of two rows |
 //! | `vectors` | products of two rows of floats, halves to floats and back |
 //!
 //! Every hook begins alike: in [`Mode::Stock`] it hands its arguments to `__real_*`, else it counts and does the work.
 //! What a hook cannot do goes to `__real_*` too, uncounted.
 //! A name in [`WRAPPED`] without a hook does not link, a hook without its name there does not compile.
 
+mod blocks;
 mod products;
 mod vectors;
 

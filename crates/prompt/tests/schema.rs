@@ -78,6 +78,8 @@ fn lists_have_their_length() {
     );
     check(r#"{"type":"array","items":{"type":"null"},"maxItems":0}"#, &["[]"], &["[null]"]);
     check(r#"{"type":"array","items":false}"#, &["[]"], &["[null]"]);
+    check(r#"{"type":"array","maxItems":2000}"#, &["[]", "[1,2,3]"], &["[1,]"]);
+    check(r#"{"type":"object","maxProperties":2000}"#, &["{}", r#"{"a":1,"b":2}"#], &["[]"]);
     check(r#"{"type":"array","maxItems":1}"#, &["[]", "[{}]"], &["[1,2]"]);
 }
 

@@ -80,6 +80,7 @@ fn a_template_knows_what_it_speaks_of() {
 #[test]
 fn marks_for_training_mean_nothing() {
     check("a {%- generation %} b {% endgeneration -%} c", "a b c");
+    assert!(ChatTemplate::parse("{%}").is_err());
 }
 
 #[test]

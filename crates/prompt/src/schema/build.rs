@@ -69,6 +69,9 @@ impl Builder {
         if let Some(others) = body.trim_end().strip_suffix('|') {
             body = format!("| {others}");
         }
+        if body.trim_matches([' ', '|']).is_empty() {
+            body = "\"\"".to_string();
+        }
         if let Some(rule) = self.rules.iter_mut().rev().find(|(rule, _)| rule == name) {
             rule.1 = Some(body);
         }
@@ -307,10 +310,10 @@ impl Builder {
             None => String::new(),
             Some(item) if n_prefix == 0 => {
                 let more = self.add(format!("\",\" {ws} {item}"))?;
-                let row = format!(
-                    "{item} {}",
-                    times(&more, least_rest.saturating_sub(1), most.map(|most| most - 1))
-                );
+                // A rule of its own: a group is as large as all that it repeats, and llama.cpp has a limit for it.
+                let most = most.map(|most| most - 1);
+                let more = self.add(times(&more, least_rest.saturating_sub(1), most))?;
+                let row = format!("{item} {more}");
                 return Ok(format!(
                     "\"[\" {} \"]\"",
                     if least_rest == 0 { format!("({row})?") } else { row }
@@ -409,7 +412,8 @@ impl Builder {
             None => (String::new(), String::new()),
             Some(other) => {
                 let more = self.add(format!("\",\" {ws} {other}"))?;
-                let many = times(&more, 0, if pairs.is_empty() { most.map(|most| most - 1) } else { None });
+                let most = if pairs.is_empty() { most.map(|most| most - 1) } else { None };
+                let many = self.add(times(&more, 0, most))?;
                 let is_must = pairs.is_empty() && least > 0;
                 (if is_must { format!("{other} {many}") } else { format!("({other} {many})?") }, many)
             }

@@ -323,10 +323,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_keep_their_bounds() {
-        let edges = [
-            -1234, -1000, -999, -101, -100, -99, -10, -9, -1, 0, 1, 5, 9, 10, 11, 99, 100, 256, 999, 1000,
-            1999,
-        ];
+        let edges = [-1234, -100, -99, -10, -1, 0, 5, 9, 10, 99, 256, 1000, 1999];
         for low in edges {
             for high in edges {
                 let rule = integers(Some(&bound(low.into(), false)), Some(&bound(high.into(), false)));
@@ -334,7 +331,9 @@ mod tests {
                     assert!(low > high, "{low}..{high}");
                     continue;
                 };
-                for value in -2100..2100 {
+                // Around every edge, and around the powers of ten.
+                let near = edges.iter().flat_map(|edge| edge - 2..edge + 3).chain(980..1020).chain(-120..120);
+                for value in near {
                     let want = (low..=high).contains(&value);
                     assert_eq!(grammar.accepts(&value.to_string()), want, "{value} within {low}..{high}");
                 }
@@ -346,7 +345,10 @@ mod tests {
     #[test]
     fn broken_numbers_keep_their_bounds() {
         let edges = [-12.5, -3.0, -2.75, -0.25, -0.05, 0.0, 0.05, 0.3, 1.0, 1.25, 12.0];
-        let values = (-270..270).map(|n| f64::from(n) * 0.05).chain([-2.751, -2.749, 0.0501, 1.2501, 11.999]);
+        let values = (-66..66)
+            .map(|n| f64::from(n) * 0.05)
+            .chain([-12.5, -12.6, 11.95, 12.0, 12.05])
+            .chain([-2.751, -2.749, 0.0501, 1.2501, 11.999]);
         let values: Vec<String> =
             values.flat_map(|value| [format!("{value:.1}"), format!("{value:.4}")]).collect();
         for low in edges {

@@ -204,8 +204,9 @@ fn without_generation_tags(source: &str) -> String {
     let mut cleaned = String::new();
     let mut rest = source;
     while let Some(begin) = rest.find("{%") {
-        let Some(len) = rest[begin..].find("%}") else { break };
-        let tag = &rest[begin..begin + len];
+        // In {%} the sign of percent belongs to the beginning.
+        let Some(len) = rest[begin + 2..].find("%}") else { break };
+        let tag = &rest[begin..begin + 2 + len];
         let word = tag[2..].trim_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '+'));
         let standing_in = match word {
             "generation" => Some(tag.replacen("generation", "if true", 1)),
@@ -214,7 +215,7 @@ fn without_generation_tags(source: &str) -> String {
         };
         cleaned.push_str(&rest[..begin]);
         cleaned.push_str(standing_in.as_deref().unwrap_or(tag));
-        rest = &rest[begin + len..];
+        rest = &rest[begin + 2 + len..];
     }
     cleaned + rest
 }

@@ -71,6 +71,10 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn load_two(p: *const u8, q: *const u8) -> Self::I {
+        unsafe { _mm256_loadu2_m128i(q.cast(), p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn twice(p: *const u8) -> Self::I {
         unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast())) }
     }

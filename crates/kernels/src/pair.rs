@@ -255,6 +255,10 @@ macro_rules! pair {
                 }
             }
             #[inline(always)]
+            unsafe fn load_two(p: *const u8, q: *const u8) -> Self::I {
+                unsafe { [_mm_loadu_si128(p.cast()), _mm_loadu_si128(q.cast())] }
+            }
+            #[inline(always)]
             unsafe fn twice(p: *const u8) -> Self::I {
                 unsafe { [_mm_loadu_si128(p.cast()); 2] }
             }

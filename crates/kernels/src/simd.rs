@@ -27,6 +27,8 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn store(p: *mut u8, v: Self::I);
     /// Of an address that is a multiple of 32.
     unsafe fn load_aligned(p: *const u8) -> Self::I;
+    /// 16 bytes of each.
+    unsafe fn load_two(p: *const u8, q: *const u8) -> Self::I;
     /// The same 16 bytes twice.
     unsafe fn twice(p: *const u8) -> Self::I;
     /// 16 bytes for `spread`.

@@ -4,66 +4,53 @@
 //! |---|---|
 //! | `cells` | what their bytes mean |
 //! | `many` | many columns: sums looked up by address |
+//! | `tables` | one column of Q1_0: sums looked up by `pshufb` |
+//! | `lanes` | the words for that |
+//! | `direct` | one column, multiplied |
 
 pub(crate) mod cells;
-mod formats;
+pub(crate) mod direct;
 mod lanes;
 pub(crate) mod many;
 pub(crate) mod tables;
 
-use crate::acts::{ACT, Act, Scale, quantise};
-use crate::format::{Format, Weights};
-use crate::rows;
+use crate::format::Weights;
 use crate::simd::Simd;
 use crate::sse2::Sse2;
-use core::mem::MaybeUninit;
 use core::ops::Range;
 
-pub(crate) use formats::{Q1_0, Q2_0, TQ1_0, TQ2_0};
-
-/// Activations that are prepared at a time.
-const SLAB: usize = 4096;
-
-/// One column of floats, by the general kernel.
-///
-/// # Safety
-/// Rows `rows` of `w` must be readable, `x` for `w.k` floats, `out` writable for those rows.
-#[inline(always)]
-pub(crate) unsafe fn one<S: Simd, F: Format>(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
-    let mut acts = MaybeUninit::<[Act; SLAB / ACT]>::uninit();
-    let acts = acts.as_mut_ptr().cast::<Act>();
-    let mut sums = [0.0; 64];
-    for from in (0..w.k).step_by(SLAB) {
-        let k = SLAB.min(w.k - from);
-        // SAFETY: slabs are whole blocks, all of them within the rows and the activations.
-        unsafe {
-            quantise::<S>(x.add(from), k, acts, Scale::Of32);
-            let part = Weights { data: w.data.add(from / F::WEIGHTS * F::BYTES), k, ..*w };
-            for first in rows.clone().step_by(sums.len()) {
-                let n = sums.len().min(rows.end - first);
-                let part = Weights { data: part.row(first), ..part };
-                rows::product::<S, F>(&part, 0..n, acts, sums.as_mut_ptr());
-                for (i, sum) in sums.iter().take(n).enumerate() {
-                    let out = out.add(first + i);
-                    *out = if from == 0 { *sum } else { *out + sum };
-                }
-            }
-        }
-    }
-}
-
-/// What one column is multiplied with, where instruction sets differ in more than their words.
+/// What instruction sets differ in, beyond their words.
 pub(crate) trait Column: Simd {
+    /// Q1_0 with one column of floats.
+    ///
     /// # Safety
-    /// As for [`one`].
+    /// Rows `rows` of `w` must be readable, `x` for `w.k` floats, `out` writable for those rows.
     unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32);
+
+    /// Bytes `3a + b`, both of them 0 to 2, become `a + 4b`.
+    ///
+    /// # Safety
+    /// As for the words of [`Simd`].
+    unsafe fn split_digits(v: Self::I) -> Self::I;
 }
 
 impl Column for Sse2 {
     #[inline(always)]
     unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
         // SAFETY: the caller's promise.
-        unsafe { one::<Sse2, Q1_0>(w, rows, x, out) }
+        unsafe { direct::product::<Sse2, cells::Q1_0>(w, rows, x, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn split_digits(v: Self::I) -> Self::I {
+        // SAFETY: SSE2 only. `a + 4b` is 4 times the byte less 11 for each 3 in it.
+        unsafe {
+            let less = |least: i8| {
+                let least = Self::splat8(least);
+                Self::and(Self::equal8(Self::min_u8(v, least), least), Self::splat8(11))
+            };
+            Self::sub8(Self::left16::<2>(v), Self::add8(less(3), less(6)))
+        }
     }
 }
 
@@ -73,6 +60,13 @@ impl<S: lanes::Lanes> Column for S {
         // SAFETY: the caller's promise.
         unsafe { tables::product::<S>(w, rows, x, out) }
     }
+
+    #[inline(always)]
+    unsafe fn split_digits(v: Self::I) -> Self::I {
+        const SPLIT: [u8; 16] = [0, 4, 8, 1, 5, 9, 2, 6, 10, 0, 0, 0, 0, 0, 0, 0];
+        // SAFETY: the instruction set is there.
+        unsafe { S::look_up(S::twice(SPLIT.as_ptr()), v) }
+    }
 }
 
 /// The entries of one instruction set, in a module `onebit_entries`.
@@ -81,7 +75,7 @@ macro_rules! onebit_set {
         #[allow(non_upper_case_globals)] // The names are ggml's.
         mod onebit_entries {
             use super::*;
-            use $crate::onebit::{self, cells, many};
+            use $crate::onebit::{self, cells, direct, many};
 
             unsafe fn prepare(_: *const f32, _: usize, _: *mut u8) {}
 
@@ -104,9 +98,9 @@ macro_rules! onebit_set {
             }
 
             entry!(Q1_0, <$set as onebit::Column>::q1_0);
-            entry!(Q2_0, onebit::one::<$set, onebit::Q2_0>);
-            entry!(TQ1_0, onebit::one::<$set, onebit::TQ1_0>);
-            entry!(TQ2_0, onebit::one::<$set, onebit::TQ2_0>);
+            entry!(Q2_0, direct::product::<$set, cells::Q2_0>);
+            entry!(TQ1_0, direct::product::<$set, cells::TQ1_0>);
+            entry!(TQ2_0, direct::product::<$set, cells::TQ2_0>);
         }
     };
 }

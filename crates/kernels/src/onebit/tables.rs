@@ -229,7 +229,10 @@ unsafe fn activations<S: Simd>(x: *const f32) -> [S::F; 8] {
     // SAFETY: the caller's promise.
     unsafe {
         let row = |i: usize| S::load(x.add(8 * i).cast());
-        S::turn([row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)]).map(|v| S::from_bits(v))
+        let v = S::turn([row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)]);
+        let column = |i: usize| S::from_bits(v[i]);
+        // No `map`: what it calls would not be inlined into this function's instruction set.
+        [column(0), column(1), column(2), column(3), column(4), column(5), column(6), column(7)]
     }
 }
 

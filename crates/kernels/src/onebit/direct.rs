@@ -1,0 +1,365 @@
+//! One column of activations, multiplied: decode of weights of two bits and three values, and a second way for Q1_0.
+//!
+//! A byte holds several weights. Instead of moving them to where their activations are, the activations are put into
+//! the order of the weights once; then a mask makes bytes that `pmaddubsw` takes. What the mask leaves is the weight
+//! times a power of two, and the products of each power are added up apart. Four rows go together, so that scales are
+//! unpacked and applied four at a time.
+
+use super::Column;
+use crate::format::Weights;
+use crate::pair::base;
+use crate::simd::Simd;
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+use core::ops::Range;
+
+/// Activations that are prepared at a time.
+const SLAB: usize = 4096;
+/// The most weights that one step takes.
+const SPAN: usize = 256;
+/// The most bytes that their activations fill.
+const ROOM: usize = 320;
+/// Rows that go together.
+const ROWS: usize = 4;
+/// How far ahead of its use a row is asked for, in bytes.
+const AHEAD: usize = 512;
+
+/// A format whose weights are multiplied where they lie.
+pub(crate) trait Direct {
+    /// Bytes and weights of a block of the file, and where its scale lies.
+    const BYTES: usize;
+    const WEIGHTS: usize;
+    const SCALE: usize;
+    /// Blocks that one step takes: of two, each fills a half of every value.
+    const BLOCKS: usize;
+    /// Bytes that the activations of a step fill, a multiple of 32.
+    const ACTS: usize;
+    /// A weight is `q * TIMES - 1` times the scale.
+    const TIMES: f32;
+
+    /// The activation in byte `i`, or none.
+    fn place(i: usize) -> Option<usize>;
+
+    /// The sums of `q` times the activations of a step, in 16 bits; two of them may be added.
+    ///
+    /// # Safety
+    /// `first` and `second` must be readable for a block each, `acts` for `ACTS` aligned bytes.
+    unsafe fn sums<S: Column>(first: *const u8, second: *const u8, acts: *const u8) -> S::I;
+}
+
+/// The activations of a step.
+#[repr(C, align(64))]
+struct Acts {
+    q: [i8; ROOM],
+    /// The scales of both blocks, and scale times sum.
+    d: [f32; 2],
+    s: [f32; 2],
+}
+
+/// `out[row]` becomes the product of that row with the activations.
+///
+/// # Safety
+/// Rows `rows` of `w` must be readable, `x` for `w.k` floats, `out` writable for those rows.
+#[inline(always)]
+pub(crate) unsafe fn product<S: Column, D: Direct>(
+    w: &Weights,
+    rows: Range<usize>,
+    x: *const f32,
+    out: *mut f32,
+) {
+    let mut slab = MaybeUninit::<[Acts; SLAB / 128]>::uninit();
+    let slab = slab.as_mut_ptr().cast::<Acts>();
+    let span = D::BLOCKS * D::WEIGHTS;
+    for from in (0..w.k).step_by(SLAB) {
+        let k = SLAB.min(w.k - from);
+        // SAFETY: the activations and blocks `from..from + k` are there, and the slab has room for them.
+        unsafe {
+            for at in (0..k).step_by(span) {
+                prepare::<S, D>(x.add(from + at), span.min(k - at), slab.add(at / span));
+            }
+            for first in rows.clone().step_by(ROWS) {
+                // Rows beyond the end repeat the last one.
+                let row = |i: usize| w.row((first + i).min(rows.end - 1)).add(from / D::WEIGHTS * D::BYTES);
+                let mut sums = [0.0; ROWS];
+                _mm_storeu_ps(sums.as_mut_ptr(), four::<S, D>([row(0), row(1), row(2), row(3)], k, slab));
+                for (i, sum) in sums.into_iter().enumerate().take(rows.end - first) {
+                    let out = out.add(first + i);
+                    *out = if from == 0 { sum } else { *out + sum };
+                }
+            }
+        }
+    }
+}
+
+/// Rounds the activations of a step to 8 bits, one scale for a block, and puts them into the order of the weights.
+#[inline(always)]
+unsafe fn prepare<S: Simd, D: Direct>(x: *const f32, k: usize, acts: *mut Acts) {
+    let mut q = [0i8; SPAN];
+    let (mut d, mut s) = ([0.0; 2], [0.0; 2]);
+    for block in 0..k / D::WEIGHTS {
+        // SAFETY: `k` floats are there, and `q` has room for a step.
+        unsafe {
+            let x = x.add(block * D::WEIGHTS);
+            let q = &mut q[block * D::WEIGHTS..][..D::WEIGHTS];
+            d[block] = round::<S>(x, q);
+            s[block] = d[block] * q.iter().map(|&q| i32::from(q)).sum::<i32>() as f32;
+        }
+    }
+    // SAFETY: the caller's promise.
+    let acts = unsafe { &mut *acts };
+    for (i, to) in acts.q.iter_mut().enumerate().take(D::ACTS) {
+        *to = D::place(i).map_or(0, |i| q[i]);
+    }
+    (acts.d, acts.s) = (d, s);
+}
+
+/// Rounds floats to bytes with one scale, which it returns.
+#[inline(always)]
+unsafe fn round<S: Simd>(x: *const f32, q: &mut [i8]) -> f32 {
+    // SAFETY: the caller hands in as many floats as bytes, a multiple of 32.
+    unsafe {
+        let mut most = S::zero();
+        for i in (0..q.len()).step_by(8) {
+            most = S::larger(S::magnitude(S::floats(x.add(i))), most);
+        }
+        let largest = S::largest(most);
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        // A scale that would overflow stands for zero activations, as it does in ggml.
+        let inverse = S::all(if inverse.is_finite() { inverse } else { 0.0 });
+        for (part, q) in q.chunks_exact_mut(32).enumerate() {
+            let one = |i: usize| S::round(S::times(S::floats(x.add(32 * part + 8 * i)), inverse));
+            S::store(q.as_mut_ptr().cast(), S::narrow([one(0), one(1), one(2), one(3)]));
+        }
+        largest / 127.0
+    }
+}
+
+/// The products of four rows.
+#[inline(always)]
+unsafe fn four<S: Column, D: Direct>(rows: [*const u8; ROWS], k: usize, slab: *const Acts) -> __m128 {
+    // SAFETY: all rows have `k` weights, the slab as many activations. A last block without a partner is taken twice,
+    // and the activations of the second are zero.
+    unsafe {
+        let blocks = k / D::WEIGHTS;
+        let mut total = _mm_setzero_ps();
+        for block in (0..blocks).step_by(D::BLOCKS) {
+            let acts = &*slab.add(block / D::BLOCKS);
+            let at = block * D::BYTES;
+            let next = (block + D::BLOCKS - 1).min(blocks - 1) * D::BYTES;
+            let mut sums = [S::splat8(0); ROWS];
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(at + AHEAD).cast());
+                *sums = D::sums::<S>(row.add(at), row.add(next), acts.q.as_ptr().cast());
+            }
+            if D::BLOCKS == 1 {
+                let lanes = |i: usize| S::fold16(sums[i]);
+                let lanes = [lanes(0), lanes(1), lanes(2), lanes(3)];
+                total = add::<D>(total, lanes, rows, at, acts.d[0], acts.s[0]);
+            } else {
+                let both = [S::both(sums[0]), S::both(sums[1]), S::both(sums[2]), S::both(sums[3])];
+                let half = |i: usize| [both[0][i], both[1][i], both[2][i], both[3][i]];
+                total = add::<D>(total, half(0), rows, at, acts.d[0], acts.s[0]);
+                total = add::<D>(total, half(1), rows, next, acts.d[1], acts.s[1]);
+            }
+        }
+        total
+    }
+}
+
+/// Adds the sums of a block of four rows, with their scales.
+#[inline(always)]
+unsafe fn add<D: Direct>(
+    total: __m128,
+    sums: [__m128i; ROWS],
+    rows: [*const u8; ROWS],
+    at: usize,
+    d: f32,
+    s: f32,
+) -> __m128 {
+    // SAFETY: the block at `at` is there in every row.
+    unsafe {
+        let wide = |i: usize| _mm_madd_epi16(sums[i], _mm_set1_epi16(1));
+        let sums = _mm_cvtepi32_ps(columns_added([wide(0), wide(1), wide(2), wide(3)]));
+        let scale = |i: usize| i32::from(rows[i].add(at + D::SCALE).cast::<u16>().read_unaligned());
+        let scales = _mm_insert_epi16::<1>(_mm_setzero_si128(), scale(0));
+        let scales = _mm_insert_epi16::<3>(scales, scale(1));
+        let scales = _mm_insert_epi16::<7>(_mm_insert_epi16::<5>(scales, scale(2)), scale(3));
+        // 2^112 corrects the bias of the exponent.
+        let halves = _mm_mul_ps(base::shifted4(scales), _mm_set1_ps(f32::from_bits(0x7780_0000)));
+        let sums = _mm_sub_ps(_mm_mul_ps(sums, _mm_set1_ps(d * D::TIMES)), _mm_set1_ps(s));
+        _mm_add_ps(total, _mm_mul_ps(sums, halves))
+    }
+}
+
+/// Lane `i` becomes the sum of all lanes of `v[i]`.
+#[inline(always)]
+unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
+    // SAFETY: SSE2 only.
+    unsafe {
+        let pairs = |a, b| _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+        let (x, y) = (pairs(v[0], v[1]), pairs(v[2], v[3]));
+        _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y))
+    }
+}
+
+// No closures around words of an instruction set from here on: they would be functions without that set.
+
+/// The products with value `i` of the activations.
+#[inline(always)]
+unsafe fn product_of<S: Simd>(q: S::I, acts: *const u8, i: usize) -> S::I {
+    // SAFETY: the caller promises that value.
+    unsafe { S::multiply_bytes(q, S::load_aligned(acts.add(32 * i))) }
+}
+
+/// The products of bits `i` and `i + 4`, times `2^i`; `w` holds the upper four bits below.
+#[inline(always)]
+unsafe fn bit<S: Simd>(v: S::I, w: S::I, acts: *const u8, i: usize) -> S::I {
+    // SAFETY: the caller's promise of 256 aligned bytes.
+    unsafe {
+        let mask = S::splat8(1 << i);
+        S::add16(product_of::<S>(S::and(v, mask), acts, i), product_of::<S>(S::and(w, mask), acts, i + 4))
+    }
+}
+
+/// The upper bytes of two values of words, in turns.
+#[inline(always)]
+unsafe fn upper_bytes<S: Simd>(even: S::I, odd: S::I) -> S::I {
+    // SAFETY: no memory is touched.
+    unsafe { S::or(S::right16::<8>(even), S::and(odd, S::splat16(0xff00u16 as i16))) }
+}
+
+/// The products of weights of two bits with four values of activations: those times 1, and those times 4.
+#[inline(always)]
+unsafe fn two_bits<S: Simd>(v: S::I, acts: *const u8) -> [S::I; 2] {
+    // SAFETY: the caller's promise of 128 aligned bytes.
+    unsafe {
+        let (low, high) = (S::splat8(3), S::splat8(12));
+        let w = S::right16::<4>(v);
+        [
+            S::add16(product_of::<S>(S::and(v, low), acts, 0), product_of::<S>(S::and(w, low), acts, 2)),
+            S::add16(product_of::<S>(S::and(v, high), acts, 1), product_of::<S>(S::and(w, high), acts, 3)),
+        ]
+    }
+}
+
+impl Direct for super::cells::TQ2_0 {
+    const BYTES: usize = 66;
+    const WEIGHTS: usize = 256;
+    const SCALE: usize = 64;
+    const BLOCKS: usize = 1;
+    const ACTS: usize = 256;
+    const TIMES: f32 = 1.0;
+
+    fn place(i: usize) -> Option<usize> {
+        Some(i)
+    }
+
+    #[inline(always)]
+    unsafe fn sums<S: Column>(first: *const u8, _second: *const u8, acts: *const u8) -> S::I {
+        // SAFETY: the caller's promise. At most 12 * 127 * 2 * 4 in each 16 bits.
+        unsafe {
+            let a = two_bits::<S>(S::load(first), acts);
+            let b = two_bits::<S>(S::load(first.add(32)), acts.add(128));
+            S::add16(S::add16(a[0], b[0]), S::right_signed16::<2>(S::add16(a[1], b[1])))
+        }
+    }
+}
+
+impl Direct for super::cells::Q2_0 {
+    const BYTES: usize = 18;
+    const WEIGHTS: usize = 64;
+    const SCALE: usize = 0;
+    const BLOCKS: usize = 2;
+    const ACTS: usize = 128;
+    const TIMES: f32 = 1.0;
+
+    fn place(i: usize) -> Option<usize> {
+        Some(i % 32 / 16 * 64 + i % 16 * 4 + i / 32)
+    }
+
+    #[inline(always)]
+    unsafe fn sums<S: Column>(first: *const u8, second: *const u8, acts: *const u8) -> S::I {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [one, four] = two_bits::<S>(S::load_two(first.add(2), second.add(2)), acts);
+            S::add16(one, S::right_signed16::<2>(four))
+        }
+    }
+}
+
+impl Direct for super::cells::Q1_0 {
+    const BYTES: usize = 18;
+    const WEIGHTS: usize = 128;
+    const SCALE: usize = 0;
+    const BLOCKS: usize = 2;
+    const ACTS: usize = 256;
+    const TIMES: f32 = 2.0;
+
+    fn place(i: usize) -> Option<usize> {
+        Some(i % 32 / 16 * 128 + i % 16 * 8 + i / 32)
+    }
+
+    #[inline(always)]
+    unsafe fn sums<S: Column>(first: *const u8, second: *const u8, acts: *const u8) -> S::I {
+        // SAFETY: the caller's promise. At most 8 * 127 * 2 * 2 in each 16 bits.
+        unsafe {
+            let v = S::load_two(first.add(2), second.add(2));
+            let w = S::right16::<4>(v);
+            // Halvings are exact: each sum is a multiple of its power of two.
+            let sum = S::add16(S::right_signed16::<1>(bit::<S>(v, w, acts, 3)), bit::<S>(v, w, acts, 2));
+            let sum = S::add16(S::right_signed16::<1>(sum), bit::<S>(v, w, acts, 1));
+            S::add16(S::right_signed16::<1>(sum), bit::<S>(v, w, acts, 0))
+        }
+    }
+}
+
+impl Direct for super::cells::TQ1_0 {
+    const BYTES: usize = 54;
+    const WEIGHTS: usize = 256;
+    const SCALE: usize = 52;
+    const BLOCKS: usize = 1;
+    const ACTS: usize = 320;
+    const TIMES: f32 = 1.0;
+
+    fn place(i: usize) -> Option<usize> {
+        let (digit, byte) = (i % 160 / 32, i % 32);
+        match (i / 160, byte) {
+            (0, _) => Some(32 * digit + byte),
+            // The second load begins at byte 22 of the block, so that it ends with it.
+            (_, 10..26) => Some(160 + 16 * digit + byte - 10),
+            (_, 26..30) if digit < 4 => Some(240 + 4 * digit + byte - 26),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums<S: Column>(first: *const u8, _second: *const u8, acts: *const u8) -> S::I {
+        // SAFETY: the caller's promise. At most 8 * 127 * 2 * 4 in each 16 bits.
+        unsafe {
+            let [a, b] = five_digits::<S>(S::load(first), acts);
+            let [c, d] = five_digits::<S>(S::load(first.add(22)), acts.add(160));
+            S::add16(S::add16(a, c), S::right_signed16::<2>(S::add16(b, d)))
+        }
+    }
+}
+
+/// The products of five digits to base 3 with five values of activations: those times 1, and those times 4.
+///
+/// In words of 16 bits a byte times 9 has two digits above and the rest below.
+#[inline(always)]
+unsafe fn five_digits<S: Column>(v: S::I, acts: *const u8) -> [S::I; 2] {
+    // SAFETY: the caller's promise of 160 aligned bytes.
+    unsafe {
+        let (nine, three, below) = (S::splat16(9), S::splat16(3), S::splat16(255));
+        let (even, odd) = (S::mul16(S::and(v, below), nine), S::mul16(S::right16::<8>(v), nine));
+        let two = S::split_digits(upper_bytes::<S>(even, odd));
+        let one = product_of::<S>(S::and(two, S::splat8(3)), acts, 0);
+        let four = product_of::<S>(S::and(two, S::splat8(12)), acts, 1);
+        let (even, odd) = (S::mul16(S::and(even, below), nine), S::mul16(S::and(odd, below), nine));
+        let two = S::split_digits(upper_bytes::<S>(even, odd));
+        let one = S::add16(one, product_of::<S>(S::and(two, S::splat8(3)), acts, 2));
+        let four = S::add16(four, product_of::<S>(S::and(two, S::splat8(12)), acts, 3));
+        let (even, odd) = (S::mul16(S::and(even, below), three), S::mul16(S::and(odd, below), three));
+        [S::add16(one, product_of::<S>(upper_bytes::<S>(even, odd), acts, 4)), four]
+    }
+}

@@ -51,6 +51,7 @@ mod vectors;
 pub use blocks::{Blocks, Dot, Quantise};
 pub use format::Weights;
 pub use kind::Kind;
+pub use onebit::choice::{Way, calibrate, prefer, way};
 pub use panels::Columns;
 pub use product::{Column, Job, UNIT, can, can_halves, product, share};
 pub use table::{Kernels, Level, force, kernels, kernels_of};

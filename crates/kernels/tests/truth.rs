@@ -210,3 +210,28 @@ fn sse41_kernels_say_what_the_plain_code_says() {
 fn avx2_kernels_say_what_the_plain_code_says() {
     check(Level::Avx2);
 }
+
+#[test]
+fn both_ways_of_q1_0_say_what_the_plain_code_says() {
+    let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for level in Level::ALL.into_iter().filter(|level| force(*level)) {
+        for way in [kernels::Way::Tables, kernels::Way::Direct] {
+            kernels::prefer(way);
+            for (seed, shape) in [(1, (17, 1, 128)), (2, (35, 1, 640)), (3, (16, 1, 4352))] {
+                for matter in MATTERS {
+                    check_shape(level, Kind::Q1_0, shape, matter, seed);
+                }
+            }
+        }
+    }
+    kernels::prefer(kernels::Way::Tables);
+}
+
+#[test]
+fn calibration_takes_one_of_the_ways_and_stays_with_it() {
+    let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let way = kernels::calibrate();
+    assert_eq!(kernels::way(), way);
+    assert_eq!(kernels::Way::named(way.name()), Some(way));
+    kernels::prefer(kernels::Way::Tables);
+}

@@ -7,8 +7,10 @@
 //! | `tables` | one column of Q1_0: sums looked up by `pshufb` |
 //! | `lanes` | the words for that |
 //! | `direct` | one column, multiplied |
+//! | `choice` | which of the two ways for one column of Q1_0 |
 
 pub(crate) mod cells;
+pub mod choice;
 pub(crate) mod direct;
 mod lanes;
 pub(crate) mod many;
@@ -58,7 +60,12 @@ impl<S: lanes::Lanes> Column for S {
     #[inline(always)]
     unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
         // SAFETY: the caller's promise.
-        unsafe { tables::product::<S>(w, rows, x, out) }
+        unsafe {
+            match choice::way() {
+                choice::Way::Tables => tables::product::<S>(w, rows, x, out),
+                choice::Way::Direct => direct::product::<S, cells::Q1_0>(w, rows, x, out),
+            }
+        }
     }
 
     #[inline(always)]

@@ -199,7 +199,7 @@ macro_rules! kernel_set {
             $crate::vectors::vector_set!($set, $features);
             $crate::onebit::onebit_set!($set, $features);
 
-            pub(crate) static KERNELS: Kernels = {
+            pub(crate) const SET: Kernels = {
                 let mut entries = [const { None }; KINDS];
                 entries[Kind::F32 as usize] = floats!(floats::F32);
                 entries[Kind::F16 as usize] = floats!(floats::F16);
@@ -218,8 +218,10 @@ macro_rules! kernel_set {
                 entries[Kind::TQ2_0 as usize] = onebit_entries::TQ2_0;
                 Kernels { level: $level, vectors: VECTORS, blocks: BLOCKS, entries }
             };
+            pub(crate) static KERNELS: Kernels = SET;
         }
-        pub(crate) use made::KERNELS;
+        #[allow(unused_imports)] // A set may stand for another one too.
+        pub(crate) use made::{KERNELS, SET};
     };
 }
 pub(crate) use kernel_set;

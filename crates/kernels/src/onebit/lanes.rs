@@ -7,7 +7,6 @@
 
 use crate::avx2::Avx2;
 use crate::simd::Simd;
-use crate::sse41::Sse41;
 use crate::ssse3::Ssse3;
 use core::arch::x86_64::*;
 
@@ -188,7 +187,6 @@ macro_rules! narrow {
 }
 
 narrow!(Ssse3);
-narrow!(Sse41);
 
 lanes!(Avx2, __m256i, __m256, and: _mm256_and_si256, shuffle: _mm256_shuffle_epi8, add8: _mm256_add_epi8,
     add16: _mm256_add_epi16, sub16: _mm256_sub_epi16, right: _mm256_srli_epi16, left: _mm256_slli_epi16,

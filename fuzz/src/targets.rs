@@ -15,11 +15,16 @@ use release::{HostName, Mode, ReleaseId, Server};
 
 use crate::{head, http, report as reports, settings as wishes};
 
+#[path = "prompts.rs"]
+mod prompts;
+
+pub use prompts::{grammar, schema, stop, template};
+
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -34,6 +39,10 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("report", report),
     ("settings", settings),
     ("gguf", gguf),
+    ("stop", stop),
+    ("schema", schema),
+    ("grammar", grammar),
+    ("template", template),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

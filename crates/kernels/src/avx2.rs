@@ -194,6 +194,14 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_load_ps(p) }
     }
     #[inline(always)]
+    unsafe fn left32<const N: i32>(a: Self::I) -> Self::I {
+        unsafe { _mm256_slli_epi32::<N>(a) }
+    }
+    #[inline(always)]
+    unsafe fn bytes_to_floats(p: *const u8) -> Self::F {
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+    #[inline(always)]
     unsafe fn are_aligned(p: *const f32, q: *const f32) -> bool {
         (p.addr() | q.addr()) & 31 == 0
     }

@@ -305,7 +305,7 @@ unsafe fn multiply<S: Simd, const N: usize>(
 
 /// One weight of each of 16 rows.
 #[inline(always)]
-unsafe fn step<S: Simd, const N: usize>(p: *const f32, x: [S::F; N], sums: &mut [[S::F; 2]; N]) {
+pub(crate) unsafe fn step<S: Simd, const N: usize>(p: *const f32, x: [S::F; N], sums: &mut [[S::F; 2]; N]) {
     // SAFETY: the caller's promise of 16 floats at `p`.
     unsafe {
         for (x, sums) in x.into_iter().zip(sums) {

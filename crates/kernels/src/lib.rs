@@ -13,6 +13,7 @@
 //! | `sse2`, `ssse3`, `sse41`, `avx2` | the words in each instruction set, and the kernels made of them |
 //! | `rows`, `panels` | products with one column (decode) and with many (prompt) |
 //! | `floats` | the same for weights that are floats |
+//! | `attention` | queries over a cache of keys and values |
 //! | `vectors` | ggml's loops over vectors of floats |
 //! | `blocks` | activations in ggml's own layouts |
 //! | `table` | which kernels this processor gets |
@@ -26,6 +27,7 @@
 extern crate std;
 
 mod acts;
+pub mod attention;
 mod avx2;
 mod blocks;
 mod floats;
@@ -60,6 +62,8 @@ pub use vectors::Vectors;
 /// ggml's functions that `hook` takes the place of: one `-Wl,--wrap=` each when the program is linked.
 pub const WRAPPED: &[&str] = &[
     "llamafile_sgemm",
+    "ggml_compute_forward_flash_attn_ext",
+    "ggml_vec_soft_max_f32",
     "ggml_vec_dot_f16",
     "ggml_vec_dot_f32",
     "ggml_cpu_fp16_to_fp32",

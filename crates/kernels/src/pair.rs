@@ -383,6 +383,19 @@ macro_rules! pair {
                 unsafe { [_mm_load_ps(p), _mm_load_ps(p.add(4))] }
             }
             #[inline(always)]
+            unsafe fn left32<const N: i32>(a: Self::I) -> Self::I {
+                unsafe { [_mm_slli_epi32::<N>(a[0]), _mm_slli_epi32::<N>(a[1])] }
+            }
+            #[inline(always)]
+            unsafe fn bytes_to_floats(p: *const u8) -> Self::F {
+                unsafe {
+                    let bytes = _mm_loadl_epi64(p.cast());
+                    let words = _mm_unpacklo_epi8(bytes, bytes);
+                    let float = |words| _mm_cvtepi32_ps(_mm_srai_epi32::<24>(words));
+                    [float(_mm_unpacklo_epi16(words, words)), float(_mm_unpackhi_epi16(words, words))]
+                }
+            }
+            #[inline(always)]
             unsafe fn are_aligned(p: *const f32, q: *const f32) -> bool {
                 (p.addr() | q.addr()) & 15 == 0
             }

@@ -67,6 +67,7 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn left16<const N: i32>(a: Self::I) -> Self::I;
     unsafe fn right16<const N: i32>(a: Self::I) -> Self::I;
     unsafe fn right_signed16<const N: i32>(a: Self::I) -> Self::I;
+    unsafe fn left32<const N: i32>(a: Self::I) -> Self::I;
     unsafe fn add32(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn sub32(a: Self::I, b: Self::I) -> Self::I;
     /// Unsigned bytes of `u` times signed bytes of `s`, neighbours added, in 16 bits with saturation.
@@ -125,6 +126,8 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn smaller(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn magnitude(a: Self::F) -> Self::F;
     unsafe fn to_floats(a: Self::I) -> Self::F;
+    /// Eight signed bytes at `p`.
+    unsafe fn bytes_to_floats(p: *const u8) -> Self::F;
     /// Rounds to the nearest whole number, ties to even.
     unsafe fn round(a: Self::F) -> Self::I;
     /// Rounds to the next whole number towards zero.

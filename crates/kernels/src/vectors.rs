@@ -1,5 +1,6 @@
 //! ggml's loops over vectors of floats.
 
+pub(crate) use crate::attention::{Attention, attend, exponentials};
 use crate::half::{float_to_half, half_to_float};
 use crate::simd::Simd;
 
@@ -11,6 +12,10 @@ pub struct Vectors {
     pub narrow: unsafe fn(x: *const f32, k: usize, out: *mut u16),
     pub dot_halves: unsafe fn(x: *const u16, y: *const u16, k: usize) -> f32,
     pub dot_floats: unsafe fn(x: *const f32, y: *const f32, k: usize) -> f32,
+    /// `out[i]` becomes the exponential of `x[i] - most`, where `most` is the largest `x`; gives their sum.
+    pub exponentials: unsafe fn(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64,
+    /// What a share of flash attention says.
+    pub attend: unsafe fn(attention: &Attention),
 }
 
 /// # Safety
@@ -187,6 +192,8 @@ macro_rules! vector_set {
             narrow(x: *const f32, k: usize, out: *mut u16) -> ();
             dot_halves(x: *const u16, y: *const u16, k: usize) -> f32;
             dot_floats(x: *const f32, y: *const f32, k: usize) -> f32;
+            exponentials(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64;
+            attend(attention: &$crate::attention::Attention) -> ();
         }
     };
     ($set:ty, $features:literal: $($name:ident($($arg:ident: $of:ty),+) -> $result:ty;)+) => {

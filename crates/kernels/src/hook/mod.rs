@@ -2,6 +2,7 @@
 //!
 //! | file | functions |
 //! |---|---|
+//! | `attention` | flash attention |
 //! | `products` | matrix products |
 //! | `blocks` | ggml's own activations: quantisers, products of two rows |
 //! | `vectors` | products of two rows of floats, halves to floats and back |
@@ -10,6 +11,7 @@
 //! What a hook cannot do goes to `__real_*` too, uncounted.
 //! A name in [`WRAPPED`] without a hook does not link, a hook without its name there does not compile.
 
+pub mod attention;
 mod blocks;
 mod products;
 mod vectors;

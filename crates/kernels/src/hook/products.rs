@@ -15,8 +15,8 @@ pub(super) const SGEMM: Hook = Hook::of("llamafile_sgemm");
 /// The leading fields of `ggml_compute_params`, the same since ggml 0.9.
 #[repr(C)]
 pub struct Params {
-    ith: i32,
-    nth: i32,
+    pub(super) ith: i32,
+    pub(super) nth: i32,
 }
 
 unsafe extern "C" {

@@ -7,6 +7,7 @@ const DOT_F16: Hook = Hook::of("ggml_vec_dot_f16");
 const DOT_F32: Hook = Hook::of("ggml_vec_dot_f32");
 const WIDEN: Hook = Hook::of("ggml_cpu_fp16_to_fp32");
 const NARROW: Hook = Hook::of("ggml_cpu_fp32_to_fp16");
+const SOFT_MAX: Hook = Hook::of("ggml_vec_soft_max_f32");
 
 unsafe extern "C" {
     fn __real_ggml_vec_dot_f16(
@@ -29,6 +30,7 @@ unsafe extern "C" {
         by: usize,
         nrc: i32,
     );
+    fn __real_ggml_vec_soft_max_f32(n: i32, y: *mut f32, x: *const f32, max: f32) -> f64;
     fn __real_ggml_cpu_fp16_to_fp32(x: *const u16, y: *mut f32, n: i64);
     fn __real_ggml_cpu_fp32_to_fp16(x: *const f32, y: *mut u16, n: i64);
 }
@@ -104,5 +106,19 @@ pub unsafe extern "C" fn __wrap_ggml_cpu_fp32_to_fp16(x: *const f32, y: *mut u16
         }
         NARROW.mark();
         (kernels().vectors.narrow)(x, n.max(0) as usize, y);
+    }
+}
+
+/// # Safety
+/// ggml's promise: `n` floats at `x`, none above `max`, and room for as many at `y`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __wrap_ggml_vec_soft_max_f32(n: i32, y: *mut f32, x: *const f32, max: f32) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_stock() {
+            return __real_ggml_vec_soft_max_f32(n, y, x, max);
+        }
+        SOFT_MAX.mark();
+        (kernels().vectors.exponentials)(x, n.max(0) as usize, max, y)
     }
 }

@@ -37,6 +37,15 @@ use llama_cpp_sys_2 as sys;
 use std::ffi::CStr;
 use std::sync::Once;
 
+/// The hook of attention reads ggml's tensors: another layout must not compile.
+const _: () = {
+    use std::mem::offset_of;
+    let [ne, nb, op_params, src, data] = kernels::hook::attention::Tensor::OFFSETS;
+    assert!(ne == offset_of!(sys::ggml_tensor, ne) && nb == offset_of!(sys::ggml_tensor, nb));
+    assert!(op_params == offset_of!(sys::ggml_tensor, op_params));
+    assert!(src == offset_of!(sys::ggml_tensor, src) && data == offset_of!(sys::ggml_tensor, data));
+};
+
 /// Makes the library ready and takes over its log. Every way into this crate calls it; once more does nothing.
 ///
 /// How idle threads wait is decided before this: `OMP_WAIT_POLICY=passive` must be in the environment when the

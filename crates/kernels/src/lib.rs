@@ -79,4 +79,8 @@ pub const WRAPPED: &[&str] = &[
     "ggml_vec_dot_q5_K_q8_K",
     "ggml_vec_dot_q6_K_q8_K",
     "ggml_vec_dot_iq4_nl_q8_0",
+    "ggml_vec_dot_q1_0_q8_0",
+    "ggml_vec_dot_q2_0_q8_0",
+    "ggml_vec_dot_tq1_0_q8_K",
+    "ggml_vec_dot_tq2_0_q8_K",
 ];

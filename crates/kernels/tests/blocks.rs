@@ -79,7 +79,7 @@ fn blocks(layout: Layout, q: &[i8], d: &[f32]) -> Vec<u8> {
 
 type Of = fn(&Blocks) -> Dot;
 
-const DOTS: [(Kind, Layout, Of); 8] = [
+const DOTS: [(Kind, Layout, Of); 12] = [
     (Kind::Q4_1, Layout::Q8_1, |blocks| blocks.dot_q4_1),
     (Kind::Q5_0, Layout::Q8_0, |blocks| blocks.dot_q5_0),
     (Kind::Q5_1, Layout::Q8_1, |blocks| blocks.dot_q5_1),
@@ -88,6 +88,10 @@ const DOTS: [(Kind, Layout, Of); 8] = [
     (Kind::Q4_K, Layout::Q8K, |blocks| blocks.dot_q4_k),
     (Kind::Q5_K, Layout::Q8K, |blocks| blocks.dot_q5_k),
     (Kind::Q6_K, Layout::Q8K, |blocks| blocks.dot_q6_k),
+    (Kind::Q1_0, Layout::Q8_0, |blocks| blocks.dot_q1_0),
+    (Kind::Q2_0, Layout::Q8_0, |blocks| blocks.dot_q2_0),
+    (Kind::TQ1_0, Layout::Q8K, |blocks| blocks.dot_tq1_0),
+    (Kind::TQ2_0, Layout::Q8K, |blocks| blocks.dot_tq2_0),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +110,8 @@ fn row(kind: Kind, n: usize, matter: Matter, dice: &mut Dice) -> Vec<u8> {
     let scales: &[usize] = match kind {
         Kind::Q4_1 | Kind::Q5_1 | Kind::Q4_K | Kind::Q5_K => &[0, 2],
         Kind::Q6_K => &[208],
+        Kind::TQ1_0 => &[52],
+        Kind::TQ2_0 => &[64],
         _ => &[0],
     };
     let mut row = vec![0u8; n / weights * bytes];

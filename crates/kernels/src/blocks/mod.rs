@@ -15,6 +15,7 @@ mod k;
 mod legacy;
 mod quantise;
 
+pub(crate) use crate::onebit::dots::{dot_q1_0, dot_q2_0, dot_tq1_0, dot_tq2_0};
 pub(crate) use k::{dot_q4_k, dot_q5_k, dot_q6_k};
 pub(crate) use legacy::{dot_iq4_nl, dot_q4_1, dot_q5_0, dot_q5_1, dot_q8_0};
 pub(crate) use quantise::{quantise_q8_0, quantise_q8_1, quantise_q8_k};
@@ -45,6 +46,14 @@ pub struct Blocks {
     pub dot_q5_k: Dot,
     /// With Q8_K.
     pub dot_q6_k: Dot,
+    /// With Q8_0.
+    pub dot_q1_0: Dot,
+    /// With Q8_0.
+    pub dot_q2_0: Dot,
+    /// With Q8_K.
+    pub dot_tq1_0: Dot,
+    /// With Q8_K.
+    pub dot_tq2_0: Dot,
 }
 
 /// Makes the kernels of one instruction set: `const BLOCKS`.
@@ -63,6 +72,10 @@ macro_rules! block_set {
             dot_q4_k(n: usize, weights: *const u8, acts: *const u8) -> f32;
             dot_q5_k(n: usize, weights: *const u8, acts: *const u8) -> f32;
             dot_q6_k(n: usize, weights: *const u8, acts: *const u8) -> f32;
+            dot_q1_0(n: usize, weights: *const u8, acts: *const u8) -> f32;
+            dot_q2_0(n: usize, weights: *const u8, acts: *const u8) -> f32;
+            dot_tq1_0(n: usize, weights: *const u8, acts: *const u8) -> f32;
+            dot_tq2_0(n: usize, weights: *const u8, acts: *const u8) -> f32;
         }
     };
     ($set:ty, $features:literal: $($name:ident($($arg:ident: $of:ty),+) -> $result:ty;)+) => {

@@ -5,6 +5,7 @@
 //! | `attention` | flash attention |
 //! | `products` | matrix products |
 //! | `blocks` | ggml's own activations: quantisers, products of two rows |
+//! | `onebit` | products of two rows, the first of one or two bits |
 //! | `vectors` | products of two rows of floats, halves to floats and back |
 //!
 //! Every hook begins alike: in [`Mode::Stock`] it hands its arguments to `__real_*`, else it counts and does the work.
@@ -13,6 +14,7 @@
 
 pub mod attention;
 mod blocks;
+mod onebit;
 mod products;
 mod vectors;
 

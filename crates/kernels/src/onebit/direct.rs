@@ -193,7 +193,7 @@ unsafe fn add<D: Direct>(
 
 /// Lane `i` becomes the sum of all lanes of `v[i]`.
 #[inline(always)]
-unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
+pub(super) unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
     // SAFETY: SSE2 only.
     unsafe {
         let pairs = |a, b| _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));

@@ -7,11 +7,13 @@
 //! | `tables` | one column of Q1_0: sums looked up by `pshufb` |
 //! | `lanes` | the words for that |
 //! | `direct` | one column, multiplied |
+//! | `dots` | one row with ggml's own activations |
 //! | `choice` | which of the two ways for one column of Q1_0 |
 
 pub(crate) mod cells;
 pub mod choice;
 pub(crate) mod direct;
+pub(crate) mod dots;
 mod lanes;
 pub(crate) mod many;
 pub(crate) mod tables;

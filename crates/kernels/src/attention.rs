@@ -127,11 +127,11 @@ pub(crate) unsafe fn attend<S: Simd>(a: &Attention) {
                 mix::<S>(values, a.value_width, scores.add(from), n, a.n, sums);
             }
         }
-        for row in 0..a.n {
-            let inverse = S::all(if total[row] == 0.0 { 0.0 } else { 1.0 / total[row] });
+        for (row, (out, total)) in a.out.iter().zip(total).take(a.n).enumerate() {
+            let inverse = S::all(if total == 0.0 { 0.0 } else { 1.0 / total });
             for at in (0..a.value_width).step_by(8) {
                 let sum = S::floats(sums.add(row * a.value_width + at));
-                S::put(a.out[row].add(at), S::times(sum, inverse));
+                S::put(out.add(at), S::times(sum, inverse));
             }
         }
     }
@@ -208,8 +208,8 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::F) -> S::F {
         let x = S::larger(x, S::all(-88.0));
         let whole = S::round(S::times(x, S::all(core::f32::consts::LOG2_E)));
         let n = S::to_floats(whole);
-        // ln 2 in two parts: the first has so few bits that its product with n is exact.
-        let r = S::minus(x, S::times(n, S::all(0.693_359_375)));
+        // ln 2 in two parts: the first, 355 / 512, has so few bits that its product with n is exact.
+        let r = S::minus(x, S::times(n, S::all(0.693_359_4)));
         let r = S::minus(r, S::times(n, S::all(-2.121_944_4e-4)));
         // The Taylor series to the sixth power: the next term is at most 1.3e-7 of the whole at the edges.
         let mut p = S::all(1.0 / 720.0);

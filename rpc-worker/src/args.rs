@@ -26,6 +26,7 @@ pub struct Args {
 #[argh(subcommand)]
 pub enum Command {
     Generate(Generate),
+    Kernels(Kernels),
     Measure(Measure),
     Probe(Probe),
     Quantise(Quantise),
@@ -86,6 +87,31 @@ pub struct Measure {
     /// level of our kernels: sse2, ssse3, sse41, avx2 (default: the processor's best)
     #[argh(option)]
     pub kernels: Option<Choice>,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Measures every kernel alone: ggml's own, ours, and what the machine could do at best.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "kernels",
+    example = "rpc-worker kernels\nrpc-worker kernels --level ssse3 --threads 2 --json"
+)]
+pub struct Kernels {
+    /// level of our kernels: sse2, ssse3, sse41, avx2 (default: the processor's best)
+    #[argh(option)]
+    pub level: Option<String>,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: usize,
+    /// seconds for each row (default 0.5)
+    #[argh(option, default = "0.5")]
+    pub seconds: f64,
+    /// only what the machine could do at best
+    #[argh(switch)]
+    pub machine: bool,
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,

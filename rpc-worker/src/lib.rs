@@ -11,6 +11,7 @@ mod health;
 mod measure;
 mod probe;
 mod quantise;
+mod trials;
 
 use anyhow::Context;
 use args::{Args, Command};
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 pub fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
         Some(Command::Generate(args)) => return generate::run(args),
+        Some(Command::Kernels(args)) => return trials::run(args),
         Some(Command::Measure(args)) => return measure::run(args),
         Some(Command::Probe(args)) => return probe::run(&args.model),
         Some(Command::Quantise(args)) => return quantise::run(args),

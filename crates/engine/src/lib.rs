@@ -16,11 +16,14 @@ mod context;
 mod embed;
 mod error;
 mod log;
+pub mod machine;
+mod memory;
 mod model;
 mod quantise;
 mod sampler;
 mod stage;
 mod state;
+pub mod trial;
 
 pub use context::{
     Cache, Context, N_BATCH_MAX, N_CTX_MAX, N_SEQS_MAX, N_THREADS_MAX, Row, Seq, Settings, Stopper,

@@ -1,6 +1,10 @@
 //! `duet bench`: the figures that duet is held to, measured and shown beside their gates.
 
 pub mod boot;
+pub mod kernels;
+pub mod llm;
+pub mod plot;
+pub mod worker;
 
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
@@ -11,7 +15,8 @@ use argh::{ArgsInfo, FromArgs};
     subcommand,
     name = "bench",
     example = "Sizes, memory and instructions of a boot:\n  duet bench boot",
-    example = "The same for a program, without the search for the least memory:\n  duet bench boot --quick --json"
+    example = "The same for a program, without the search for the least memory:\n  duet bench boot --quick --json",
+    example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick"
 )]
 pub struct BenchArgs {
     #[argh(subcommand)]
@@ -22,11 +27,15 @@ pub struct BenchArgs {
 #[argh(subcommand)]
 pub enum What {
     Boot(boot::BootArgs),
+    Kernels(kernels::KernelsArgs),
+    Llm(llm::args::LlmArgs),
 }
 
 /// Runs the command.
 pub fn command(args: BenchArgs) -> Result<()> {
     match args.what {
         What::Boot(args) => boot::command(args),
+        What::Kernels(args) => kernels::command(&args),
+        What::Llm(args) => llm::command(&args),
     }
 }

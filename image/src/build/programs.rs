@@ -105,6 +105,14 @@ fn cargo(repository: &Path, target: &Path, more_flags: &str) -> Command {
     command
 }
 
+/// Builds one node program alone, with the names of its functions: what the benches run.
+pub fn one(repository: &Path, target: &Path, name: &str, logs: &Path, step: &Step) -> Result<PathBuf> {
+    let node = target.join("node");
+    let mut cargo = cargo(repository, &node, "");
+    tool::run(cargo.args(["--package", name]), &logs.join("programs.log"), step)?;
+    Ok(node.join(TARGET).join("node").join(name))
+}
+
 /// The cargo that started us, or the one of the path.
 pub fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())

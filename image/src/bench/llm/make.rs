@@ -33,9 +33,9 @@ impl Recipe {
 
     pub fn file(&self, folder: &Path) -> PathBuf {
         let Recipe { shape, mix, layers } = self;
-        folder.join(
-            format!("{}-w{}-l{layers}-{}-m{MAKER}.gguf", shape.name, shape.width, mix.name).to_lowercase(),
-        )
+        let (width, words) = (shape.width, shape.vocabulary);
+        let name = format!("{}-w{width}-v{words}-l{layers}-{}-m{MAKER}.gguf", shape.name, mix.name);
+        folder.join(name.to_lowercase())
     }
 
     fn parts(&self) -> Vec<Part> {
@@ -209,6 +209,7 @@ mod tests {
             let recipe = small(shape, mix);
             let bytes = made(&recipe);
             let head = Gguf::read(&mut bytes.as_slice(), bytes.len() as u64).unwrap();
+            gguf::check_model(&head).unwrap();
             assert_eq!(head.weight_bytes(), recipe.weight_bytes(), "{} {}", shape.name, mix.name);
             assert_eq!(head.texts("tokenizer.ggml.tokens").unwrap().len(), 300);
         }
@@ -229,6 +230,6 @@ mod tests {
     #[test]
     fn names_tell_the_recipe() {
         let file = Recipe::new(SHAPES[0], &MIXES[6], 4).file(Path::new("x"));
-        assert_eq!(file, Path::new("x/smollm2-135m-w768-l4-q4_k_m-m1.gguf"));
+        assert_eq!(file, Path::new("x/smollm2-135m-w768-v49152-l4-q4_k_m-m1.gguf"));
     }
 }

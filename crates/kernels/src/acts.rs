@@ -2,6 +2,9 @@
 //!
 //! ggml's own formats put a 2-byte scale before every 32 bytes, so almost no load is aligned, and an unaligned load
 //! costs a Core 2 double. Here 128 activations and all that belongs to them fill three cache lines.
+//!
+//! Every thread of a product quantises all columns for itself. With two threads, sharing that out would save 1.2 % of
+//! the instructions of a product with 384 rows, and 0.3 % with 2048 (callgrind); so there is no barrier for it.
 
 use crate::simd::Simd;
 use core::arch::x86_64::*;
@@ -124,5 +127,67 @@ fn first_lanes(n: usize) -> __m128 {
     unsafe {
         let n = _mm_set1_epi32(n.min(4) as i32);
         _mm_castsi128_ps(_mm_cmpgt_epi32(n, _mm_setr_epi32(0, 1, 2, 3)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::sse2::Sse2;
+    use crate::table::{Level, kernels_of};
+    use std::vec;
+    use std::vec::Vec;
+
+    const EMPTY: Act = Act { q: [99; ACT], d: [9.0; 4], s: [9.0; 4], sums: [9; 8], _room: [0; 16] };
+
+    /// Every block of 32 has another magnitude; one of them is all zeros.
+    fn floats(k: usize) -> Vec<f32> {
+        let value = |i: usize| (i * 7919 % 2003) as f32 / 7.0 - 143.0;
+        (0..k)
+            .map(|i| if i / 32 == 5 { 0.0 } else { value(i) * 2f32.powi((i / 32 * 5 % 11) as i32 - 6) })
+            .collect()
+    }
+
+    /// Holds what was quantised to one number after the other.
+    fn check(acts: &[Act], x: &[f32], shared: usize) {
+        for i in 0..acts.len() * ACT {
+            let (act, part) = (&acts[i / ACT], i % ACT / 32);
+            let Some(&x_i) = x.get(i) else {
+                assert_eq!((act.q[i % ACT], act.d[part], act.s[part]), (0, 0.0, 0.0), "behind the end, {i}");
+                continue;
+            };
+            let first = i / shared * shared;
+            let largest = x[first..x.len().min(first + shared)].iter().fold(0.0f32, |a, x| a.max(x.abs()));
+            let want = if largest == 0.0 { 0.0 } else { (x_i * (127.0 / largest)).round_ties_even() };
+            assert_eq!(f32::from(act.q[i % ACT]), want, "number {i} of {}", x.len());
+            assert_eq!(act.d[part], largest / 127.0, "scale of number {i} of {}", x.len());
+        }
+        for act in acts {
+            let sums: Vec<i16> = act.q.chunks(16).map(|q| q.iter().map(|&q| i16::from(q)).sum()).collect();
+            assert_eq!(act.sums[..], sums);
+            for part in 0..4 {
+                assert_eq!(act.s[part], act.d[part] * f32::from(sums[2 * part] + sums[2 * part + 1]));
+            }
+        }
+    }
+
+    #[test]
+    fn activations_become_the_nearest_whole_numbers() {
+        for k in [32, 64, 96, 128, 160, 256, 352, 512, 1024] {
+            let x = floats(k);
+            for level in Level::ALL {
+                let Some(kernels) = kernels_of(level) else { continue };
+                let mut acts = vec![EMPTY; k.div_ceil(ACT)];
+                let entry = kernels.entry(Kind::Q8_0).expect("every level has Q8_0");
+                // SAFETY: `x` holds `k` floats, and `acts` their blocks.
+                unsafe { (entry.prepare)(x.as_ptr(), k, acts.as_mut_ptr().cast()) };
+                check(&acts, &x, 32);
+            }
+            let mut acts = vec![EMPTY; k.div_ceil(ACT)];
+            // SAFETY: the same, and every x86-64 processor has SSE2.
+            unsafe { quantise::<Sse2>(x.as_ptr(), k, acts.as_mut_ptr(), Scale::Of256) };
+            check(&acts, &x, 256);
+        }
     }
 }

@@ -161,6 +161,7 @@ pub(crate) unsafe trait Simd: Copy {
     /// The sums of 16 bytes each, in order.
     #[inline(always)]
     unsafe fn sums_of_16(v: [Self::I; 4]) -> __m128i {
+        // SAFETY: the promise of all words.
         unsafe {
             let [[a, b], [c, d], [e, f], [g, h]] =
                 [Self::both(v[0]), Self::both(v[1]), Self::both(v[2]), Self::both(v[3])];

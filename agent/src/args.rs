@@ -135,6 +135,9 @@ pub struct MeasureHearing {
     /// times that each side hears the clip (default 5)
     #[argh(option, default = "5")]
     pub rounds: usize,
+    /// leave out whisper.cpp's own way, which hears with the encoder too
+    #[argh(switch)]
+    pub encoder_only: bool,
     /// our side: ours, or one instruction set: sse2, ssse3, sse41, avx2
     #[argh(option)]
     pub kernels: Option<String>,

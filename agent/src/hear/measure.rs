@@ -17,7 +17,8 @@ const ROUNDS_MAX: usize = 1000;
 #[derive(Debug, Default, Serialize)]
 struct Side {
     encoder_s: f64,
-    whole_s: f64,
+    /// Absent with `--encoder-only`.
+    whole_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -30,7 +31,7 @@ struct Report {
     weights: &'static str,
     stock: Side,
     ours: Side,
-    stock_text: String,
+    stock_text: Option<String>,
     ours_text: String,
 }
 
@@ -55,27 +56,41 @@ pub fn run(args: &MeasureHearing) -> anyhow::Result<String> {
     // The first of each warms caches and is thrown away.
     let mut rounds = vec![];
     for _ in 0..=args.rounds {
-        rounds.push([hear("stock", Steps::Ours)?, hear(ours, Steps::Ours)?, hear("stock", Steps::Whisper)?]);
+        let stock = hear("stock", Steps::Ours)?;
+        let ours = hear(ours, Steps::Ours)?;
+        let whisper = if args.encoder_only { None } else { Some(hear("stock", Steps::Whisper)?) };
+        rounds.push(Round { stock, ours, whisper });
     }
-    let rounds = &rounds[1..];
-    let of = |take: &dyn Fn(&[Heard; 3]) -> f64| median(rounds.iter().map(take).collect());
-    let [_, last, stock] = rounds[rounds.len() - 1].clone();
+    let Round { ours: last, whisper, .. } = rounds.remove(0);
+    let of = |take: &dyn Fn(&Round) -> Option<f64>| median(rounds.iter().filter_map(take).collect());
+    let encoder =
+        |take: fn(&Round) -> &Heard| of(&|round| Some(take(round).encode.cpu_s)).unwrap_or_default();
+    let stock_whole = of(&|round| round.whisper.as_ref().map(|heard| heard.whole.cpu_s));
+    let ours_whole = of(&|round| round.whisper.as_ref().map(|_| round.ours.whole.cpu_s));
     let report = Report {
         kernels: kernel_choice::take(Some(ours))?,
         threads: args.threads,
         rounds: args.rounds,
         audio_ctx: last.audio_ctx,
         n_tokens: last.n_tokens,
-        stock: Side { encoder_s: of(&|r| r[0].encode.cpu_s), whole_s: of(&|r| r[2].whole.cpu_s) },
-        ours: Side { encoder_s: of(&|r| r[1].encode.cpu_s), whole_s: of(&|r| r[1].whole.cpu_s) },
+        stock: Side { encoder_s: encoder(|round| &round.stock), whole_s: stock_whole },
+        ours: Side { encoder_s: encoder(|round| &round.ours), whole_s: ours_whole },
         weights: ear.model().shape.weights.name,
-        stock_text: stock.text,
+        stock_text: whisper.map(|heard| heard.text),
         ours_text: last.text,
     };
     Ok(serde_json::to_string(&report)? + "\n")
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
+struct Round {
+    /// Our steps with ggml's kernels.
+    stock: Heard,
+    ours: Heard,
+    /// whisper.cpp's own way with ggml's kernels.
+    whisper: Option<Heard>,
+}
+
+fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+    numbers.get(numbers.len() / 2).copied()
 }

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod kernels;
 pub mod llm;
 pub mod plot;
+pub mod stt;
 pub mod worker;
 
 use anyhow::Result;
@@ -16,7 +17,8 @@ use argh::{ArgsInfo, FromArgs};
     name = "bench",
     example = "Sizes, memory and instructions of a boot:\n  duet bench boot",
     example = "The same for a program, without the search for the least memory:\n  duet bench boot --quick --json",
-    example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick"
+    example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick",
+    example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt"
 )]
 pub struct BenchArgs {
     #[argh(subcommand)]
@@ -29,6 +31,7 @@ pub enum What {
     Boot(boot::BootArgs),
     Kernels(kernels::KernelsArgs),
     Llm(llm::args::LlmArgs),
+    Stt(stt::SttArgs),
 }
 
 /// Runs the command.
@@ -37,5 +40,6 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Boot(args) => boot::command(args),
         What::Kernels(args) => kernels::command(&args),
         What::Llm(args) => llm::command(&args),
+        What::Stt(args) => stt::command(&args),
     }
 }

@@ -32,7 +32,8 @@ struct Model(PathBuf);
 
 impl Model {
     fn forge(kind: Kind, name: &str) -> Model {
-        let path = std::env::temp_dir().join(format!("duet-{}-{name}-{}.bin", std::process::id(), kind.name()));
+        let path =
+            std::env::temp_dir().join(format!("duet-{}-{name}-{}.bin", std::process::id(), kind.name()));
         let mut bytes = vec![];
         forge::write(&mut bytes, &SMALL, kind, 1).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -142,7 +143,9 @@ fn our_kernels_and_our_steps_change_no_word_of_a_clip() {
     let clips = ["sb_spk1_snt4.wav", "sb_spk1_snt5.wav", "cards_001.wav"];
     let clips: Option<Vec<PathBuf>> = clips.iter().map(|clip| shared(&format!("speech/{clip}"))).collect();
     let (Some(model), Some(clips)) = (model, clips) else {
-        eprintln!("skipped: our_kernels_and_our_steps_change_no_word_of_a_clip: there are no clips or no model");
+        eprintln!(
+            "skipped: our_kernels_and_our_steps_change_no_word_of_a_clip: there are no clips or no model"
+        );
         return;
     };
     let mut ear = Ear::open(&model).unwrap();

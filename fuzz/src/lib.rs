@@ -11,5 +11,7 @@ pub mod report;
 #[path = "../../image/src/serve/settings.rs"]
 pub mod settings;
 mod targets;
+#[path = "../../agent/src/hear/model.rs"]
+pub mod whisper_model;
 
 pub use targets::*;

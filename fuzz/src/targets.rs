@@ -3,9 +3,10 @@
 //! `fuzz_targets/` hands them to libFuzzer; `tests/tests/fuzz_replay.rs` includes this file and plays the kept
 //! corpus and mutations of it with the ordinary toolchain.
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
-//! and init's module `http` (HTTP answers).
+//! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files).
 
 use std::collections::BTreeSet;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use netboot::{Mac, dhcp, ra, script, tftp};
 use release::{HostName, Mode, ReleaseId, Server};
 
-use crate::{head, http, report as reports, settings as wishes};
+use crate::{head, http, report as reports, settings as wishes, whisper_model as whisper};
 
 #[path = "prompts.rs"]
 mod prompts;
@@ -24,7 +25,7 @@ pub use prompts::{grammar, schema, stop, template};
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -43,6 +44,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("schema", schema),
     ("grammar", grammar),
     ("template", template),
+    ("whisper_model", whisper_model),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -415,4 +417,56 @@ fn check_gguf(file: &gguf::Gguf, file_bytes: u64) {
     assert_eq!(format!("{:?}", again.meta), format!("{:?}", file.meta));
     let shape = |t: &gguf::Tensor| (t.name.clone(), t.kind, t.dims.clone(), t.bytes);
     assert!(again.tensors.iter().map(shape).eq(file.tensors.iter().map(shape)));
+}
+
+/// A model file: eight bytes of its length, then its heads and words. What lies between them need not be there.
+pub fn whisper_model(bytes: &[u8]) {
+    let Some((length, bytes)) = bytes.split_first_chunk::<8>() else { return };
+    let file_bytes = u64::from_le_bytes(*length);
+    let mut folded = Folded { bytes, n_passed: 0 };
+    let read = whisper::check(&mut folded, file_bytes);
+    assert!(folded.n_passed <= file_bytes, "it read behind the end");
+    let model = match read {
+        Ok(model) => model,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    assert_eq!((folded.n_passed, model.bytes), (file_bytes, file_bytes), "a part of the file was not judged");
+    let shape = &model.shape;
+    assert_eq!(model.filters.len(), shape.n_mels as usize * whisper::BINS);
+    assert!(
+        shape.n_state.is_multiple_of(shape.n_audio_head) && shape.n_state.is_multiple_of(shape.n_text_head)
+    );
+    assert!(shape.n_state.is_multiple_of(shape.weights.block.0), "ggml would abort");
+    assert!(model.blank < shape.n_vocab);
+    let mut n_bytes = 0;
+    whisper::each_tensor(shape, |_, tensor| n_bytes += tensor.bytes());
+    assert!(n_bytes < file_bytes, "the file is too small for its tensors");
+}
+
+/// A file whose long stretches, filters and weights, are left out: they read as zeros and are stepped over.
+struct Folded<'a> {
+    bytes: &'a [u8],
+    n_passed: u64,
+}
+
+impl Read for Folded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        const LONG: usize = 4096;
+        let n = if buffer.len() > LONG {
+            buffer.fill(0);
+            buffer.len()
+        } else {
+            self.bytes.read(buffer)?
+        };
+        self.n_passed += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for Folded<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Current(n) = to else { panic!("a model is read from its start to its end") };
+        self.n_passed += u64::try_from(n).expect("a model is never read backwards");
+        Ok(self.n_passed)
+    }
 }

@@ -53,7 +53,6 @@ const NEEDS: &[Need] = &[
     need(For::Vm, "ovmf", &["/usr/share/OVMF/OVMF_CODE_4M.fd"]),
     need(For::Vm, "qemu-system-x86", &["qemu-system-x86_64"]),
     need(For::Vm, "util-linux", &["unshare"]),
-    need(For::Count, "valgrind", &["valgrind"]),
     need(For::Test, "busybox", &["busybox"]),
     need(For::Test, "curl", &["curl"]),
     need(For::Test, "isc-dhcp-client", &["dhclient"]),

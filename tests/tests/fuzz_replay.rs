@@ -7,6 +7,7 @@ mod targets;
 
 use std::path::Path;
 
+use agent::hear::model as whisper_model;
 use image::serve::{head, report, settings};
 use init::http;
 

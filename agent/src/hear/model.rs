@@ -333,7 +333,10 @@ pub fn each_tensor(shape: &Shape, mut take: impl FnMut(String, Expected)) {
     }
 }
 
+// With their paths, because the fuzz targets include this file from elsewhere.
 #[cfg(test)]
+#[path = "model/testing.rs"]
 pub(crate) mod testing;
 #[cfg(test)]
+#[path = "model/tests.rs"]
 mod tests;

@@ -118,7 +118,7 @@ pub fn command(args: &SttArgs) -> Result<()> {
         let figures = speech::hear(&agent, model, &clips, &step)?;
         return show(args.json, &figures, speech::table);
     }
-    setup::ensure(&[For::Count], args.yes)?;
+    setup::ensure(&[For::Bench], args.yes)?;
     let progress = Progress::new(1 + kinds.len() + usize::from(kinds.contains(&Kind::Q8_0)));
     let agent = Agent::get(args, &progress)?;
     let figures = measure(args, &kinds, &agent, &progress)?;

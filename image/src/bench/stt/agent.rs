@@ -21,6 +21,22 @@ pub struct Agent {
     level: String,
 }
 
+/// A clip to hear, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    pub clip: &'a Path,
+    pub model: &'a Path,
+    pub audio_ctx: u32,
+    pub tokens: u32,
+}
+
+impl Work<'_> {
+    fn add_to(&self, command: &mut Command) {
+        command.arg(self.clip).arg("--model").arg(self.model);
+        command.args(["--audio-ctx", &self.audio_ctx.to_string(), "--tokens", &self.tokens.to_string()]);
+    }
+}
+
 /// What `agent measure-hearing` prints, as far as it is used here.
 #[derive(Debug, Deserialize)]
 pub struct Measured {
@@ -62,18 +78,9 @@ impl Agent {
     }
 
     /// Hears a clip by turns with ggml's kernels and ours.
-    pub fn measure(
-        &self,
-        clip: &Path,
-        model: &Path,
-        audio_ctx: u32,
-        tokens: u32,
-        encoder_only: bool,
-        step: &Step,
-    ) -> Result<Measured> {
+    pub fn measure(&self, work: &Work, encoder_only: bool, step: &Step) -> Result<Measured> {
         let mut command = Command::new(&self.program);
-        command.arg("measure-hearing").arg(clip).arg("--model").arg(model);
-        command.args(["--audio-ctx", &audio_ctx.to_string(), "--tokens", &tokens.to_string()]);
+        work.add_to(command.arg("measure-hearing"));
         command.args(["--rounds", &self.rounds.to_string(), "--threads", &self.threads.to_string()]);
         command.args(["--kernels", &self.level]);
         if encoder_only {
@@ -91,21 +98,11 @@ impl Agent {
     }
 
     /// Instructions of a whole run of the program, load included. Valgrind knows nothing newer than AVX2.
-    pub fn count(
-        &self,
-        clip: &Path,
-        model: &Path,
-        audio_ctx: u32,
-        tokens: u32,
-        kernels: &str,
-        steps: &str,
-        step: &Step,
-    ) -> Result<u64> {
+    pub fn count(&self, work: &Work, kernels: &str, steps: &str, step: &Step) -> Result<u64> {
         let counts = self.folder.join(format!("stt-{kernels}.callgrind"));
         let mut command = tool::command("valgrind");
         command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", counts.display()));
-        command.arg(&self.program).arg("transcribe").arg(clip).arg("--model").arg(model);
-        command.args(["--audio-ctx", &audio_ctx.to_string(), "--tokens", &tokens.to_string()]);
+        work.add_to(command.arg(&self.program).arg("transcribe"));
         command.args(["--kernels", kernels, "--steps", steps]);
         tool::run(quiet(&mut command), &self.folder.join("stt-count.log"), step)?;
         let text = fs::read_to_string(&counts).with_context(|| format!("reading {}", counts.display()))?;

@@ -9,7 +9,7 @@ mod speech;
 
 use crate::progress::Progress;
 use crate::setup::{self, For};
-use agent::{Agent, Measured};
+use agent::{Agent, Measured, Work};
 use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use forge::{Form, Kind};
@@ -151,11 +151,12 @@ fn measure(args: &SttArgs, kinds: &[Kind], agent: &Agent, progress: &Progress) -
         let step = progress.step(&format!("{name}: {} rounds, a minute or two", args.rounds), None);
         let model = agent.folder().join(format!("stt-{name}.bin"));
         write_model(&model, *kind)?;
+        let work = Work { clip: &clip, model: &model, audio_ctx: SHORT, tokens: SHORT_TOKENS };
         if !args.quick {
-            let full = agent.measure(&clip, &model, FULL, 1, true, &step)?;
+            let full = agent.measure(&Work { audio_ctx: FULL, tokens: 1, ..work }, true, &step)?;
             rows.push(row(*kind, "encoder", full.stock.encoder_s, full.ours.encoder_s));
         }
-        let short = agent.measure(&clip, &model, SHORT, SHORT_TOKENS, false, &step)?;
+        let short = agent.measure(&work, false, &step)?;
         rows.push(row(*kind, "encoder_short", short.stock.encoder_s, short.ours.encoder_s));
         let Measured { stock, ours, .. } = short;
         if let (Some(stock), Some(ours)) = (stock.whole_s, ours.whole_s) {
@@ -164,8 +165,8 @@ fn measure(args: &SttArgs, kinds: &[Kind], agent: &Agent, progress: &Progress) -
         step.done("measured");
         if *kind == Kind::Q8_0 {
             let step = progress.step("counting instructions: a minute", None);
-            let stock = agent.count(&clip, &model, SHORT, SHORT_TOKENS, "stock", "whisper", &step)?;
-            let ours = agent.count(&clip, &model, SHORT, SHORT_TOKENS, &args.level, "ours", &step)?;
+            let stock = agent.count(&work, "stock", "whisper", &step)?;
+            let ours = agent.count(&work, &args.level, "ours", &step)?;
             instructions = Some(Pair { stock, ours });
             step.done("counted");
         }

@@ -2,7 +2,7 @@
 //!
 //! Times differ by a factor of 50, so the axis is logarithmic, and dots stand on it: bars would lie about lengths.
 
-use super::llm::figures::{Figures, Row};
+use super::llm::figures::{Figures, Machine, Row};
 use std::fmt::Write;
 
 const WIDTH: f64 = 900.0;
@@ -52,10 +52,11 @@ pub fn llm(figures: &Figures) -> String {
         }
     }
     let title = format!("{model} shape, one thread: CPU time for a token, stock ggml beside duet's kernels");
-    let under = format!(
-        "{}; our kernels: {}, stock ggml built for a Core 2",
-        figures.machine.processor, figures.level
-    );
+    let part = rows.first().filter(|row| row.layers < row.layers_of_model);
+    let part =
+        part.map_or(String::new(), |row| format!("; {} of {} layers", row.layers, row.layers_of_model));
+    let Machine { processor, .. } = &figures.machine;
+    let under = format!("{processor}; our kernels: {}, stock ggml built for a Core 2{part}", figures.level);
     draw(&title, &under, &pairs)
 }
 

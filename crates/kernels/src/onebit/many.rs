@@ -113,9 +113,9 @@ unsafe fn quantise<S: Simd, C: Cells>(columns: &Columns, range: Range<usize>, ce
                 };
                 *turned = S::turn([one(0), one(1), one(2), one(3), one(4), one(5), one(6), one(7)]);
             }
-            for i in 0..8 {
-                let both = S::narrow16(turned[0][i], turned[1][i]);
-                S::store((&raw mut (*room).acts[at + i]).cast(), both);
+            let [first, second] = turned;
+            for (i, (first, second)) in first.into_iter().zip(second).enumerate() {
+                S::store((&raw mut (*room).acts[at + i]).cast(), S::narrow16(first, second));
             }
         }
     }

@@ -227,7 +227,7 @@ fn a_repeat_penalty_forbids_the_token_before() {
     let (_folder, model) = model("repeat");
     let mut context = context(&model, Settings::default());
     context.evaluate(&[1, 30], 0, 0).unwrap();
-    let first = best(context.logits().unwrap());
+    let first = best(context.logits().unwrap()) as Token;
     let how = Sampling { repeat_penalty: 10.0, ..Sampling::default() };
     let mut sampler = Sampler::new(Arc::clone(&model), &how).unwrap();
     assert_eq!(sampler.sample(&context), Ok(first));
@@ -293,7 +293,7 @@ fn check_stages(bytes: &[u8], cuts: &[u64], folder: &Folder) {
         let want = whole.logits().unwrap();
         assert_eq!(bits(staged), bits(want), "step {step}");
         at += tokens.len() as u32;
-        tokens = vec![best(want)];
+        tokens = vec![best(want) as Token];
     }
 }
 

@@ -4,7 +4,7 @@
 
 pub mod tiny;
 
-use engine::{Context, Load, Model, Settings, Token};
+use engine::{Context, Load, Model, Settings};
 use gguf::{Gguf, Kind, NewTensor, Value, Writer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,8 +54,8 @@ pub fn context(model: &Arc<Model>, settings: Settings) -> Context {
 }
 
 /// The first of the largest.
-pub fn best(logits: &[f32]) -> Token {
-    (0..).zip(logits).reduce(|best, next| if next.1 > best.1 { next } else { best }).unwrap().0
+pub fn best<T: PartialOrd>(logits: &[T]) -> usize {
+    (0..logits.len()).reduce(|best, next| if logits[next] > logits[best] { next } else { best }).unwrap()
 }
 
 /// Floats by their bits: equal means equal.

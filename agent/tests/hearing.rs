@@ -64,7 +64,7 @@ const USED: [&str; 2] = ["llamafile_sgemm", "ggml_cpu_fp32_to_fp16"];
 #[test]
 fn every_hook_that_whisper_needs_does_work() {
     let _turn = turn();
-    for kind in [Kind::F16, Kind::Q8_0] {
+    for kind in Kind::ALL {
         let model = Model::forge(kind, "hooks");
         let mut ear = Ear::open(&model.0).unwrap();
         let mut hear = |mode| {

@@ -1,5 +1,6 @@
 //! What the tests that cross crates share.
 
+pub mod core2;
 pub mod node;
 
 use std::fs::OpenOptions;

@@ -1,29 +1,11 @@
 //! The node programs as they ship, on an emulated Core 2: they answer, they report, and no stranger stops them.
 
-use image::build::programs::Programs;
-use image::progress::Progress;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use tests::core2::{CONROE, command};
 use tests::node::{Root, WAIT_MAX, connect, exchange, fixture_text, get, server, units};
-use tests::{out, repository, skip};
-
-/// A Core 2 of 2006: an instruction beyond SSSE3 ends the program.
-const EMULATOR: [&str; 3] = ["qemu-x86_64", "-cpu", "Conroe"];
-
-/// Both programs, built once for all tests here as `duet build` builds them, and in its folder:
-/// their C++ takes minutes to compile.
-fn program(name: &str) -> PathBuf {
-    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
-    let build = || {
-        let step = Progress::new(1).step("programs for a Core 2", None);
-        Programs::build(repository(), &out().join("target"), &out().join("logs"), &step)
-            .expect("the node programs build for a Core 2")
-    };
-    PROGRAMS.get_or_init(build).node(name)
-}
 
 /// A program that serves; ended when dropped.
 struct Running {
@@ -34,12 +16,8 @@ struct Running {
 impl Running {
     /// Nothing where the emulator is missing.
     fn start(test: &str, program: &str, arguments: &[&str]) -> Option<Running> {
-        if Command::new(EMULATOR[0]).arg("--version").stdout(Stdio::null()).status().is_err() {
-            skip(test, "qemu-x86_64 is not installed");
-            return None;
-        }
-        let mut command = Command::new(EMULATOR[0]);
-        command.args(&EMULATOR[1..]).arg(self::program(program)).args(arguments);
+        let mut command = command(test, CONROE, program)?;
+        command.args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the emulator");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
@@ -115,10 +93,8 @@ fn the_command_line_explains_itself_on_a_core_2() {
     for (program, example) in
         [("agent", "agent status --json"), ("rpc-worker", "curl http://127.0.0.1:8081/health")]
     {
-        let mut command = Command::new(EMULATOR[0]);
-        let Ok(help) = command.args(&EMULATOR[1..]).arg(self::program(program)).arg("--help").output() else {
-            return skip("the command line on a Core 2", "qemu-x86_64 is not installed");
-        };
+        let Some(mut command) = command("the command line on a Core 2", CONROE, program) else { return };
+        let help = command.arg("--help").output().expect("the emulator");
         assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains(example));
     }
 }
@@ -193,8 +169,8 @@ fn reports(test: &str, units: String, n: usize) -> Option<Vec<serde_json::Value>
 
 /// systemd runs this after multi-user.target.
 fn reached(root: &Root) {
-    let mut command = Command::new(EMULATOR[0]);
-    command.args(&EMULATOR[1..]).arg(program("agent")).args(["reached", "--root"]).arg(root.path());
+    let mut command = command("reached on a Core 2", CONROE, "agent").expect("the agent runs already");
+    command.args(["reached", "--root"]).arg(root.path());
     assert!(command.stderr(Stdio::null()).status().expect("the emulator").success());
 }
 

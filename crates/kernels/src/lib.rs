@@ -20,10 +20,11 @@
 //! | `product` | a whole product, shared out to threads |
 //! | `scalar` | the truth that every kernel is held to |
 //! | `hook` | what the linker puts in ggml's place |
+//! | `variant` | by what dynamic ggml picks a library with these kernels |
 #![no_std]
 #![allow(unsafe_code)] // Kernels read memory that ggml owns, with instructions that not every processor has.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "variant"))]
 extern crate std;
 
 mod acts;
@@ -48,6 +49,8 @@ mod sse2;
 mod sse41;
 mod ssse3;
 mod table;
+#[cfg(feature = "variant")]
+mod variant;
 mod vectors;
 
 pub use blocks::{Blocks, Dot, Quantise};

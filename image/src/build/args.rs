@@ -10,6 +10,7 @@ use std::path::PathBuf;
     name = "build",
     example = "Build what changed since the last time:\n  duet build",
     example = "Take Debian's newest packages:\n  duet build --update",
+    example = "Make our kernels a library for ggml as Debian builds it:\n  duet build --ggml-variant",
     example = "See what would be done, from the lists alone:\n  duet build --plan"
 )]
 pub struct BuildArgs {
@@ -34,6 +35,12 @@ pub struct BuildArgs {
     /// leave the promoted release as it is
     #[argh(switch)]
     pub no_promote: bool,
+    /// build no release, but libggml-cpu-core2.so in OUT/ggml, for programs with dynamic ggml
+    #[argh(switch)]
+    pub ggml_variant: bool,
+    /// source of ggml for --ggml-variant, of the program's own version (default: that of llama-cpp-sys-2)
+    #[argh(option)]
+    pub ggml_source: Option<PathBuf>,
     /// install missing packages without asking
     #[argh(switch, short = 'y')]
     pub yes: bool,

@@ -20,6 +20,7 @@ pub mod recipe;
 pub mod root;
 pub mod sbom;
 pub mod steps;
+pub mod variant;
 pub mod verify;
 
 use crate::disk::{hash_file, write_whole};
@@ -87,6 +88,9 @@ impl Built {
 
 /// `duet build`.
 pub fn command(args: BuildArgs) -> Result<()> {
+    if args.ggml_variant {
+        return variant::command(&args.out, args.ggml_source.as_deref(), args.yes);
+    }
     let repository = repository()?;
     if args.plan {
         print!("{}", Plan::of(&read_recipe(&repository, args.suite.as_deref())?));

@@ -55,6 +55,15 @@ pub fn check_model(file: &Gguf) -> Result<Facts, Error> {
     let model = Keys { file, arch };
     let n_layers = model.need("block_count", 1, LAYERS_MAX)?;
     let n_embd = model.need("embedding_length", 1, WIDTH_MAX)?;
+    // The vectors of another width would be read as if they had this one.
+    if let Some(n) = model.uint("embedding_length_out")?
+        && n != n_embd
+    {
+        return wrong(
+            model.name("embedding_length_out"),
+            format!("is {n}, but embedding_length is {n_embd}"),
+        );
+    }
     let n_ctx = model.need("context_length", 1, POSITIONS_MAX)?;
     model.most("nextn_predict_layers", n_layers - 1)?;
     model.each("feed_forward_length", n_layers, INNER_MAX)?;
@@ -389,6 +398,10 @@ mod tests {
         check("llama.block_count", number(513), "llama.block_count is 513");
         check("llama.block_count", text("two"), "llama.block_count is text, not a whole number");
         check("llama.embedding_length", number(0), "llama.embedding_length is 0");
+        check("llama.embedding_length_out", number(8), "is 8, but embedding_length is 64");
+        check("llama.embedding_length_out", number(0), "is 0, but embedding_length is 64");
+        check("llama.embedding_length_out", text("8"), "is text, not a whole number");
+        check("llama.embedding_length_out", number(64), "good");
         check("llama.context_length", number(u32::MAX), "llama.context_length is 4294967295");
         check("split.count", number(2), "lies in several files");
     }

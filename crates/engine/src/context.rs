@@ -158,11 +158,18 @@ impl Context {
         Ok(())
     }
 
-    /// Evaluates a text from position `at` on, in batches, and keeps the logits after its last token.
-    /// What was not finished when it was stopped is taken out of the cache again.
+    /// Rows that one batch can have: the library takes fewer than were asked for where the context is smaller.
+    pub fn n_batch(&self) -> u32 {
+        // SAFETY: reads a number of a live context.
+        unsafe { sys::llama_n_batch(self.raw()) }.min(self.settings.n_batch)
+    }
+
+    /// Evaluates a text from position `at` on, where the sequence ends, in batches, and keeps the logits after its
+    /// last token. What was not finished when it failed is taken out of the cache again, and nothing else is.
     pub fn evaluate(&mut self, tokens: &[Token], seq: Seq, at: u32) -> Result<(), Error> {
+        self.check_text(tokens, seq, at)?;
         let last = tokens.len().saturating_sub(1);
-        let n_batch = self.settings.n_batch as usize;
+        let n_batch = self.n_batch() as usize;
         for (n, chunk) in tokens.chunks(n_batch).enumerate() {
             let rows: Vec<Row> = (n * n_batch..)
                 .zip(chunk)
@@ -179,6 +186,24 @@ impl Context {
             }
         }
         Ok(())
+    }
+
+    /// Whether a text can come at a place, so that a long one does not fail after half of its batches.
+    fn check_text(&self, tokens: &[Token], seq: Seq, at: u32) -> Result<(), Error> {
+        self.check_seq(seq)?;
+        for token in tokens {
+            self.model.known(*token)?;
+        }
+        let n_ctx = self.n_ctx();
+        if u64::from(at) + tokens.len() as u64 > u64::from(n_ctx) {
+            return Err(Error::Full { n_ctx });
+        }
+        let n_past = self.n_past(seq);
+        if at == n_past {
+            return Ok(());
+        }
+        let want = format!("{n_past}, where the sequence ends");
+        Err(Error::Setting { name: "the position", value: at.to_string(), want })
     }
 
     /// Evaluates one batch; sequences may be mixed.
@@ -198,7 +223,7 @@ impl Context {
         hidden: &mut [f32],
     ) -> Result<(), Error> {
         let n = places.len();
-        check("the number of rows", u32::try_from(n).unwrap_or(u32::MAX), 1, self.settings.n_batch)?;
+        check("the number of rows", u32::try_from(n).unwrap_or(u32::MAX), 1, self.n_batch())?;
         let (mut at, mut seqs, mut logits) = (Vec::new(), Vec::new(), Vec::new());
         for (position, seq, output) in places {
             if position >= self.n_ctx() {
@@ -263,6 +288,8 @@ impl Context {
 
     /// Takes a sequence out of the cache from a position on. `false`: this model keeps a state that cannot be cut.
     pub fn forget(&mut self, seq: Seq, from: u32) -> bool {
+        // Beyond the library's positions there is nothing, and a number below zero would mean all of them.
+        let Ok(from) = i32::try_from(from) else { return true };
         if self.check_seq(seq).is_err() {
             return true;
         }
@@ -270,7 +297,7 @@ impl Context {
         // SAFETY: the context is live and the sequence within its limits; -1 means up to the end.
         unsafe {
             let memory = sys::llama_get_memory(self.raw());
-            memory.is_null() || sys::llama_memory_seq_rm(memory, seq as i32, from as i32, -1)
+            memory.is_null() || sys::llama_memory_seq_rm(memory, seq as i32, from, -1)
         }
     }
 

@@ -27,8 +27,8 @@ impl Context {
         if vector.is_null() {
             return Err(log::refused("give the embedding"));
         }
-        // SAFETY: the library keeps `n_embd` floats of the pooled sequence there until the next evaluation.
-        let vector = unsafe { std::slice::from_raw_parts(vector, self.model.n_embd()) };
+        // SAFETY: the library keeps `n_embd_out` floats of the pooled sequence there until the next evaluation.
+        let vector = unsafe { std::slice::from_raw_parts(vector, self.model.n_embd_out()) };
         let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         if !length.is_normal() {
             return Err(Error::Library {

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Error {
     /// The file cannot be opened or read.
     File { path: String, why: String },
+    /// The file cannot be written.
+    Write { path: String, why: String },
     /// The file is no model that could be loaded.
     Broken { path: String, why: gguf::Error },
     /// The library refused, with the last lines of its log.
@@ -25,6 +27,10 @@ pub enum Error {
     Full { n_ctx: u32 },
     /// The grammar is none, or allows nothing here.
     Grammar { why: &'static str },
+    /// A sampler was given the context of another model.
+    OtherModel,
+    /// The model cannot be a later stage of several.
+    Stage { why: &'static str },
     /// A saved state that does not belong here or was damaged.
     State { why: &'static str },
 }
@@ -33,6 +39,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::File { path, why } => write!(f, "cannot read {path}: {why}"),
+            Error::Write { path, why } => write!(f, "cannot write {path}: {why}"),
             Error::Broken { path, why } => write!(f, "{path} is no good model: {why}"),
             Error::Library { what, said } if said.is_empty() => write!(f, "llama.cpp refused to {what}"),
             Error::Library { what, said } => write!(f, "llama.cpp refused to {what}: {said}"),
@@ -47,6 +54,8 @@ impl fmt::Display for Error {
             Error::Cancelled => f.write_str("loading was cancelled"),
             Error::Full { n_ctx } => write!(f, "the context of {n_ctx} tokens is full"),
             Error::Grammar { why } => write!(f, "the grammar {why}"),
+            Error::OtherModel => f.write_str("the sampler and the context have different models"),
+            Error::Stage { why } => write!(f, "the model takes no hidden states: it {why}"),
             Error::State { why } => write!(f, "the saved state {why}"),
         }
     }

@@ -115,6 +115,28 @@ impl Model {
         count(unsafe { sys::llama_model_n_embd(self.raw()) })
     }
 
+    /// Width of what a model for embeddings gives.
+    pub(crate) fn n_embd_out(&self) -> usize {
+        // SAFETY: reads a number of a live model.
+        count(unsafe { sys::llama_model_n_embd_out(self.raw()) })
+    }
+
+    /// Why hidden states cannot be handed to this model, if they cannot.
+    pub(crate) fn takes_no_hidden(&self) -> Option<&'static str> {
+        // SAFETY: reads two numbers of a live model.
+        let (width, rope) =
+            unsafe { (sys::llama_model_n_embd_inp(self.raw()), sys::llama_model_rope_type(self.raw())) };
+        // The library reads four positions for each row of these.
+        let is_wide = [sys::LLAMA_ROPE_TYPE_MROPE, sys::LLAMA_ROPE_TYPE_IMROPE].contains(&rope);
+        if is_wide {
+            Some("has positions of several numbers")
+        } else if count(width) != self.n_embd() {
+            Some("takes rows of another width than it gives")
+        } else {
+            None
+        }
+    }
+
     pub fn n_layers(&self) -> usize {
         // SAFETY: reads a number of a live model.
         count(unsafe { sys::llama_model_n_layer(self.raw()) })

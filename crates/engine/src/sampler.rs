@@ -85,7 +85,11 @@ impl Sampler {
     }
 
     /// The next token after the last row of the last batch; it is remembered.
+    /// The context must be of the sampler's own model: the samplers know the tokens of no other.
     pub fn sample(&mut self, context: &Context) -> Result<Token, Error> {
+        if !Arc::ptr_eq(&self.model, context.model()) {
+            return Err(Error::OtherModel);
+        }
         let none = Error::Library { what: "give logits", said: "the last evaluation kept none".to_owned() };
         let token = self.choose(context.logits().ok_or(none)?)?;
         self.accept(token);

@@ -67,6 +67,9 @@ pub(crate) unsafe extern "C" fn on_eval(tensor: *mut sys::ggml_tensor, ask: bool
 impl Context {
     /// Evaluates hidden states of the stage before, one row of `n_embd` floats for each position from `at` on.
     pub fn evaluate_hidden(&mut self, hidden: &[f32], seq: Seq, at: u32) -> Result<(), Error> {
+        if let Some(why) = self.model().takes_no_hidden() {
+            return Err(Error::Stage { why });
+        }
         let n_embd = self.model().n_embd();
         let n = hidden.len() / n_embd;
         if hidden.len() != n * n_embd || n == 0 {

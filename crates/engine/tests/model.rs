@@ -4,8 +4,9 @@
 
 mod common;
 
-use common::{Folder, best, bits, context, load, shared, slice, tiny};
+use common::{Folder, Parts, best, bits, context, load, shared, slice, tiny};
 use engine::{Cache, Context, Error, Load, Model, Row, Sampler, Sampling, Settings, Token};
+use gguf::{Array, Value};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -188,6 +189,84 @@ fn what_is_beyond_the_limits_is_an_error() {
     assert!(matches!(context.evaluate_rows(&[]), Err(Error::Setting { .. })));
     assert!(matches!(context.evaluate_hidden(&[0.0; 63], 0, 0), Err(Error::Setting { .. })));
     assert!(matches!(context.embed(&[5]), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn a_batch_larger_than_a_small_context_takes_is_refused() {
+    let (_folder, model) = model("batch");
+    let settings = Settings { n_ctx: 256, n_batch: 512, n_seqs: 2, ..Settings::default() };
+    let mut context = Context::new(Arc::clone(&model), settings).unwrap();
+    let row = |idx: u32| Row { token: 7, at: idx / 2, seq: idx % 2, output: false };
+    let rows: Vec<Row> = (0..300).map(row).collect();
+    let said = context.evaluate_rows(&rows).unwrap_err().to_string();
+    assert_eq!(said, "the number of rows is 300, but must be from 1 to 256");
+    assert_eq!(context.n_batch(), 256);
+    context.evaluate_rows(&rows[..200]).unwrap();
+    assert_eq!((context.n_past(0), context.n_past(1)), (100, 100));
+}
+
+#[test]
+fn a_text_that_cannot_be_evaluated_changes_nothing() {
+    let (_folder, model) = model("unchanged");
+    let mut context = context(&model, Settings::default());
+    let want = logits(&mut context, &[1, 2, 3], 0);
+    // The last token is in the second batch.
+    let unknown: Vec<Token> = [5; 70].into_iter().chain([286]).collect();
+    assert_eq!(context.evaluate(&unknown, 0, 3), Err(Error::Token { token: 286, n_vocab: 286 }));
+    assert_eq!(context.evaluate(&[5; 254], 0, 3), Err(Error::Full { n_ctx: 256 }));
+    for at in [0, 1, 4, 200] {
+        let said = context.evaluate(&[5], 0, at).unwrap_err().to_string();
+        assert_eq!(said, format!("the position is {at}, but must be 3, where the sequence ends"));
+    }
+    for from in [3, 1 << 31, u32::MAX] {
+        assert!(context.forget(0, from));
+    }
+    assert_eq!(context.n_past(0), 3);
+    context.forget(0, 2);
+    assert_eq!(context.n_past(0), 2);
+    // One token after two others is computed in another order than the three at once.
+    let last = logits(&mut context, &[3], 2);
+    let close = |a: u32, b: u32| (f32::from_bits(a) - f32::from_bits(b)).abs() < 1e-3;
+    assert!(last.iter().zip(&want).all(|(a, b)| close(*a, *b)));
+}
+
+#[test]
+fn a_sampler_refuses_the_context_of_another_model() {
+    let (_folder, model) = model("other");
+    let (_other_folder, other) = self::model("another");
+    let mut context = context(&model, Settings::default());
+    context.evaluate(&[1], 0, 0).unwrap();
+    let sampler = |model: &Arc<Model>| Sampler::new(Arc::clone(model), &Sampling::default()).unwrap();
+    assert_eq!(sampler(&other).sample(&context), Err(Error::OtherModel));
+    assert!(sampler(&model).sample(&context).is_ok());
+}
+
+#[test]
+fn vectors_of_another_width_than_the_model_are_refused() {
+    let folder = Folder::new("width");
+    let mut parts = Parts::read(&tiny::model("llama"));
+    parts.set("llama.pooling_type", Value::U32(1));
+    let embed = |parts: &Parts| {
+        let model = Model::load(&folder.file("model.gguf", &parts.write()), Load::default())?;
+        let mut context = context(&Arc::new(model), Settings { embeddings: true, ..Settings::default() });
+        context.embed(&[1, 30, 41])
+    };
+    assert_eq!(embed(&parts).unwrap().len(), 64);
+    parts.set("llama.embedding_length_out", Value::U32(8));
+    let said = embed(&parts).unwrap_err().to_string();
+    assert!(said.ends_with("llama.embedding_length_out is 8, but embedding_length is 64"), "{said}");
+}
+
+#[test]
+fn a_model_with_positions_of_several_numbers_is_no_later_stage() {
+    let folder = Folder::new("mrope");
+    let mut parts = Parts::read(&tiny::model("qwen2vl"));
+    let sections = Value::Array(Array::I32(vec![4, 6, 6, 0]));
+    parts.set("qwen2vl.rope.dimension_sections", sections);
+    let model = load(&folder.file("model.gguf", &parts.write()));
+    let mut context = context(&model, Settings::default());
+    let said = context.evaluate_hidden(&[0.1; 64], 0, 0).unwrap_err().to_string();
+    assert_eq!(said, "the model takes no hidden states: it has positions of several numbers");
 }
 
 /// Text of up to `n` tokens after "the cat sat".

@@ -68,6 +68,21 @@ struct Room {
 pub(crate) unsafe fn attend<S: Simd>(a: &Attention) {
     let mut room: MaybeUninit<Room> = MaybeUninit::uninit();
     let room = room.as_mut_ptr();
+    for careful in [false, true] {
+        // SAFETY: the caller's promise.
+        if unsafe { attend_in::<S>(a, room, careful) } {
+            break;
+        }
+    }
+}
+
+/// Whether all results are finite. Zero times what is not finite is no number, so then, once more and `careful`ly:
+/// what a row does not see is skipped instead of multiplied by zero.
+///
+/// # Safety
+/// As for [`attend`].
+#[inline(always)]
+unsafe fn attend_in<S: Simd>(a: &Attention, room: *mut Room, careful: bool) -> bool {
     let (mut most, mut total) = ([f32::NEG_INFINITY; ROWS], [0f32; ROWS]);
     // SAFETY: the caller's promise; rows are less than `n`, and the room holds the largest widths.
     unsafe {
@@ -124,16 +139,23 @@ pub(crate) unsafe fn attend<S: Simd>(a: &Attention) {
                     let p = a.values.data.add((first + from + i) * a.values.stride);
                     widen_row::<S>(a.values.kind, p, a.value_width, values.add(i * a.value_width));
                 }
-                mix::<S>(values, a.value_width, scores.add(from), n, a.n, sums);
+                if careful {
+                    mix_seen::<S>(values, a.value_width, scores.add(from), n, a.n, sums);
+                } else {
+                    mix::<S>(values, a.value_width, scores.add(from), n, a.n, sums);
+                }
             }
         }
+        let mut all = S::zero();
         for (row, (out, total)) in a.out.iter().zip(total).take(a.n).enumerate() {
             let inverse = S::all(if total == 0.0 { 0.0 } else { 1.0 / total });
             for at in (0..a.value_width).step_by(8) {
-                let sum = S::floats(sums.add(row * a.value_width + at));
-                S::put(out.add(at), S::times(sum, inverse));
+                let mean = S::times(S::floats(sums.add(row * a.value_width + at)), inverse);
+                S::put(out.add(at), mean);
+                all = S::plus(all, S::magnitude(mean));
             }
         }
+        S::sum(all).is_finite()
     }
 }
 
@@ -273,6 +295,33 @@ unsafe fn mix<S: Simd>(
             if rows % 2 == 1 {
                 let row = rows - 1;
                 mix_rows::<S, 1>(values, width, [weights.add(row * BLOCK)], n, [sums.add(row * width)]);
+            }
+        }
+    }
+}
+
+/// The same, without the values whose weight is zero.
+///
+/// # Safety
+/// As for `mix`.
+#[inline(always)]
+unsafe fn mix_seen<S: Simd>(
+    values: *const f32,
+    width: usize,
+    weights: *const f32,
+    n: usize,
+    rows: usize,
+    sums: *mut f32,
+) {
+    for row in 0..rows {
+        // SAFETY: the caller's promise; `width` is a multiple of 8.
+        unsafe {
+            for at in (0..n).filter(|at| *weights.add(row * BLOCK + at) != 0.0) {
+                let weight = S::all(*weights.add(row * BLOCK + at));
+                for i in (0..width).step_by(8) {
+                    let sum = sums.add(row * width + i);
+                    S::put(sum, S::times_plus(S::floats(values.add(at * width + i)), weight, S::floats(sum)));
+                }
             }
         }
     }

@@ -52,6 +52,20 @@ struct Case {
     /// Which rows see which positions; all of them without a mask.
     mask: Option<fn(row: usize, position: usize) -> bool>,
     seen: Range<usize>,
+    /// Positions that no row sees, with this half in keys and values.
+    strange: Option<(fn(position: usize) -> bool, u16)>,
+}
+
+/// Puts a half, or the float that it stands for, into some numbers of a row; the scale where there is one.
+fn spoil(kind: Kind, row: &mut [u8], half: u16) {
+    match kind {
+        Kind::F32 => {
+            let float = if half & 0x3ff == 0 { f32::INFINITY } else { f32::NAN };
+            row.chunks_exact_mut(4).step_by(3).for_each(|x| x.copy_from_slice(&float.to_le_bytes()));
+        }
+        Kind::F16 => row.chunks_exact_mut(2).step_by(3).for_each(|x| x.copy_from_slice(&half.to_le_bytes())),
+        _ => row.chunks_exact_mut(34).for_each(|x| x[..2].copy_from_slice(&half.to_le_bytes())),
+    }
 }
 
 fn value(kind: Kind, row: &[u8], at: usize) -> f64 {
@@ -63,7 +77,13 @@ fn check(case: &Case) {
     let mut dice = Dice(0xa77e + case.positions as u64);
     let rows =
         |kind, dice: &mut Dice| (0..case.positions).map(|_| dice.row(kind, case.width)).collect::<Vec<_>>();
-    let (keys, values) = (rows(case.keys, &mut dice), rows(case.values, &mut dice));
+    let (mut keys, mut values) = (rows(case.keys, &mut dice), rows(case.values, &mut dice));
+    if let Some((is_strange, half)) = case.strange {
+        for at in (0..case.positions).filter(|at| is_strange(*at)) {
+            spoil(case.keys, &mut keys[at], half);
+            spoil(case.values, &mut values[at], half);
+        }
+    }
     // What 8 bits hold exactly: the kernels' own quantisation loses nothing.
     let query = |dice: &mut Dice| {
         let one = |at| if at % 32 == 3 { 127.0 } else { dice.below(255) as f32 - 127.0 };
@@ -139,7 +159,16 @@ fn queries_meet_a_cache_of_any_length() {
         for (width, positions, rows) in
             [(64, 1, 1), (128, 33, 2), (64, 256, 16), (32, 511, 3), (96, 1100, 5), (256, 70, 1)]
         {
-            check(&Case { keys, values, width, positions, rows, mask: None, seen: 0..positions });
+            check(&Case {
+                keys,
+                values,
+                width,
+                positions,
+                rows,
+                mask: None,
+                seen: 0..positions,
+                strange: None,
+            });
         }
     }
 }
@@ -148,7 +177,7 @@ fn queries_meet_a_cache_of_any_length() {
 fn a_row_sees_only_what_its_mask_shows() {
     for (keys, values) in KINDS {
         let mask = Some((|row, at| at <= 590 + row && at % 7 != 0) as fn(usize, usize) -> bool);
-        check(&Case { keys, values, width: 64, positions: 640, rows: 9, mask, seen: 1..600 });
+        check(&Case { keys, values, width: 64, positions: 640, rows: 9, mask, seen: 1..600, strange: None });
     }
 }
 
@@ -156,7 +185,19 @@ fn a_row_sees_only_what_its_mask_shows() {
 fn a_row_that_sees_nothing_becomes_zeros() {
     let mask = Some((|row, at| row != 1 && at > 520) as fn(usize, usize) -> bool);
     let (keys, values) = KINDS[0];
-    check(&Case { keys, values, width: 64, positions: 600, rows: 3, mask, seen: 0..600 });
+    check(&Case { keys, values, width: 64, positions: 600, rows: 3, mask, seen: 0..600, strange: None });
+}
+
+#[test]
+fn what_no_row_sees_may_be_infinite_or_no_number() {
+    for half in [0x7c00, 0xfc00, 0x7e00] {
+        for (keys, values) in KINDS {
+            let sees = |row: usize, at: usize| at % 7 != 0 && at % 50 > 3 && (at + row) % 5 != 0;
+            let mask = Some(sees as fn(usize, usize) -> bool);
+            let strange = Some(((|at: usize| at % 7 == 0 || at % 50 <= 3) as fn(usize) -> bool, half));
+            check(&Case { keys, values, width: 64, positions: 600, rows: 5, mask, seen: 0..590, strange });
+        }
+    }
 }
 
 #[test]

@@ -26,13 +26,6 @@ pub struct Act {
     _room: [u8; 16],
 }
 
-/// How many activations share a scale.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scale {
-    Of32,
-    Of256,
-}
-
 /// The largest magnitude of each of four times 32 activations.
 ///
 /// # Safety
@@ -60,25 +53,14 @@ pub(crate) unsafe fn largest4<S: Simd>(x: [*const f32; 4]) -> __m128 {
 /// # Safety
 /// `x` must be readable for `k` floats, `out` writable for the blocks. `k` is a multiple of 32.
 #[inline(always)]
-pub(crate) unsafe fn quantise<S: Simd>(x: *const f32, k: usize, out: *mut Act, scale: Scale) {
+pub(crate) unsafe fn quantise<S: Simd>(x: *const f32, k: usize, out: *mut Act) {
     let parts = k / 32;
     // SAFETY: the caller's promise; parts beyond the last one stand for the last one.
     unsafe {
         let part = |i: usize| x.add(32 * i.min(parts - 1));
         let four = |first: usize| [0, 1, 2, 3].map(|i| part(first + i));
-        let mut shared = _mm_setzero_ps();
         for first in (0..parts).step_by(4) {
-            let largest = match scale {
-                Scale::Of32 => largest4::<S>(four(first)),
-                Scale::Of256 if first % 8 == 0 => {
-                    let all = _mm_max_ps(largest4::<S>(four(first)), largest4::<S>(four(first + 4)));
-                    let all = _mm_max_ps(all, _mm_movehl_ps(all, all));
-                    shared = _mm_max_ps(all, _mm_shuffle_ps::<0x55>(all, all));
-                    shared = _mm_shuffle_ps::<0>(shared, shared);
-                    shared
-                }
-                Scale::Of256 => shared,
-            };
+            let largest = largest4::<S>(four(first));
             block::<S>(
                 four(first),
                 _mm_and_ps(largest, first_lanes(parts - first)),
@@ -112,11 +94,40 @@ unsafe fn block<S: Simd>(x: [*const f32; 4], largest: __m128, act: &mut Act) {
         for (i, q) in q.into_iter().enumerate() {
             S::store(act.q.as_mut_ptr().add(32 * i).cast(), q);
         }
+        let low = S::or(no_numbers::<S>(q[0]), no_numbers::<S>(q[1]));
+        let strange = S::or(low, S::or(no_numbers::<S>(q[2]), no_numbers::<S>(q[3])));
+        let d = if has_any::<S>(strange) { _mm_set1_ps(f32::NAN) } else { d };
         let sums = S::sums_of_16(q);
         let of_32 = _mm_cvtepi32_ps(_mm_madd_epi16(sums, _mm_set1_epi16(1)));
         _mm_store_ps(act.d.as_mut_ptr(), d);
         _mm_store_ps(act.s.as_mut_ptr(), _mm_mul_ps(d, of_32));
         _mm_store_si128(act.sums.as_mut_ptr().cast(), sums);
+    }
+}
+
+/// Ones where a rounded activation was no number, or infinite: rounding makes -128 of both, and of nothing else when
+/// the largest one becomes 127. For an infinite one is multiplied by the inverse of infinity, which is zero.
+///
+/// The largest magnitude does not tell: `maxps` forgets what is no number.
+///
+/// # Safety
+/// As for the words of [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn no_numbers<S: Simd>(q: S::I) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe { S::equal8(q, S::splat8(-128)) }
+}
+
+/// Whether a bit is set.
+///
+/// # Safety
+/// As for the words of [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn has_any<S: Simd>(mask: S::I) -> bool {
+    // SAFETY: the caller's promise; SSE2.
+    unsafe {
+        let [low, high] = S::both(mask);
+        _mm_movemask_epi8(_mm_or_si128(low, high)) != 0
     }
 }
 
@@ -134,7 +145,6 @@ fn first_lanes(n: usize) -> __m128 {
 mod tests {
     use super::*;
     use crate::kind::Kind;
-    use crate::sse2::Sse2;
     use crate::table::{Level, kernels_of};
     use std::vec;
     use std::vec::Vec;
@@ -150,15 +160,15 @@ mod tests {
     }
 
     /// Holds what was quantised to one number after the other.
-    fn check(acts: &[Act], x: &[f32], shared: usize) {
+    fn check(acts: &[Act], x: &[f32]) {
         for i in 0..acts.len() * ACT {
             let (act, part) = (&acts[i / ACT], i % ACT / 32);
             let Some(&x_i) = x.get(i) else {
                 assert_eq!((act.q[i % ACT], act.d[part], act.s[part]), (0, 0.0, 0.0), "behind the end, {i}");
                 continue;
             };
-            let first = i / shared * shared;
-            let largest = x[first..x.len().min(first + shared)].iter().fold(0.0f32, |a, x| a.max(x.abs()));
+            let first = i / 32 * 32;
+            let largest = x[first..x.len().min(first + 32)].iter().fold(0.0f32, |a, x| a.max(x.abs()));
             let want = if largest == 0.0 { 0.0 } else { (x_i * (127.0 / largest)).round_ties_even() };
             assert_eq!(f32::from(act.q[i % ACT]), want, "number {i} of {}", x.len());
             assert_eq!(act.d[part], largest / 127.0, "scale of number {i} of {}", x.len());
@@ -182,12 +192,8 @@ mod tests {
                 let entry = kernels.entry(Kind::Q8_0).expect("every level has Q8_0");
                 // SAFETY: `x` holds `k` floats, and `acts` their blocks.
                 unsafe { (entry.prepare)(x.as_ptr(), k, acts.as_mut_ptr().cast()) };
-                check(&acts, &x, 32);
+                check(&acts, &x);
             }
-            let mut acts = vec![EMPTY; k.div_ceil(ACT)];
-            // SAFETY: the same, and every x86-64 processor has SSE2.
-            unsafe { quantise::<Sse2>(x.as_ptr(), k, acts.as_mut_ptr(), Scale::Of256) };
-            check(&acts, &x, 256);
         }
     }
 }

@@ -140,7 +140,7 @@ macro_rules! kernel_set {
         mod made {
             use super::*;
             use core::ops::Range;
-            use $crate::acts::{self, Act, Scale};
+            use $crate::acts::{self, Act};
             use $crate::floats;
             use $crate::format::Weights;
             use $crate::formats;
@@ -152,12 +152,7 @@ macro_rules! kernel_set {
             #[target_feature(enable = $features)]
             unsafe fn acts_of_32(x: *const f32, k: usize, out: *mut u8) {
                 // SAFETY: the promise of `Entry::prepare`.
-                unsafe { acts::quantise::<$set>(x, k, out.cast(), Scale::Of32) }
-            }
-            #[target_feature(enable = $features)]
-            unsafe fn acts_of_256(x: *const f32, k: usize, out: *mut u8) {
-                // SAFETY: the promise of `Entry::prepare`.
-                unsafe { acts::quantise::<$set>(x, k, out.cast(), Scale::Of256) }
+                unsafe { acts::quantise::<$set>(x, k, out.cast()) }
             }
 
             /// The general kernels of a format, with activations prepared by `$prepare`.

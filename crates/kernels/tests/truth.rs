@@ -235,3 +235,53 @@ fn calibration_takes_one_of_the_ways_and_stays_with_it() {
     assert_eq!(kernels::Way::named(way.name()), Some(way));
     kernels::prefer(kernels::Way::Tables);
 }
+
+/// The products of five rows like `row` with `n` columns like `x`.
+fn products(kind: Kind, row: &[u8], x: &[f32], n: usize) -> Vec<f32> {
+    let (data, b, k) = (row.repeat(5), x.repeat(n), x.len());
+    let weights = Weights { data: data.as_ptr(), stride: row.len(), k };
+    let mut out = vec![0.0; 5 * n];
+    let job = Job { weights, m: 5, b: b.as_ptr(), b_stride: k, n, out: out.as_mut_ptr(), out_stride: 5 };
+    // SAFETY: `data`, `b` and `out` hold what the job says.
+    unsafe { product(kind, &job, 0..5) };
+    out
+}
+
+#[test]
+fn the_largest_weights_and_activations_that_are_no_whole_numbers_do_not_overflow() {
+    let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for level in Level::ALL.into_iter().filter(|level| force(*level)) {
+        for kind in Kind::ALL.into_iter().filter(|kind| can(*kind, 512)) {
+            let row = row(kind, 512, Matter::Largest, &mut Dice(0x127));
+            for (x, n) in [127.7, 127.5, 63.8].into_iter().flat_map(|x| [(x, 1), (x, 9), (-x, 1), (-x, 9)]) {
+                let want = scalar::dot(kind, &row, &[x; 512]);
+                for got in products(kind, &row, &[x; 512], n) {
+                    let near = (f64::from(got) - want).abs() <= 0.01 * want.abs();
+                    assert!(near, "{} {kind:?} {n} columns of {x}: {got}, not {want}", level.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_activation_that_is_no_number_or_infinite_makes_products_that_are_no_numbers() {
+    let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for level in Level::ALL.into_iter().filter(|level| force(*level)) {
+        for kind in Kind::ALL.into_iter().filter(|kind| can(*kind, 512)) {
+            let row = row(kind, 512, Matter::Random, &mut Dice(0xbad));
+            for strange in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for (at, n) in [0, 5, 100, 255, 300, 511].into_iter().flat_map(|at| [(at, 1), (at, 9)]) {
+                    let mut x: Vec<f32> = (0..512).map(|i| (i % 31) as f32 - 15.5).collect();
+                    x[at] = strange;
+                    for got in products(kind, &row, &x, n) {
+                        // Floats are multiplied as they are.
+                        let is_float = matches!(kind, Kind::F32 | Kind::F16);
+                        let seen = got.is_nan() || is_float && strange.is_infinite() && !got.is_finite();
+                        assert!(seen, "{} {kind:?} {n} columns, {strange} at {at}: {got}", level.name());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! unpacked and applied four at a time.
 
 use super::Column;
+use crate::acts::{has_any, no_numbers};
 use crate::format::Weights;
 use crate::pair::base;
 use crate::simd::Simd;
@@ -126,11 +127,14 @@ unsafe fn round<S: Simd>(x: *const f32, q: &mut [i8]) -> f32 {
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         // A scale that would overflow stands for zero activations, as it does in ggml.
         let inverse = S::all(if inverse.is_finite() { inverse } else { 0.0 });
+        let mut strange = S::splat8(0);
         for (part, q) in q.chunks_exact_mut(32).enumerate() {
             let one = |i: usize| S::round(S::times(S::floats(x.add(32 * part + 8 * i)), inverse));
-            S::store(q.as_mut_ptr().cast(), S::narrow([one(0), one(1), one(2), one(3)]));
+            let rounded = S::narrow([one(0), one(1), one(2), one(3)]);
+            S::store(q.as_mut_ptr().cast(), rounded);
+            strange = S::or(strange, no_numbers::<S>(rounded));
         }
-        largest / 127.0
+        if has_any::<S>(strange) { f32::NAN } else { largest / 127.0 }
     }
 }
 

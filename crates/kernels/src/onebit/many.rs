@@ -27,8 +27,11 @@ const STRIP: usize = 8;
 const AT_ONCE: usize = 16;
 /// Groups of four weights in the largest cell.
 const GROUPS: usize = 32;
-/// The largest sum of magnitudes in a cell: 16 bits, less what rounding may add.
-const LARGEST: f32 = 32767.0 - 64.0;
+/// The largest sum of magnitudes in a cell: 16 bits, less what rounding may add, which is a half for each activation
+/// times its weight; and one for the rounding of the sum itself.
+const fn largest<C: Cells>() -> f32 {
+    (32766 - C::CELL / 2 * C::PLANES) as f32
+}
 
 type Sums = [i16; SIDE];
 type Sum = [f32; SIDE];
@@ -100,7 +103,7 @@ unsafe fn quantise<S: Simd, C: Cells>(columns: &Columns, range: Range<usize>, ce
                 sum = S::plus(sum, S::magnitude(S::floats(x.add(at))));
             }
             // Weights of two bits are 2 at most.
-            let (d, inverted) = step(S::sum(sum) * C::PLANES as f32 / LARGEST);
+            let (d, inverted) = step(S::sum(sum) * C::PLANES as f32 / const { largest::<C>() });
             (*room).d[i] = d;
             inverse[i] = inverted;
         }
@@ -121,12 +124,13 @@ unsafe fn quantise<S: Simd, C: Cells>(columns: &Columns, range: Range<usize>, ce
     }
 }
 
-/// The power of two that is `least` or the next above it, and its inverse.
+/// The power of two that is `least`, a magnitude, or the next above it, and its inverse.
 #[inline(always)]
 pub(super) fn step(least: f32) -> (f32, f32) {
-    let bits = (least.to_bits() + 0x007f_ffff) & 0x7f80_0000;
+    // What is no number counts as infinite: adding to its bits would carry into the sign.
+    let bits = ((least.to_bits() & 0x7fff_ffff).min(0x7f80_0000) + 0x007f_ffff) & 0x7f80_0000;
     match bits >> 23 {
-        // Activations below 2^-100 are zero; those that are no numbers make products that are none.
+        // Activations below 2^-100 are zero; one that is infinite or no number makes products that are no numbers.
         0..27 => (0.0, 0.0),
         254.. => (f32::NAN, 0.0),
         exponent => (f32::from_bits(bits), f32::from_bits((254 - exponent) << 23)),

@@ -202,15 +202,19 @@ unsafe fn keep<S: Lanes>(out: *mut f32, rows: usize, sums: [S::Floats; 4], first
 unsafe fn make<S: Lanes>(x: *const f32, block: *mut Block) {
     // SAFETY: 128 floats are there, and 32 groups.
     unsafe {
-        let mut most = S::zero();
+        let (mut most, mut total) = (S::zero(), S::zero());
         for part in 0..2 {
             let acts = activations::<S>(x.add(64 * part));
             for half in 0..2 {
                 let size = |i: usize| S::magnitude(acts[4 * half + i]);
-                most = S::larger(most, S::plus(S::plus(size(0), size(1)), S::plus(size(2), size(3))));
+                let group = S::plus(S::plus(size(0), size(1)), S::plus(size(2), size(3)));
+                most = S::larger(most, group);
+                total = S::plus(total, group);
             }
         }
-        let (d, inverse) = step(S::largest(most) / LARGEST);
+        // `larger` may lose what is no number, a sum does not.
+        let least = if S::sum(total).is_finite() { S::largest(most) / LARGEST } else { f32::NAN };
+        let (d, inverse) = step(least);
         (*block).d = d;
         for part in 0..2 {
             let acts = activations::<S>(x.add(64 * part));

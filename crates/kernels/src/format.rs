@@ -74,22 +74,6 @@ pub(crate) unsafe fn four_halves(block: *const u8, bytes: usize) -> __m128 {
     }
 }
 
-/// Two neighbouring halves in the two lower lanes.
-///
-/// # Safety
-/// Four bytes at `p` must be readable.
-#[inline(always)]
-pub(crate) unsafe fn two_halves(p: *const u8) -> __m128 {
-    // SAFETY: the caller's promise. 2^112 corrects the bias of the exponent.
-    unsafe {
-        let v = _mm_cvtsi32_si128(p.cast::<i32>().read_unaligned());
-        _mm_mul_ps(
-            shifted4(_mm_unpacklo_epi16(_mm_setzero_si128(), v)),
-            _mm_set1_ps(f32::from_bits(0x7780_0000)),
-        )
-    }
-}
-
 /// A matrix of weights as it lies in the file.
 #[derive(Clone, Copy)]
 pub struct Weights {

@@ -1,15 +1,21 @@
 //! Half-precision numbers, as ggml stores its scales.
 
 /// Exact for every input, infinities with them; what is no number keeps its bits, and is quiet.
+///
+/// No step meets a denormal float, which would cost a Core 2 some 150 cycles: the scales of Q6_K are tiny halves more
+/// often than not.
 #[inline(always)]
 pub fn half_to_float(h: u16) -> f32 {
-    // The shift keeps the sign; 2^112 corrects the exponent's bias, also for denormals.
-    let bits = (i32::from(h as i16) << 13) as u32 & 0x8fff_e000;
-    if h & 0x7c00 == 0x7c00 {
-        let quiet = if h & 0x03ff == 0 { 0 } else { 0x0040_0000 };
-        return f32::from_bits(bits | quiet | 0x7f80_0000);
-    }
-    f32::from_bits(bits) * f32::from_bits(0x7780_0000)
+    let magnitude = u32::from(h & 0x7fff);
+    let float = match magnitude {
+        // Without a leading bit it is a whole number of the smallest step, 2^-24.
+        0..0x0400 => magnitude as i32 as f32 * f32::from_bits(0x3380_0000),
+        // 112 lies between the two biases of the exponent.
+        0x0400..0x7c00 => f32::from_bits((magnitude << 13) + (112 << 23)),
+        0x7c00 => f32::INFINITY,
+        _ => f32::from_bits(magnitude << 13 | 0x7fc0_0000),
+    };
+    f32::from_bits(float.to_bits() | u32::from(h >> 15) << 31)
 }
 
 /// Reads the half-precision number at `p`.

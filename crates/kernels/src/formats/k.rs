@@ -1,6 +1,6 @@
 //! Blocks of 256 weights with scales of scales: Q4_K, Q5_K, Q6_K.
 
-use crate::format::{Format, two_halves};
+use crate::format::Format;
 use crate::half::half_at;
 use crate::simd::Simd;
 use core::arch::x86_64::*;
@@ -54,8 +54,7 @@ unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
             let words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four as i32), zero);
             _mm_cvtepi32_ps(_mm_unpacklo_epi16(words, zero))
         };
-        let both = two_halves(block);
-        let (d, m) = (_mm_shuffle_ps::<0>(both, both), _mm_shuffle_ps::<0x55>(both, both));
+        let (d, m) = (_mm_set1_ps(half_at(block)), _mm_set1_ps(half_at(block.add(2))));
         [_mm_mul_ps(d, floats(scales)), _mm_sub_ps(_mm_setzero_ps(), _mm_mul_ps(m, floats(minima)))]
     }
 }
@@ -177,9 +176,7 @@ impl Format for Q6_K {
     unsafe fn four_scales(block: *const u8, part: usize) -> [__m128; 2] {
         // SAFETY: a block has 16 scales, two for a part, and then its half.
         unsafe {
-            // The two bytes before the half are scales; they come along.
-            let both = two_halves(block.add(206));
-            let d = _mm_shuffle_ps::<0x55>(both, both);
+            let d = _mm_set1_ps(half_at(block.add(208)));
             // Eight signed bytes in the upper halves of 16-bit lanes; pairs of those are the two scales of a part.
             let zero = _mm_setzero_si128();
             let pairs = _mm_unpacklo_epi8(zero, _mm_loadl_epi64(block.add(192 + 2 * part).cast()));

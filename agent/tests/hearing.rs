@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
 
 #[path = "../../image/src/bench/stt/forge.rs"]
+#[allow(dead_code)] // The bench makes more kinds than the test needs.
 mod forge;
 
 use forge::{Form, Kind};

@@ -178,10 +178,6 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_set1_ps(v) }
     }
     #[inline(always)]
-    unsafe fn two(low: f32, high: f32) -> Self::F {
-        unsafe { _mm256_set_m128(_mm_set1_ps(high), _mm_set1_ps(low)) }
-    }
-    #[inline(always)]
     unsafe fn floats(p: *const f32) -> Self::F {
         unsafe { _mm256_loadu_ps(p) }
     }

@@ -63,8 +63,18 @@ pub(crate) trait Format {
 #[inline(always)]
 pub(crate) unsafe fn four_halves(block: *const u8, bytes: usize) -> __m128 {
     // SAFETY: the caller's promise.
+    unsafe { halves_at([block, block.add(bytes), block.add(2 * bytes), block.add(3 * bytes)]) }
+}
+
+/// The halves at four places.
+///
+/// # Safety
+/// A half must be readable at each of them.
+#[inline(always)]
+pub(crate) unsafe fn halves_at(p: [*const u8; 4]) -> __m128 {
+    // SAFETY: the caller's promise.
     unsafe {
-        let at = |i: usize| i32::from(block.add(i * bytes).cast::<u16>().read_unaligned());
+        let at = |i: usize| i32::from(p[i].cast::<u16>().read_unaligned());
         let v = _mm_setzero_si128();
         let v = _mm_insert_epi16::<1>(v, at(0));
         let v = _mm_insert_epi16::<3>(v, at(1));

@@ -75,7 +75,7 @@ mod tests {
                 h,
                 "below the tie above {h:#06x}"
             );
-            assert_eq!(float_to_half(-f32::from_bits(middle.to_bits() + 1)), h + 1 | 0x8000);
+            assert_eq!(float_to_half(-f32::from_bits(middle.to_bits() + 1)), (h + 1) | 0x8000);
         }
         assert_eq!(float_to_half(65520.0), 0x7c00);
         assert_eq!(float_to_half(f32::MAX), 0x7c00);

@@ -191,6 +191,17 @@ pub(crate) mod base {
         }
     }
 
+    /// Lane `i` becomes the sum of all lanes of `v[i]`.
+    #[inline(always)]
+    pub unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
+        // SAFETY: SSE2 only.
+        unsafe {
+            let pairs = |a, b| _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+            let (x, y) = (pairs(v[0], v[1]), pairs(v[2], v[3]));
+            _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y))
+        }
+    }
+
     /// Eight sums of 16 signed bytes each, in 16 bits.
     #[inline(always)]
     pub unsafe fn sums(v: [__m128i; 8]) -> __m128i {
@@ -362,10 +373,6 @@ macro_rules! pair {
             #[inline(always)]
             unsafe fn all(v: f32) -> Self::F {
                 unsafe { [_mm_set1_ps(v); 2] }
-            }
-            #[inline(always)]
-            unsafe fn two(low: f32, high: f32) -> Self::F {
-                unsafe { [_mm_set1_ps(low), _mm_set1_ps(high)] }
             }
             #[inline(always)]
             unsafe fn floats(p: *const f32) -> Self::F {

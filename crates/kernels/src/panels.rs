@@ -248,6 +248,7 @@ unsafe fn spread<S: Simd>(y: *const u8) -> [S::I; 4] {
 /// Before AVX an instruction destroys one of its operands, so a weight is copied for every column. A load is a copy
 /// for nothing; left alone, the compiler loads once, keeps 16 registers of weights for the next column, and spills.
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // The address goes through; nothing is read or written there.
 fn again<S: Simd, T>(p: *const T) -> *const T {
     if !S::DESTROYS {
         return p;

@@ -5,6 +5,7 @@
 
 use crate::acts::{ACT, Act};
 use crate::format::{Format, Weights};
+use crate::pair::base::columns_added;
 use crate::simd::Simd;
 use core::arch::x86_64::*;
 use core::ops::Range;
@@ -118,17 +119,6 @@ unsafe fn fold<S: Simd, F: Format>(products: S::I) -> __m128i {
             true => _mm_madd_epi16(S::fold16(products), _mm_set1_epi16(1)),
             false => S::fold32(in_32_bits::<S, F>(products)),
         }
-    }
-}
-
-/// Lane `i` becomes the sum of all lanes of `v[i]`.
-#[inline(always)]
-unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
-    // SAFETY: SSE2 only.
-    unsafe {
-        let pairs = |a, b| _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
-        let (x, y) = (pairs(v[0], v[1]), pairs(v[2], v[3]));
-        _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y))
     }
 }
 

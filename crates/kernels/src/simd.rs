@@ -89,8 +89,6 @@ pub(crate) unsafe trait Simd: Copy {
     // ------------------------------------------------ floats
     unsafe fn zero() -> Self::F;
     unsafe fn all(v: f32) -> Self::F;
-    /// `low` in the first four lanes, `high` in the others.
-    unsafe fn two(low: f32, high: f32) -> Self::F;
     unsafe fn floats(p: *const f32) -> Self::F;
     unsafe fn put(p: *mut f32, v: Self::F);
     /// Of an address that is a multiple of a register's size; 32 will always do.
@@ -152,6 +150,7 @@ pub(crate) unsafe trait Simd: Copy {
     /// Signed bytes times signed bytes, four neighbours added, in 32 bits. Neither may hold -128.
     #[inline(always)]
     unsafe fn multiply_signed(a: Self::I, b: Self::I) -> Self::I {
+        // SAFETY: the promise of all words.
         unsafe {
             let sums = Self::multiply_bytes(Self::abs8(a), Self::sign8(b, a));
             Self::multiply_words(sums, Self::splat16(1))

@@ -32,7 +32,7 @@ impl Dice {
             match kind {
                 Kind::F32 => row.extend((self.below(4001) as f32 / 1000.0 - 2.0).to_le_bytes()),
                 Kind::F16 => {
-                    row.extend(((self.below(2) << 15 | 0x3000 + self.below(4096)) as u16).to_le_bytes())
+                    row.extend((((self.below(2) << 15) | (0x3000 + self.below(4096))) as u16).to_le_bytes())
                 }
                 _ => row.push((self.below(255) as i32 - 127) as u8),
             }
@@ -42,6 +42,8 @@ impl Dice {
 }
 
 const HIDDEN: u16 = 0xfc00;
+
+type Positions = fn(position: usize) -> bool;
 
 struct Case {
     keys: Kind,
@@ -53,7 +55,7 @@ struct Case {
     mask: Option<fn(row: usize, position: usize) -> bool>,
     seen: Range<usize>,
     /// Positions that no row sees, with this half in keys and values.
-    strange: Option<(fn(position: usize) -> bool, u16)>,
+    strange: Option<(Positions, u16)>,
 }
 
 /// Puts a half, or the float that it stands for, into some numbers of a row; the scale where there is one.
@@ -192,9 +194,10 @@ fn a_row_that_sees_nothing_becomes_zeros() {
 fn what_no_row_sees_may_be_infinite_or_no_number() {
     for half in [0x7c00, 0xfc00, 0x7e00] {
         for (keys, values) in KINDS {
-            let sees = |row: usize, at: usize| at % 7 != 0 && at % 50 > 3 && (at + row) % 5 != 0;
+            let sees =
+                |row: usize, at: usize| !at.is_multiple_of(7) && at % 50 > 3 && !(at + row).is_multiple_of(5);
             let mask = Some(sees as fn(usize, usize) -> bool);
-            let strange = Some(((|at: usize| at % 7 == 0 || at % 50 <= 3) as fn(usize) -> bool, half));
+            let strange = Some(((|at: usize| at.is_multiple_of(7) || at % 50 <= 3) as Positions, half));
             check(&Case { keys, values, width: 64, positions: 600, rows: 5, mask, seen: 0..590, strange });
         }
     }

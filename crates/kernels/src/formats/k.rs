@@ -68,7 +68,7 @@ unsafe fn nibbles<S: Simd>(p: *const u8, part: usize) -> S::I {
     // SAFETY: the caller's promise.
     unsafe {
         let v = S::load(p.add(part / 2 * 32));
-        S::and(if part % 2 == 0 { v } else { S::right16::<4>(v) }, S::splat8(15))
+        S::and(if part.is_multiple_of(2) { v } else { S::right16::<4>(v) }, S::splat8(15))
     }
 }
 

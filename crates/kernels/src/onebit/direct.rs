@@ -7,7 +7,7 @@
 
 use super::Column;
 use crate::acts::{has_any, no_numbers};
-use crate::format::Weights;
+use crate::format::{Weights, halves_at};
 use crate::pair::base;
 use crate::simd::Simd;
 use core::arch::x86_64::*;
@@ -183,26 +183,11 @@ unsafe fn add<D: Direct>(
     // SAFETY: the block at `at` is there in every row.
     unsafe {
         let wide = |i: usize| _mm_madd_epi16(sums[i], _mm_set1_epi16(1));
-        let sums = _mm_cvtepi32_ps(columns_added([wide(0), wide(1), wide(2), wide(3)]));
-        let scale = |i: usize| i32::from(rows[i].add(at + D::SCALE).cast::<u16>().read_unaligned());
-        let scales = _mm_insert_epi16::<1>(_mm_setzero_si128(), scale(0));
-        let scales = _mm_insert_epi16::<3>(scales, scale(1));
-        let scales = _mm_insert_epi16::<7>(_mm_insert_epi16::<5>(scales, scale(2)), scale(3));
-        // 2^112 corrects the bias of the exponent.
-        let halves = _mm_mul_ps(base::shifted4(scales), _mm_set1_ps(f32::from_bits(0x7780_0000)));
+        let sums = _mm_cvtepi32_ps(base::columns_added([wide(0), wide(1), wide(2), wide(3)]));
+        let scale = |i: usize| rows[i].add(at + D::SCALE);
+        let halves = halves_at([scale(0), scale(1), scale(2), scale(3)]);
         let sums = _mm_sub_ps(_mm_mul_ps(sums, _mm_set1_ps(d * D::TIMES)), _mm_set1_ps(s));
         _mm_add_ps(total, _mm_mul_ps(sums, halves))
-    }
-}
-
-/// Lane `i` becomes the sum of all lanes of `v[i]`.
-#[inline(always)]
-pub(super) unsafe fn columns_added(v: [__m128i; 4]) -> __m128i {
-    // SAFETY: SSE2 only.
-    unsafe {
-        let pairs = |a, b| _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
-        let (x, y) = (pairs(v[0], v[1]), pairs(v[2], v[3]));
-        _mm_add_epi32(_mm_unpacklo_epi64(x, y), _mm_unpackhi_epi64(x, y))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Column;
 use super::cells::{Q1_0, Q2_0, TQ1_0, TQ2_0};
 use super::direct::Direct;
+use crate::format::four_halves;
 use crate::half::half_at;
 use crate::pair::base;
 use crate::simd::Simd;
@@ -42,14 +43,8 @@ pub(crate) unsafe fn dot_q1_0<S: Column>(n: usize, weights: *const u8, acts: *co
                 bits_times::<S>(bits, 2, y.add(2 * Q8_0 + 2)),
                 bits_times::<S>(bits, 3, y.add(3 * Q8_0 + 2)),
             ];
-            let mut d = _mm_setzero_si128();
-            d = _mm_insert_epi16::<1>(d, i32::from(y.cast::<u16>().read_unaligned()));
-            d = _mm_insert_epi16::<3>(d, i32::from(y.add(Q8_0).cast::<u16>().read_unaligned()));
-            d = _mm_insert_epi16::<5>(d, i32::from(y.add(2 * Q8_0).cast::<u16>().read_unaligned()));
-            d = _mm_insert_epi16::<7>(d, i32::from(y.add(3 * Q8_0).cast::<u16>().read_unaligned()));
-            // 2^112 corrects the bias of the exponent.
-            let d = _mm_mul_ps(base::shifted4(d), _mm_set1_ps(f32::from_bits(0x7780_0000)));
-            let whole = _mm_mul_ps(_mm_cvtepi32_ps(super::direct::columns_added(sums)), d);
+            let d = four_halves(y, Q8_0);
+            let whole = _mm_mul_ps(_mm_cvtepi32_ps(base::columns_added(sums)), d);
             sum = _mm_add_ps(sum, _mm_mul_ps(whole, _mm_set1_ps(half_at(x))));
         }
         base::sum(sum)

@@ -15,10 +15,12 @@
 mod context;
 mod embed;
 mod error;
+mod fingerprint;
 mod log;
 pub mod machine;
 mod memory;
 mod model;
+mod part;
 mod quantise;
 mod sampler;
 mod stage;

@@ -1,6 +1,6 @@
 //! A model in memory: its weights, its vocabulary, and what its file says about it.
 
-use crate::{Error, init, log, sys};
+use crate::{Error, fingerprint, init, log, sys};
 use std::ffi::{CStr, CString, c_void};
 use std::fs::File;
 use std::io::BufReader;
@@ -35,6 +35,7 @@ pub struct Model {
     vocab: NonNull<sys::llama_vocab>,
     head: gguf::Gguf,
     facts: gguf::Facts,
+    fingerprint: u64,
 }
 
 // SAFETY: the library changes a model only while it is loaded and freed; contexts of several threads may share it.
@@ -54,6 +55,7 @@ impl Model {
     pub fn load(path: &Path, mut how: Load<'_>) -> Result<Model, Error> {
         init();
         let (head, facts) = read_head(path)?;
+        let fingerprint = fingerprint::of_file(path, &head)?;
         let name = c_path(path)?;
         let mut watched = Watched { progress: how.progress.as_mut(), cancelled: false, panic: None };
         // SAFETY: takes nothing, returns a plain struct.
@@ -79,7 +81,7 @@ impl Model {
             free(&raw);
             return Err(log::refused("give the vocabulary"));
         };
-        Ok(Model { raw, vocab, head, facts })
+        Ok(Model { raw, vocab, head, facts, fingerprint })
     }
 
     pub(crate) fn raw(&self) -> *mut sys::llama_model {
@@ -98,6 +100,11 @@ impl Model {
     /// What the file says of the model's shape.
     pub fn facts(&self) -> &gguf::Facts {
         &self.facts
+    }
+
+    /// What no other model has, as far as its file's head and a sample of its weights tell.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Whether the model makes vectors of texts: its file then says how those of the tokens become one.

@@ -1,7 +1,8 @@
 //! Making a smaller model file of a larger one.
 
 use crate::model::{c_path, read_head};
-use crate::{Error, N_THREADS_MAX, context, init, log, sys};
+use crate::{Error, N_THREADS_MAX, context, init, log, part, sys};
+use std::fs;
 use std::path::Path;
 
 /// A file's type: what most of its tensors become.
@@ -59,7 +60,12 @@ pub fn quantise(input: &Path, output: &Path, how: Quantise) -> Result<(), Error>
     init();
     context::check("n_threads", how.n_threads, 1, N_THREADS_MAX)?;
     read_head(input)?;
-    let part = output.with_extension("part");
+    let part = part::part_of(output);
+    if part::is_same(input, output) || part::is_same(input, &part) {
+        let want = "another file than the input, also with .part behind its name".to_owned();
+        return Err(Error::Setting { name: "the output", value: output.display().to_string(), want });
+    }
+    fs::File::create(&part).map_err(part::error(output))?;
     let (from, to) = (c_path(input)?, c_path(&part)?);
     // SAFETY: takes nothing, returns a plain struct.
     let mut params = unsafe { sys::llama_model_quantize_default_params() };
@@ -72,9 +78,8 @@ pub fn quantise(input: &Path, output: &Path, how: Quantise) -> Result<(), Error>
     let failed = unsafe { sys::llama_model_quantize(from.as_ptr(), to.as_ptr(), &raw const params) };
     if failed != 0 {
         // What is left of a failed attempt is of no use; if it cannot be removed, the error below says enough.
-        let _ = std::fs::remove_file(&part);
+        let _ = fs::remove_file(&part);
         return Err(log::refused("quantise the model"));
     }
-    std::fs::rename(&part, output)
-        .map_err(|e| Error::File { path: output.display().to_string(), why: e.to_string() })
+    fs::rename(&part, output).map_err(part::error(output))
 }

@@ -3,7 +3,8 @@
 //! The library's own bytes are wrapped: a head says which model and cache they belong to, and a checksum guards them,
 //! because the library trusts what it is given.
 
-use crate::{Cache, Context, Error, Seq, log, sys};
+use crate::fingerprint::{EMPTY, fnv};
+use crate::{Cache, Context, Error, Seq, log, part, sys};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -34,7 +35,7 @@ impl Context {
             return Err(log::refused("save the state"));
         }
         bytes.truncate(HEAD_BYTES + n);
-        let sum = fnv(&bytes[HEAD_BYTES..]);
+        let sum = fnv(EMPTY, &bytes[HEAD_BYTES..]);
         let head = [*MAGIC, self.fingerprint().to_le_bytes(), (n as u64).to_le_bytes(), sum.to_le_bytes()];
         bytes[..HEAD_BYTES].copy_from_slice(head.as_flattened());
         Ok(bytes)
@@ -59,7 +60,7 @@ impl Context {
         if number(2) != body.len() as u64 {
             return wrong("is cut short");
         }
-        if number(3) != fnv(body) {
+        if number(3) != fnv(EMPTY, body) {
             return wrong("is damaged");
         }
         self.forget(seq, 0);
@@ -76,15 +77,18 @@ impl Context {
     /// Saves into a file, which appears whole or not at all.
     pub fn save_file(&mut self, seq: Seq, path: &Path) -> Result<(), Error> {
         let bytes = self.save(seq)?;
-        let part = path.with_extension("part");
+        let part = part::part_of(path);
         let write = || {
             let mut file = fs::File::create(&part)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
             fs::rename(&part, path)
         };
-        write()
-            .map_err(|e: std::io::Error| Error::File { path: path.display().to_string(), why: e.to_string() })
+        write().map_err(|e| {
+            // What is left of a failed attempt is of no use; if it cannot be removed, the error says enough.
+            let _ = fs::remove_file(&part);
+            part::error(path)(e)
+        })
     }
 
     pub fn restore_file(&mut self, seq: Seq, path: &Path) -> Result<(), Error> {
@@ -98,21 +102,10 @@ impl Context {
 
     /// What two contexts must have in common to share a state.
     fn fingerprint(&self) -> u64 {
-        let model = self.model();
         let cache = match self.cache() {
             Cache::Q8_0 => 8,
             Cache::F16 => 16,
         };
-        let tensors = model.head().tensors.iter().map(|tensor| tensor.kind.id() as usize);
-        let facts = [model.n_embd(), model.n_layers(), model.n_vocab(), cache, model.head().data_at as usize];
-        let bytes: Vec<u8> = facts.into_iter().chain(tensors).flat_map(usize::to_le_bytes).collect();
-        fnv(&bytes)
+        fnv(self.model().fingerprint(), &[cache])
     }
-}
-
-/// FNV-1a: it guards against damage, not against people.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -128,7 +128,7 @@ fn check_text(name: &str, model: &Arc<Model>, exact: &Arc<Model>, findings: &mut
     let bound = ROUNDINGS * moved.fold(0.0, f64::max);
     let clear = rows.iter().filter(|((stock, _), _)| lead(stock).1 >= bound);
     let compared = clear.clone().count();
-    for ((stock, ours), _) in clear.filter(|((stock, ours), _)| lead(stock).0 != lead(ours).0) {
+    for ((stock, _), _) in clear.filter(|((stock, ours), _)| lead(stock).0 != lead(ours).0) {
         let (token, ahead) = lead(stock);
         findings.push(format!("{name}: not token {token}, which is ahead by {ahead}; bound {bound}"));
     }

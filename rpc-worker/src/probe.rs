@@ -7,8 +7,9 @@
 use anyhow::{Context as _, bail};
 use engine::{Context, Load, Model, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -66,23 +67,34 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
     // It may be over already; then there is nothing to kill.
     let _ = child.kill();
     let status = child.wait().context("cannot wait for the child that tries the model")?;
-    let said = heard.with_context(|| format!("the model took more than {} s", time.as_secs()))?;
+    let Some(said) = heard.context("cannot hear the child that tries the model")? else {
+        bail!("{} took more than {} s and was stopped", path.display(), time.as_secs());
+    };
     judge(status, &said).with_context(|| format!("{} is no good model", path.display()))
 }
 
-/// What the child writes until its end.
-fn hear(child: &mut Child, deadline: Instant) -> anyhow::Result<String> {
-    let mut pipe = child.stderr.take().context("the child has no voice")?;
+/// What the child writes until its end; nothing if it has not ended in time.
+fn hear(child: &mut Child, deadline: Instant) -> io::Result<Option<String>> {
+    let mut pipe = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let (mut said, mut piece) = (Vec::new(), [0; 1024]);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&left)).context("cannot wait")? == 0 {
-            bail!("it was stopped");
+        // Also when there is always more to hear.
+        if left.is_zero() {
+            return Ok(None);
         }
-        match pipe.read(&mut piece).context("cannot hear the child")? {
-            0 => return Ok(String::from_utf8_lossy(&said).into_owned()),
-            n => said.extend(&piece[..n.min(SAID_BYTES_MAX - said.len())]),
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Ok(None),
+            // A signal of another matter; what is left of the time is told anew.
+            Err(Errno::INTR) => continue,
+            done => done?,
+        };
+        match pipe.read(&mut piece) {
+            Ok(0) => return Ok(Some(String::from_utf8_lossy(&said).into_owned())),
+            Ok(n) => said.extend(&piece[..n.min(SAID_BYTES_MAX - said.len())]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
     }
 }
@@ -154,6 +166,26 @@ mod tests {
         let said =
             judge(ExitStatus::from_raw(status), said).map_or_else(|e| format!("{e:#}"), |()| "good".into());
         assert_eq!(said, want);
+    }
+
+    /// A shell that says something, heard for so long.
+    fn said(script: &str, time: Duration) -> Option<String> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        let said = hear(&mut child, Instant::now() + time).unwrap();
+        let _ = child.kill();
+        child.wait().unwrap();
+        said
+    }
+
+    #[test]
+    fn a_child_is_heard_to_its_end_or_until_its_time_is_over() {
+        assert_eq!(said("echo one >&2; echo two >&2", TIME_LEAST), Some("one\ntwo\n".to_owned()));
+        // It waits for input that never comes.
+        assert_eq!(said("exec cat", Duration::from_millis(1)), None);
+        // It never stops talking.
+        assert_eq!(said("exec yes >&2", Duration::from_millis(1)), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `rpc-worker quantize`: a smaller model file of a larger one.
+//! `rpc-worker quantize`: a smaller model file of a larger one, after a child of ours tried it.
 
 use crate::args::Quantise;
+use crate::probe;
 use anyhow::bail;
 use engine::{FileType, quantise};
 
@@ -12,6 +13,7 @@ pub fn run(args: &Quantise) -> anyhow::Result<()> {
     if args.output.exists() {
         bail!("{} is there already", args.output.display());
     }
+    probe::check(&args.input)?;
     let how = engine::Quantise { file_type, pure: args.pure, n_threads: args.threads };
     quantise(&args.input, &args.output, how)?;
     Ok(())

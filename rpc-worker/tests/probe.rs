@@ -128,6 +128,23 @@ fn what_kills_the_library_kills_only_a_child_and_is_told() {
 }
 
 #[test]
+fn what_is_quantised_is_tried_by_a_child_first() {
+    let folder = Folder::new("probe-quantise");
+    let (input, output) = (folder.0.join("in.gguf"), folder.0.join("out.gguf"));
+    let quantise = |architecture: &str| {
+        std::fs::write(&input, tiny::model(architecture)).unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_rpc-worker"));
+        let out = program.arg("quantize").args([&input, &output]).arg("q8_0").output().unwrap();
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    };
+    let (code, said) = quantise("smallthinker");
+    assert!(code == Some(1) && said.contains("died of it (SIGABRT)"), "{code:?}: {said}");
+    assert!(!output.exists());
+    let (code, said) = quantise("llama");
+    assert!(code == Some(0) && output.exists(), "{code:?}: {said}");
+}
+
+#[test]
 fn weights_that_are_no_numbers_are_found() {
     let mut bytes = tiny::model("llama");
     let head = gguf::Gguf::read(&mut &bytes[..], bytes.len() as u64).unwrap();

@@ -6,7 +6,7 @@
 
 use crate::format::Weights;
 use crate::kind::Kind;
-use crate::table::kernels;
+use crate::table::{Level, kernels};
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -38,10 +38,16 @@ static WAY: AtomicU8 = AtomicU8::new(Way::Tables as u8);
 /// The way in use.
 #[inline]
 pub fn way() -> Way {
+    if kernels().level == Level::Sse2 { Way::Direct } else { preferred() }
+}
+
+/// The way that sets with both of them take.
+#[inline]
+pub(super) fn preferred() -> Way {
     if WAY.load(Ordering::Relaxed) == Way::Tables as u8 { Way::Tables } else { Way::Direct }
 }
 
-/// Takes this way from now on.
+/// Takes this way from now on, where the kernels in use have it.
 pub fn prefer(way: Way) {
     WAY.store(way as u8, Ordering::Relaxed);
 }
@@ -56,6 +62,9 @@ static ROOM: ([u8; ROWS * STRIDE], [f32; WEIGHTS]) = ([0; ROWS * STRIDE], [1.0; 
 
 /// Tries both ways for less than a millisecond and keeps the faster one. To be called once, before any product.
 pub fn calibrate() -> Way {
+    if kernels().level == Level::Sse2 {
+        return Way::Direct;
+    }
     let Some(entry) = kernels().entry(Kind::Q1_0) else { return way() };
     let weights = Weights { data: ROOM.0.as_ptr(), stride: STRIDE, k: WEIGHTS };
     let mut best = [u64::MAX; 2];

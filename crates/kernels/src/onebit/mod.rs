@@ -77,7 +77,7 @@ impl<S: lanes::Lanes> Column for S {
     unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe {
-            match choice::way() {
+            match choice::preferred() {
                 choice::Way::Tables => tables::product::<S>(w, rows, x, out),
                 choice::Way::Direct => direct::product::<S, cells::Q1_0>(w, rows, x, out),
             }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use engine::kernels::hook::{self, Mode};
-use engine::kernels::{Level, force};
+use engine::kernels::{Level, calibrate, force, kernels};
 use std::str::FromStr;
 
 /// Names the kernels where the command line does not.
@@ -30,7 +30,7 @@ impl FromStr for Choice {
     }
 }
 
-/// Puts a choice in force: the command line's, else the environment's, else ours.
+/// Puts a choice in force: the command line's, else the environment's, else ours. To be called before any product.
 pub fn choose(asked: Option<Choice>) -> anyhow::Result<Choice> {
     let choice = match (asked, std::env::var(VARIABLE)) {
         (Some(choice), _) => choice,
@@ -43,12 +43,32 @@ pub fn choose(asked: Option<Choice>) -> anyhow::Result<Choice> {
         bail!("this processor cannot run the kernels {}", level.name());
     }
     hook::set_mode(if choice == Choice::Stock { Mode::Stock } else { Mode::Ours });
+    if choice != Choice::Stock {
+        calibrate();
+    }
     Ok(choice)
+}
+
+/// One line on what runs.
+pub fn told(choice: Choice) -> String {
+    if choice == Choice::Stock {
+        return "kernels: stock".to_owned();
+    }
+    let way = engine::kernels::way().name();
+    format!("kernels: {}, a column of Q1_0 by way of {way}", kernels().level.name())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_on_kernels_names_what_runs() {
+        let choice = choose(Some(Choice::Level(Level::Sse2))).expect("every processor has SSE2");
+        assert_eq!(told(choice), "kernels: sse2, a column of Q1_0 by way of direct");
+        let choice = choose(Some(Choice::Stock)).expect("stock is always there");
+        assert_eq!(told(choice), "kernels: stock");
+    }
 
     #[test]
     fn kernels_are_named_as_the_help_says() {

@@ -19,7 +19,7 @@ pub fn run(args: &Generate) -> anyhow::Result<()> {
     if args.tokens > TOKENS_MAX {
         bail!("at most {TOKENS_MAX} tokens are written");
     }
-    choice::choose(args.kernels)?;
+    eprintln!("{}", choice::told(choice::choose(args.kernels)?));
     let model = probe::load(&args.model)?;
     let prompt = model.tokenise(&args.prompt, true, false)?;
     if prompt.is_empty() {

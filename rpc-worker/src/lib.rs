@@ -39,6 +39,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr().context("cannot tell the own address")?;
+    log::say(log::Level::Info, &format!("rpc-worker: {}", choice::told(choice::choose(None)?)));
     log::say(log::Level::Info, &format!("rpc-worker: listening on {address}"));
     notify::ready();
     tokio::select! {

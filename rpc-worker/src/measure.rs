@@ -58,9 +58,11 @@ pub fn run(args: &Measure) -> anyhow::Result<()> {
     if !(1..=ROUNDS_MAX).contains(&args.rounds) {
         bail!("there are 1 to {ROUNDS_MAX} rounds");
     }
-    if choice::choose(args.kernels)? == Choice::Stock {
+    let kernels = choice::choose(args.kernels)?;
+    if kernels == Choice::Stock {
         bail!("stock is measured in any case: name the level of ours, or nothing");
     }
+    eprintln!("{}", choice::told(kernels));
     let model = probe::load(&args.model)?;
     let settings = Settings {
         n_ctx: args.prompt + args.decode + 8,

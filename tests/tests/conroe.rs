@@ -20,11 +20,19 @@ impl Running {
         command.args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the emulator");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut line = String::new();
-        log.read_line(&mut line).expect("a first line");
-        let address =
-            line.trim().trim_end_matches('/').rsplit([' ', '/']).next().and_then(|a| a.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in: {line}"));
+        let (mut told, mut address) = (String::new(), None);
+        while address.is_none() {
+            let from = told.len();
+            let n = log.read_line(&mut told).expect("a line");
+            assert!(n > 0, "no address in: {told}");
+            address = told[from..]
+                .trim()
+                .trim_end_matches('/')
+                .rsplit([' ', '/'])
+                .next()
+                .and_then(|a| a.parse().ok());
+        }
+        let address = address.expect("the loop ends with one");
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Some(Running { child, address })
     }

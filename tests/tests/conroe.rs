@@ -18,8 +18,10 @@ impl Running {
     fn start(test: &str, program: &str, arguments: &[&str]) -> Option<Running> {
         let mut command = command(test, CONROE, program)?;
         command.args(arguments);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the emulator");
-        let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let child = command.stderr(Stdio::piped()).spawn().expect("the emulator");
+        // From here on a panic ends the program too: left alone, it would hold the pipes of the whole test run open.
+        let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let mut log = BufReader::new(running.child.stderr.take().expect("a pipe"));
         let (mut told, mut address) = (String::new(), None);
         while address.is_none() {
             let from = told.len();
@@ -32,9 +34,9 @@ impl Running {
                 .next()
                 .and_then(|a| a.parse().ok());
         }
-        let address = address.expect("the loop ends with one");
+        running.address = address.expect("the loop ends with one");
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Some(Running { child, address })
+        Some(running)
     }
 
     fn agent(test: &str, root: &Root, worker: SocketAddr) -> Option<Running> {

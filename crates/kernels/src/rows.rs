@@ -1,4 +1,4 @@
-//! One column of activations: decode, where every weight is read once and memory is the limit.
+//! One column of activations: decode, where every weight is read and used once.
 //!
 //! Four parts of 32 weights go together: their sums are turned into one register, so that scales are unpacked,
 //! multiplied and applied four at a time.

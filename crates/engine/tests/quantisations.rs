@@ -43,8 +43,9 @@ fn wide(name: &str, folder: &Folder) -> Option<std::path::PathBuf> {
     Some(folder.file("F32.gguf", &widen(&bytes)))
 }
 
+/// A copy in another type; its name tells what it was made of.
 fn made(from: &Path, kind: &str) -> Arc<Model> {
-    let to = from.with_file_name(format!("{kind}.made.gguf"));
+    let to = from.with_extension(format!("{kind}.gguf"));
     let file_type = FileType::from_name(kind).unwrap();
     quantise(from, &to, Quantise { file_type, pure: true, n_threads: 1 }).unwrap();
     let model = load(&to);
@@ -176,7 +177,7 @@ fn check(name: &str) {
     let mut findings = Vec::new();
     for kind in TYPES {
         let model = made(&path, kind);
-        let exact = made(&path.with_file_name(format!("{kind}.made.gguf")), "F32");
+        let exact = made(&path.with_extension(format!("{kind}.gguf")), "F32");
         let name = format!("{name} {kind}");
         check_text(&name, &model, &exact, &mut findings);
         check_distance(&name, &model, &told, &mut findings);

@@ -1,6 +1,7 @@
 //! What the tests that cross crates share.
 
 pub mod core2;
+pub mod network;
 pub mod node;
 
 use std::fs::OpenOptions;

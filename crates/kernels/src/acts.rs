@@ -34,17 +34,44 @@ pub struct Act {
 pub(crate) unsafe fn largest4<S: Simd>(x: [*const f32; 4]) -> __m128 {
     // SAFETY: the caller's promise; the rest is SSE2, which every x86-64 processor has.
     unsafe {
-        let one = |x: *const f32| {
-            let mut most = S::magnitude(S::floats(x));
-            for i in 1..4 {
-                most = S::larger(S::magnitude(S::floats(x.add(8 * i))), most);
-            }
-            let [low, high] = S::split_floats(most);
-            _mm_max_ps(low, high)
-        };
-        let two = |a, b| _mm_max_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
-        let (ab, cd) = (two(one(x[0]), one(x[1])), two(one(x[2]), one(x[3])));
+        let (a, b, c, d) = (largest::<S>(x[0]), largest::<S>(x[1]), largest::<S>(x[2]), largest::<S>(x[3]));
+        let ab = _mm_max_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+        let cd = _mm_max_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
         _mm_max_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab))
+    }
+}
+
+/// The largest magnitude of 32 activations, still in four lanes.
+///
+/// # Safety
+/// 32 floats must be readable.
+#[inline(always)]
+unsafe fn largest<S: Simd>(x: *const f32) -> __m128 {
+    // SAFETY: the caller's promise; the rest is SSE2.
+    unsafe {
+        let mut most = S::magnitude(S::floats(x));
+        for i in 1..4 {
+            most = S::larger(S::magnitude(S::floats(x.add(8 * i))), most);
+        }
+        let [low, high] = S::split_floats(most);
+        _mm_max_ps(low, high)
+    }
+}
+
+/// 32 floats times `scale`, rounded to bytes.
+///
+/// # Safety
+/// 32 floats must be readable.
+#[inline(always)]
+pub(crate) unsafe fn rounded<S: Simd>(x: *const f32, scale: S::F) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        S::narrow([
+            S::round(S::times(S::floats(x), scale)),
+            S::round(S::times(S::floats(x.add(8)), scale)),
+            S::round(S::times(S::floats(x.add(16)), scale)),
+            S::round(S::times(S::floats(x.add(24)), scale)),
+        ])
     }
 }
 
@@ -81,15 +108,11 @@ unsafe fn block<S: Simd>(x: [*const f32; 4], largest: __m128, act: &mut Act) {
         // A scale whose inverse would overflow stands for zero activations, as it does in ggml.
         let inverse = _mm_div_ps(most, largest);
         let inverse = _mm_and_ps(inverse, _mm_cmple_ps(inverse, _mm_set1_ps(f32::MAX)));
-        let part = |x: *const f32, inverse: S::F| {
-            let one = |i: usize| S::round(S::times(S::floats(x.add(8 * i)), inverse));
-            S::narrow([one(0), one(1), one(2), one(3)])
-        };
         let q = [
-            part(x[0], S::lane::<0>(inverse)),
-            part(x[1], S::lane::<1>(inverse)),
-            part(x[2], S::lane::<2>(inverse)),
-            part(x[3], S::lane::<3>(inverse)),
+            rounded::<S>(x[0], S::lane::<0>(inverse)),
+            rounded::<S>(x[1], S::lane::<1>(inverse)),
+            rounded::<S>(x[2], S::lane::<2>(inverse)),
+            rounded::<S>(x[3], S::lane::<3>(inverse)),
         ];
         for (i, q) in q.into_iter().enumerate() {
             S::store(act.q.as_mut_ptr().add(32 * i).cast(), q);

@@ -4,7 +4,7 @@
 //! product for every pair. Here queries that share a head meet the cache in blocks: keys as the weights of a whole
 //! product, values widened once for all of them.
 
-use crate::floats::step;
+use crate::floats::{lanes, quads, splats, step};
 use crate::format::Weights;
 use crate::half::half_to_float;
 use crate::kind::Kind;
@@ -339,18 +339,21 @@ unsafe fn mix_rows<S: Simd, const N: usize>(
 ) {
     // SAFETY: the caller's promise. Rows of values begin at multiples of 16 floats in aligned memory.
     unsafe {
-        let mut held = sums.map(|sum| [S::floats(sum), S::floats(sum.add(8))]);
+        let mut held = [[S::zero(); 2]; N];
+        for (held, sum) in held.iter_mut().zip(sums) {
+            *held = [S::floats(sum), S::floats(sum.add(8))];
+        }
         let whole = n & !3;
         for at in (0..whole).step_by(4) {
-            let x = weights.map(|weights| S::quad(weights.add(at).cast()));
+            let x = quads::<S, N>(&weights, at);
             let p = values.add(at * width);
-            step::<S, N>(p, x.map(|x| S::from_bits(S::spread::<0>(x))), &mut held);
-            step::<S, N>(p.add(width), x.map(|x| S::from_bits(S::spread::<1>(x))), &mut held);
-            step::<S, N>(p.add(2 * width), x.map(|x| S::from_bits(S::spread::<2>(x))), &mut held);
-            step::<S, N>(p.add(3 * width), x.map(|x| S::from_bits(S::spread::<3>(x))), &mut held);
+            step::<S, N>(p, lanes::<S, 0, N>(&x), &mut held);
+            step::<S, N>(p.add(width), lanes::<S, 1, N>(&x), &mut held);
+            step::<S, N>(p.add(2 * width), lanes::<S, 2, N>(&x), &mut held);
+            step::<S, N>(p.add(3 * width), lanes::<S, 3, N>(&x), &mut held);
         }
         for at in whole..n {
-            step::<S, N>(values.add(at * width), weights.map(|weights| S::all(*weights.add(at))), &mut held);
+            step::<S, N>(values.add(at * width), splats::<S, N>(&weights, at), &mut held);
         }
         for (sum, held) in sums.into_iter().zip(held) {
             S::put(sum, held[0]);

@@ -29,6 +29,21 @@ macro_rules! floats {
     )+};
 }
 
+/// Turns four rows of four values within each half.
+#[inline(always)]
+unsafe fn turn_four([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+    unsafe {
+        let (p, q) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (s, t) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(p, s),
+            _mm256_unpackhi_epi64(p, s),
+            _mm256_unpacklo_epi64(q, t),
+            _mm256_unpackhi_epi64(q, t),
+        ]
+    }
+}
+
 // SAFETY: the words use AVX2, FMA and F16C, and the table hands this set out only where cpuid shows all three.
 unsafe impl Simd for Avx2 {
     type I = __m256i;
@@ -153,20 +168,17 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn turn(r: [Self::I; 8]) -> [Self::I; 8] {
         unsafe {
-            let four = |a, b, c, d| {
-                let (p, q) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-                let (s, t) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-                [
-                    _mm256_unpacklo_epi64(p, s),
-                    _mm256_unpackhi_epi64(p, s),
-                    _mm256_unpacklo_epi64(q, t),
-                    _mm256_unpackhi_epi64(q, t),
-                ]
-            };
-            let (x, y) = (four(r[0], r[1], r[2], r[3]), four(r[4], r[5], r[6], r[7]));
-            let low = |i: usize| _mm256_permute2x128_si256::<0x20>(x[i], y[i]);
-            let high = |i: usize| _mm256_permute2x128_si256::<0x31>(x[i], y[i]);
-            [low(0), low(1), low(2), low(3), high(0), high(1), high(2), high(3)]
+            let (x, y) = (turn_four([r[0], r[1], r[2], r[3]]), turn_four([r[4], r[5], r[6], r[7]]));
+            [
+                _mm256_permute2x128_si256::<0x20>(x[0], y[0]),
+                _mm256_permute2x128_si256::<0x20>(x[1], y[1]),
+                _mm256_permute2x128_si256::<0x20>(x[2], y[2]),
+                _mm256_permute2x128_si256::<0x20>(x[3], y[3]),
+                _mm256_permute2x128_si256::<0x31>(x[0], y[0]),
+                _mm256_permute2x128_si256::<0x31>(x[1], y[1]),
+                _mm256_permute2x128_si256::<0x31>(x[2], y[2]),
+                _mm256_permute2x128_si256::<0x31>(x[3], y[3]),
+            ]
         }
     }
     #[inline(always)]
@@ -289,8 +301,7 @@ unsafe impl Simd for Avx2 {
     unsafe fn narrow(a: [Self::I; 4]) -> Self::I {
         unsafe {
             // The packs work within halves; one permutation of 32-bit lanes puts the order right.
-            let words = |x, y| _mm256_packs_epi32(x, y);
-            let bytes = _mm256_packs_epi16(words(a[0], a[1]), words(a[2], a[3]));
+            let bytes = _mm256_packs_epi16(_mm256_packs_epi32(a[0], a[1]), _mm256_packs_epi32(a[2], a[3]));
             _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
         }
     }

@@ -89,7 +89,7 @@ impl Float for F16 {
     unsafe fn add_products<S: Simd>(p: *const u8, x: *const f32, sums: &mut [S::F; 2]) {
         // SAFETY: `i` is less than 4, and the caller promises 32.
         unsafe {
-            if S::has_tiny_halves(p) {
+            if S::SHIFTED && S::has_tiny_halves(p) {
                 let mut products = [0.0; 8];
                 tiny_products::<S>(p, x, &mut products);
                 sums[0] = S::plus(sums[0], S::floats(products.as_ptr()));
@@ -264,8 +264,11 @@ unsafe fn pack<S: Simd, T: Float>(w: &Weights, tile: &Tile, side: usize, panel: 
                     }
                 };
             }
-            let turned = S::turn(eight.map(|eight| S::bits(eight)));
-            for (i, eight) in turned.into_iter().enumerate() {
+            let mut bits = [S::splat8(0); 8];
+            for (bits, eight) in bits.iter_mut().zip(eight) {
+                *bits = S::bits(eight);
+            }
+            for (i, eight) in S::turn(bits).into_iter().enumerate() {
                 S::put_aligned(panel.add((at + i) * ROWS + side), S::from_bits(eight));
             }
         }
@@ -287,19 +290,67 @@ unsafe fn multiply<S: Simd, const N: usize>(
         let mut sums = [[S::zero(); 2]; N];
         let whole = tile.depth & !3;
         for at in (0..whole).step_by(4) {
-            let x = x.map(|x| S::quad(x.add(at).cast()));
+            let x = quads::<S, N>(&x, at);
             let p = panel.add(at * ROWS);
-            step::<S, N>(p, x.map(|x| S::from_bits(S::spread::<0>(x))), &mut sums);
-            step::<S, N>(p.add(ROWS), x.map(|x| S::from_bits(S::spread::<1>(x))), &mut sums);
-            step::<S, N>(p.add(2 * ROWS), x.map(|x| S::from_bits(S::spread::<2>(x))), &mut sums);
-            step::<S, N>(p.add(3 * ROWS), x.map(|x| S::from_bits(S::spread::<3>(x))), &mut sums);
+            step::<S, N>(p, lanes::<S, 0, N>(&x), &mut sums);
+            step::<S, N>(p.add(ROWS), lanes::<S, 1, N>(&x), &mut sums);
+            step::<S, N>(p.add(2 * ROWS), lanes::<S, 2, N>(&x), &mut sums);
+            step::<S, N>(p.add(3 * ROWS), lanes::<S, 3, N>(&x), &mut sums);
         }
         for at in whole..tile.depth {
-            step::<S, N>(panel.add(at * ROWS), x.map(|x| S::all(*x.add(at))), &mut sums);
+            step::<S, N>(panel.add(at * ROWS), splats::<S, N>(&x, at), &mut sums);
         }
         for (j, sums) in sums.into_iter().enumerate() {
             keep::<S>(columns.out.add((column + j) * columns.out_stride + tile.row), sums, tile);
         }
+    }
+}
+
+/// Four floats from `at` on, of each.
+///
+/// # Safety
+/// Four floats must be readable there.
+#[inline(always)]
+pub(crate) unsafe fn quads<S: Simd, const N: usize>(x: &[*const f32; N], at: usize) -> [S::Q; N] {
+    // SAFETY: the caller's promise; there is a first one.
+    unsafe {
+        let mut quads = [S::quad(x[0].add(at).cast()); N];
+        for (quad, x) in quads.iter_mut().zip(x).skip(1) {
+            *quad = S::quad(x.add(at).cast());
+        }
+        quads
+    }
+}
+
+/// Float `J` of four, in all lanes, of each.
+///
+/// # Safety
+/// As for the words of [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn lanes<S: Simd, const J: i32, const N: usize>(x: &[S::Q; N]) -> [S::F; N] {
+    // SAFETY: no memory is touched.
+    unsafe {
+        let mut lanes = [S::zero(); N];
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = S::from_bits(S::spread::<J>(*x));
+        }
+        lanes
+    }
+}
+
+/// Float `at` in all lanes, of each.
+///
+/// # Safety
+/// That float must be readable.
+#[inline(always)]
+pub(crate) unsafe fn splats<S: Simd, const N: usize>(x: &[*const f32; N], at: usize) -> [S::F; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut splats = [S::zero(); N];
+        for (splat, x) in splats.iter_mut().zip(x) {
+            *splat = S::all(*x.add(at));
+        }
+        splats
     }
 }
 

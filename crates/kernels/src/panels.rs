@@ -191,10 +191,9 @@ unsafe fn half<S: Simd, F: Format>(cell: &Cell, half: usize, y: *const u8) -> S:
         let y = spread::<S>(y);
         let ones = S::splat16(1);
         if F::SIGNED {
-            let q = |i: usize| S::load_aligned(cell.q[4 * half + i].as_ptr());
-            let size = |i: usize| S::load_aligned(cell.size[4 * half + i].as_ptr());
-            let one = |i: usize| S::multiply_words(S::multiply_bytes(size(i), S::sign8(y[i], q(i))), ones);
-            return S::add32(S::add32(one(0), one(1)), S::add32(one(2), one(3)));
+            let low = S::add32(signed::<S>(cell, 4 * half, y[0]), signed::<S>(cell, 4 * half + 1, y[1]));
+            let high = S::add32(signed::<S>(cell, 4 * half + 2, y[2]), signed::<S>(cell, 4 * half + 3, y[3]));
+            return S::add32(low, high);
         }
         let [low, high] = pairs::<S, F>(cell, half, y);
         match fit::<F>(4) {
@@ -202,6 +201,23 @@ unsafe fn half<S: Simd, F: Format>(cell: &Cell, half: usize, y: *const u8) -> S:
             false => S::add32(S::multiply_words(low, ones), S::multiply_words(high, ones)),
         }
     }
+}
+
+/// Products of four signed weights of 8 rows, in 32 bits.
+#[inline(always)]
+unsafe fn signed<S: Simd>(cell: &Cell, i: usize, y: S::I) -> S::I {
+    // SAFETY: the caller's processor has the set; `i` is within the cell.
+    unsafe {
+        let (q, size) = (S::load_aligned(cell.q[i].as_ptr()), S::load_aligned(cell.size[i].as_ptr()));
+        S::multiply_words(S::multiply_bytes(size, S::sign8(y, q)), S::splat16(1))
+    }
+}
+
+/// Products of four unsigned weights of 8 rows, in 16 bits.
+#[inline(always)]
+unsafe fn unsigned<S: Simd>(cell: &Cell, i: usize, y: S::I) -> S::I {
+    // SAFETY: as above.
+    unsafe { S::multiply_bytes(S::load_aligned(cell.q[i].as_ptr()), y) }
 }
 
 /// Products of a cell, 32 weights of 8 rows, in 32 bits.
@@ -223,8 +239,11 @@ unsafe fn whole<S: Simd, F: Format>(cell: &Cell, y: *const u8) -> S::I {
 unsafe fn pairs<S: Simd, F: Format>(cell: &Cell, half: usize, y: [S::I; 4]) -> [S::I; 2] {
     // SAFETY: all indices are within the cell.
     unsafe {
-        let one = |i: usize| S::multiply_bytes(S::load_aligned(cell.q[4 * half + i].as_ptr()), y[i]);
-        [S::add16(one(0), one(1)), S::add16(one(2), one(3))]
+        let first = 4 * half;
+        [
+            S::add16(unsigned::<S>(cell, first, y[0]), unsigned::<S>(cell, first + 1, y[1])),
+            S::add16(unsigned::<S>(cell, first + 2, y[2]), unsigned::<S>(cell, first + 3, y[3])),
+        ]
     }
 }
 

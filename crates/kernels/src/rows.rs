@@ -41,29 +41,34 @@ unsafe fn dot<S: Simd, F: Format>(row: *const u8, k: usize, acts: *const Act) ->
             let (act, block) = (&*acts.add(idx), row.add(ACT * idx / F::WEIGHTS * F::BYTES));
             let part = 4 * idx % (F::WEIGHTS / 32).max(4);
             _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(AHEAD).cast());
-            let part_at = |i: usize| {
-                let part = part + i;
-                let block = block.add(part * 32 / F::WEIGHTS * F::BYTES);
-                multiply::<S, F>(block, part % (F::WEIGHTS / 32), act.q.as_ptr().add(32 * i))
-            };
-            let products = [part_at(0), part_at(1), part_at(2), part_at(3)];
+            let y = act.q.as_ptr();
+            let products = [
+                part_of::<S, F>(block, part, y),
+                part_of::<S, F>(block, part + 1, y.add(32)),
+                part_of::<S, F>(block, part + 2, y.add(64)),
+                part_of::<S, F>(block, part + 3, y.add(96)),
+            ];
             let [d, m] = F::four_scales(block, part);
             let scale = _mm_load_ps(act.d.as_ptr());
             if F::STEP == 16 {
                 let sums = _mm_load_si128(act.sums.as_ptr().cast());
                 let of_low = _mm_srai_epi32(_mm_slli_epi32(sums, 16), 16);
-                let centred = |products: [__m128i; 4], sums: __m128i| {
-                    let products = columns_added(products);
-                    _mm_cvtepi32_ps(_mm_sub_epi32(products, times_centre::<F>(sums)))
-                };
-                let products = products.map(|p| S::both(in_32_bits::<S, F>(p)));
-                let low = centred(products.map(|p| p[0]), of_low);
-                let high = centred(products.map(|p| p[1]), _mm_srai_epi32(sums, 16));
+                let a = S::both(in_32_bits::<S, F>(products[0]));
+                let b = S::both(in_32_bits::<S, F>(products[1]));
+                let c = S::both(in_32_bits::<S, F>(products[2]));
+                let e = S::both(in_32_bits::<S, F>(products[3]));
+                let low = centred::<F>([a[0], b[0], c[0], e[0]], of_low);
+                let high = centred::<F>([a[1], b[1], c[1], e[1]], _mm_srai_epi32(sums, 16));
                 let both = _mm_add_ps(_mm_mul_ps(low, d), _mm_mul_ps(high, m));
                 sum = _mm_add_ps(sum, _mm_mul_ps(both, scale));
                 continue;
             }
-            let whole = _mm_cvtepi32_ps(columns_added(products.map(|p| fold::<S, F>(p))));
+            let whole = _mm_cvtepi32_ps(columns_added([
+                fold::<S, F>(products[0]),
+                fold::<S, F>(products[1]),
+                fold::<S, F>(products[2]),
+                fold::<S, F>(products[3]),
+            ]));
             sum = _mm_add_ps(sum, _mm_mul_ps(whole, _mm_mul_ps(d, scale)));
             if !F::SIGNED {
                 sum = _mm_add_ps(sum, _mm_mul_ps(m, _mm_load_ps(act.s.as_ptr())));
@@ -91,6 +96,21 @@ unsafe fn one_part<S: Simd, F: Format>(row: *const u8, part: usize, act: &Act) -
         let whole: i32 = lanes.iter().sum();
         d * act.d[part % 4] * whole as f32 + m * act.s[part % 4]
     }
+}
+
+/// The products of part `part`, counted from `block` on, with the activations at `y`.
+#[inline(always)]
+unsafe fn part_of<S: Simd, F: Format>(block: *const u8, part: usize, y: *const i8) -> S::I {
+    let per_block = F::WEIGHTS / 32;
+    // SAFETY: the part is there, and 32 aligned activations.
+    unsafe { multiply::<S, F>(block.add(part / per_block * F::BYTES), part % per_block, y) }
+}
+
+/// Four sums of products, less what the centre of the format adds to each.
+#[inline(always)]
+unsafe fn centred<F: Format>(products: [__m128i; 4], sums: __m128i) -> __m128 {
+    // SAFETY: SSE2 only.
+    unsafe { _mm_cvtepi32_ps(_mm_sub_epi32(columns_added(products), times_centre::<F>(sums))) }
 }
 
 /// The products of 32 weights: in 32 bits of a signed format, else in 16 bits.

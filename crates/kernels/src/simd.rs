@@ -4,6 +4,11 @@
 //! The words work on 32 bytes, or 8 floats, at a time: a pair of registers before AVX2, one register with it.
 //! So a group of 32 weights is always one value, and 8 rows always fill one value of floats.
 //!
+//! A closure is a function of its own, without the instruction set of the function that it stands in: where the
+//! compiler does not inline it, each of its words becomes a call, and values of 32 bytes go through memory.
+//! So what repeats is a function with `#[inline(always)]`, or a loop, but no closure and no `map` of an array.
+//! The check of the CPU floor finds such calls: they stand among the functions of `core_arch`.
+//!
 //! Every function is `unsafe` for one reason: the processor must have the instruction set of the implementor.
 //! Those that take a pointer also need as many readable (or writable) bytes there as they say.
 

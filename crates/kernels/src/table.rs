@@ -61,8 +61,9 @@ impl Level {
     }
 
     /// The best that this processor and its system can do.
+    #[inline(never)] // It alone may hold XGETBV, and the check of the CPU floor knows its name.
     pub fn of_this_processor() -> Level {
-        use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+        use core::arch::x86_64::{__cpuid, __cpuid_count};
         let one = __cpuid(1);
         let has = |register: u32, bit: u32| register >> bit & 1 == 1;
         if !has(one.ecx, 9) {
@@ -76,11 +77,12 @@ impl Level {
         if !wide || __cpuid(0).eax < 7 || !has(__cpuid_count(7, 0).ebx, 5) {
             return Level::Sse41;
         }
-        // SAFETY: bit 27 of ecx says that the system turned XGETBV on.
-        if unsafe { _xgetbv(0) } & 6 != 6 {
-            return Level::Sse41;
+        let saved: u32;
+        // SAFETY: bit 27 of ecx says that the system turned XGETBV on; it writes these two registers and no memory.
+        unsafe {
+            core::arch::asm!("xgetbv", in("ecx") 0, out("eax") saved, out("edx") _, options(nomem, nostack, preserves_flags));
         }
-        Level::Avx2
+        if saved & 6 == 6 { Level::Avx2 } else { Level::Sse41 }
     }
 
     /// Whether this processor can run the kernels of this level.

@@ -110,7 +110,7 @@ const AFTER: f32 = f32::from_bits(0x7000_0000);
 unsafe fn add_32<S: Simd>(x: *const u8, y: *const u8, sums: &mut [S::F; 2]) {
     // SAFETY: the caller's promise.
     unsafe {
-        if S::has_tiny_halves(x) | S::has_tiny_halves(y) {
+        if S::SHIFTED && S::has_tiny_halves(x) | S::has_tiny_halves(y) {
             let mut products = [0.0; 8];
             tiny_products::<S>(x, y, &mut products);
             sums[0] = S::plus(sums[0], S::floats(products.as_ptr()));
@@ -150,29 +150,28 @@ pub(crate) unsafe fn dot_floats<S: Simd>(x: *const f32, y: *const f32, k: usize)
     // SAFETY: the caller's promise.
     unsafe {
         match S::are_aligned(x, y) {
-            true => dot_with::<S>(x, y, k, |p| S::floats_aligned(p)),
-            false => dot_with::<S>(x, y, k, |p| S::floats(p)),
+            true => dot_of::<S, true>(x, y, k),
+            false => dot_of::<S, false>(x, y, k),
         }
     }
 }
 
 /// # Safety
-/// As for `dot_floats`; `load` reads 8 floats.
+/// As for `dot_floats`; both are aligned where `ALIGNED` says so.
 #[inline(always)]
-unsafe fn dot_with<S: Simd>(
-    x: *const f32,
-    y: *const f32,
-    k: usize,
-    load: impl Fn(*const f32) -> S::F,
-) -> f32 {
+unsafe fn dot_of<S: Simd, const ALIGNED: bool>(x: *const f32, y: *const f32, k: usize) -> f32 {
     let whole = k & !31;
     // SAFETY: the caller's promise; all indices are less than `k`.
     unsafe {
         let mut sums = [S::zero(); 2];
         for at in (0..whole).step_by(32) {
             for i in 0..4 {
-                let at = at + 8 * i;
-                sums[i % 2] = S::times_plus(load(x.add(at)), load(y.add(at)), sums[i % 2]);
+                let (x, y) = (x.add(at + 8 * i), y.add(at + 8 * i));
+                let (x, y) = match ALIGNED {
+                    true => (S::floats_aligned(x), S::floats_aligned(y)),
+                    false => (S::floats(x), S::floats(y)),
+                };
+                sums[i % 2] = S::times_plus(x, y, sums[i % 2]);
             }
         }
         let mut rest = 0.0;

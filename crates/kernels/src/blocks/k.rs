@@ -41,25 +41,19 @@ unsafe fn with_minima<S: Simd, F: Format>(n: usize, weights: *const u8, acts: *c
         unsafe {
             let (x, y) = (weights.add(F::BYTES * i), acts.add(ACT_BYTES * i));
             let [low, high] = scales_and_minima(x.add(4));
-            let scales = [low, high].map(|v| S::quad_of(_mm_unpacklo_epi16(v, v)));
-            let minima = [low, high].map(|v| _mm_unpackhi_epi16(v, v));
+            let minima = [_mm_unpackhi_epi16(low, low), _mm_unpackhi_epi16(high, high)];
+            let minimum = with_sums(minima, y);
 
-            let sums = |i: usize| _mm_loadu_si128(y.add(ACT_SUMS + 16 * i).cast());
-            let minimum =
-                _mm_add_epi32(_mm_madd_epi16(minima[0], sums(0)), _mm_madd_epi16(minima[1], sums(1)));
-
-            let part = |part: usize, scale: S::I| {
-                let y = S::load(y.add(ACT_QUANTS + 32 * part));
-                S::multiply_words(S::multiply_bytes(F::quants::<S>(x, part), y), scale)
-            };
-            let mut whole = part(0, S::spread::<0>(scales[0]));
-            whole = S::add32(whole, part(1, S::spread::<1>(scales[0])));
-            whole = S::add32(whole, part(2, S::spread::<2>(scales[0])));
-            whole = S::add32(whole, part(3, S::spread::<3>(scales[0])));
-            whole = S::add32(whole, part(4, S::spread::<0>(scales[1])));
-            whole = S::add32(whole, part(5, S::spread::<1>(scales[1])));
-            whole = S::add32(whole, part(6, S::spread::<2>(scales[1])));
-            whole = S::add32(whole, part(7, S::spread::<3>(scales[1])));
+            let scales = S::quad_of(_mm_unpacklo_epi16(low, low));
+            let mut whole = part::<S, F>(x, y, 0, S::spread::<0>(scales));
+            whole = S::add32(whole, part::<S, F>(x, y, 1, S::spread::<1>(scales)));
+            whole = S::add32(whole, part::<S, F>(x, y, 2, S::spread::<2>(scales)));
+            whole = S::add32(whole, part::<S, F>(x, y, 3, S::spread::<3>(scales)));
+            let scales = S::quad_of(_mm_unpacklo_epi16(high, high));
+            whole = S::add32(whole, part::<S, F>(x, y, 4, S::spread::<0>(scales)));
+            whole = S::add32(whole, part::<S, F>(x, y, 5, S::spread::<1>(scales)));
+            whole = S::add32(whole, part::<S, F>(x, y, 6, S::spread::<2>(scales)));
+            whole = S::add32(whole, part::<S, F>(x, y, 7, S::spread::<3>(scales)));
 
             let d = half8(_mm_cvtsi32_si128(x.cast::<i32>().read_unaligned()))[0];
             let d = _mm_mul_ps(d, _mm_set1_ps(y.cast::<f32>().read_unaligned()));
@@ -70,6 +64,47 @@ unsafe fn with_minima<S: Simd, F: Format>(n: usize, weights: *const u8, acts: *c
     }
     // SAFETY: SSE2.
     unsafe { crate::pair::base::sum(_mm_sub_ps(sum[0], sum[1])) }
+}
+
+/// The products of a part, times its scales, in 32 bits.
+///
+/// # Safety
+/// A block must be readable at both.
+#[inline(always)]
+unsafe fn part<S: Simd, F: Format>(x: *const u8, y: *const u8, part: usize, scales: S::I) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let y = S::load(y.add(ACT_QUANTS + 32 * part));
+        S::multiply_words(S::multiply_bytes(F::quants::<S>(x, part), y), scales)
+    }
+}
+
+/// The products of two parts of Q6_K with four scales, each of them twice in `scales`.
+///
+/// # Safety
+/// A block must be readable at both.
+#[inline(always)]
+unsafe fn quarter<S: Simd>(x: *const u8, y: *const u8, first: usize, scales: __m128i) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let scales = S::quad_of(scales);
+        let low = S::beside(S::spread::<0>(scales), S::spread::<1>(scales));
+        let high = S::beside(S::spread::<2>(scales), S::spread::<3>(scales));
+        S::add32(part::<S, Q6_K>(x, y, first, low), part::<S, Q6_K>(x, y, first + 1, high))
+    }
+}
+
+/// Sixteen words times the sums of a block of activations.
+///
+/// # Safety
+/// A block of activations must be readable.
+#[inline(always)]
+unsafe fn with_sums(words: [__m128i; 2], y: *const u8) -> __m128i {
+    // SAFETY: the caller's promise; SSE2.
+    unsafe {
+        let low = _mm_madd_epi16(words[0], _mm_loadu_si128(y.add(ACT_SUMS).cast()));
+        _mm_add_epi32(low, _mm_madd_epi16(words[1], _mm_loadu_si128(y.add(ACT_SUMS + 16).cast())))
+    }
 }
 
 /// The 6-bit scales and minima of 8 parts in words: scales of 0..4 and their minima, then those of 4..8.
@@ -105,25 +140,13 @@ pub(crate) unsafe fn dot_q6_k<S: Simd>(n: usize, weights: *const u8, acts: *cons
                 _mm_srai_epi16::<8>(_mm_unpacklo_epi8(bytes, bytes)),
                 _mm_srai_epi16::<8>(_mm_unpackhi_epi8(bytes, bytes)),
             ];
-            let sums = |i: usize| _mm_loadu_si128(y.add(ACT_SUMS + 16 * i).cast());
             // `q` is 32 too large.
-            let offset = _mm_add_epi32(_mm_madd_epi16(words[0], sums(0)), _mm_madd_epi16(words[1], sums(1)));
+            let offset = with_sums(words, y);
 
-            let part = |part: usize, low: S::I, high: S::I| {
-                let y = S::load(y.add(ACT_QUANTS + 32 * part));
-                S::multiply_words(S::multiply_bytes(Q6_K::quants::<S>(x, part), y), S::beside(low, high))
-            };
-            let quarter = |first: usize, scales: __m128i| {
-                let scales = S::quad_of(scales);
-                S::add32(
-                    part(first, S::spread::<0>(scales), S::spread::<1>(scales)),
-                    part(first + 1, S::spread::<2>(scales), S::spread::<3>(scales)),
-                )
-            };
-            let mut whole = quarter(0, _mm_unpacklo_epi16(words[0], words[0]));
-            whole = S::add32(whole, quarter(2, _mm_unpackhi_epi16(words[0], words[0])));
-            whole = S::add32(whole, quarter(4, _mm_unpacklo_epi16(words[1], words[1])));
-            whole = S::add32(whole, quarter(6, _mm_unpackhi_epi16(words[1], words[1])));
+            let mut whole = quarter::<S>(x, y, 0, _mm_unpacklo_epi16(words[0], words[0]));
+            whole = S::add32(whole, quarter::<S>(x, y, 2, _mm_unpackhi_epi16(words[0], words[0])));
+            whole = S::add32(whole, quarter::<S>(x, y, 4, _mm_unpacklo_epi16(words[1], words[1])));
+            whole = S::add32(whole, quarter::<S>(x, y, 6, _mm_unpackhi_epi16(words[1], words[1])));
 
             let d = half8(_mm_cvtsi32_si128(i32::from(x.add(208).cast::<u16>().read_unaligned())))[0];
             let d = _mm_mul_ss(d, _mm_set_ss(y.cast::<f32>().read_unaligned()));

@@ -4,7 +4,7 @@
 //! The scale of Q8_K has the sign that makes the activation of largest magnitude -127, the first one of them.
 //! Where ggml's C leaves the result open (no numbers, infinities, scales without an inverse), ours is some other one.
 
-use crate::acts::largest4;
+use crate::acts::{largest4, rounded};
 use crate::pair::base::narrow8;
 use crate::simd::Simd;
 use core::arch::x86_64::*;
@@ -84,17 +84,30 @@ unsafe fn four<S: Simd>(x: [*const f32; 4]) -> ([S::I; 4], __m128) {
         let d = _mm_div_ps(largest4::<S>(x), _mm_set1_ps(127.0));
         let inverse = _mm_div_ps(_mm_set1_ps(1.0), d);
         let inverse = _mm_and_ps(inverse, _mm_cmpneq_ps(d, _mm_setzero_ps()));
-        let one = |x: *const f32, inverse: S::F| {
-            let eight = |i: usize| away_from_zero::<S>(S::times(S::floats(x.add(8 * i)), inverse));
-            S::narrow([eight(0), eight(1), eight(2), eight(3)])
-        };
         let q = [
-            one(x[0], S::lane::<0>(inverse)),
-            one(x[1], S::lane::<1>(inverse)),
-            one(x[2], S::lane::<2>(inverse)),
-            one(x[3], S::lane::<3>(inverse)),
+            rounded_away::<S>(x[0], S::lane::<0>(inverse)),
+            rounded_away::<S>(x[1], S::lane::<1>(inverse)),
+            rounded_away::<S>(x[2], S::lane::<2>(inverse)),
+            rounded_away::<S>(x[3], S::lane::<3>(inverse)),
         ];
         (q, d)
+    }
+}
+
+/// 32 floats times `scale`, rounded to bytes.
+///
+/// # Safety
+/// 32 floats must be readable.
+#[inline(always)]
+unsafe fn rounded_away<S: Simd>(x: *const f32, scale: S::F) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        S::narrow([
+            away_from_zero::<S>(S::times(S::floats(x), scale)),
+            away_from_zero::<S>(S::times(S::floats(x.add(8)), scale)),
+            away_from_zero::<S>(S::times(S::floats(x.add(16)), scale)),
+            away_from_zero::<S>(S::times(S::floats(x.add(24)), scale)),
+        ])
     }
 }
 
@@ -124,14 +137,17 @@ pub(crate) unsafe fn quantise_q8_k<S: Simd>(x: *const f32, k: usize, out: *mut u
             out.cast::<f32>().write_unaligned(d);
             let scale = S::all(scale);
             for half in 0..2 {
-                let part = |i: usize| {
-                    let x = x.add(128 * half + 32 * i);
-                    let eight = |i: usize| S::round(S::times(S::floats(x.add(8 * i)), scale));
-                    let q = S::narrow([eight(0), eight(1), eight(2), eight(3)]);
-                    S::store(out.add(4 + 128 * half + 32 * i), q);
-                    q
-                };
-                let sums = S::sums_of_16([part(0), part(1), part(2), part(3)]);
+                let (x, q) = (x.add(128 * half), out.add(4 + 128 * half));
+                let parts = [
+                    rounded::<S>(x, scale),
+                    rounded::<S>(x.add(32), scale),
+                    rounded::<S>(x.add(64), scale),
+                    rounded::<S>(x.add(96), scale),
+                ];
+                for (i, part) in parts.into_iter().enumerate() {
+                    S::store(q.add(32 * i), part);
+                }
+                let sums = S::sums_of_16(parts);
                 _mm_storeu_si128(out.add(Q8_K_SUMS + 16 * half).cast(), sums);
             }
         }

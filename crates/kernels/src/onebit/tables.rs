@@ -53,41 +53,44 @@ pub(crate) unsafe fn product<S: Lanes>(w: &Weights, rows: Range<usize>, x: *cons
                 make::<S>(x.add((from + i) * WEIGHTS), slab.add(i));
             }
             for first in rows.clone().step_by(side) {
-                let p = w.row(first).add(from * BYTES);
-                let mut sums = [S::all_floats(0.0); 4];
-                if first + side <= rows.end {
-                    add::<S>(p, w.stride, n, slab, &mut sums);
-                } else {
-                    last_rows::<S>(p, w.stride, rows.end - first, n, slab, &mut sums);
+                let (mut p, mut stride) = (w.row(first).add(from * BYTES), w.stride);
+                let mut copy = MaybeUninit::<[u8; SIDE * SLAB * BYTES]>::uninit();
+                if first + side > rows.end {
+                    p = last_rows(p, stride, rows.end - first, n, &mut copy);
+                    stride = n * BYTES;
                 }
+                let mut sums = [S::all_floats(0.0); 4];
+                add::<S>(p, stride, n, slab, &mut sums);
                 keep::<S>(out.add(first), side.min(rows.end - first), sums, from == 0);
             }
         }
     }
 }
 
-/// Fewer rows than fit side by side: the last one is repeated, block by block.
+/// Fewer rows than fit side by side, `n` blocks of each, copied to where the last one is repeated.
+///
+/// No word of an instruction set is in here: this is a function of its own.
+///
+/// # Safety
+/// `rows` rows must be readable for `n` blocks, at most `SLAB`.
+#[cold]
 #[inline(never)]
-unsafe fn last_rows<S: Lanes>(
+unsafe fn last_rows(
     p: *const u8,
     stride: usize,
     rows: usize,
     n: usize,
-    slab: *const Block,
-    sums: &mut [S::Floats; 4],
-) {
-    for i in 0..n {
-        // Room for the prefetch is not needed: it may miss.
-        let mut copy = [[0u8; BYTES]; SIDE];
-        for (row, copy) in copy.iter_mut().enumerate() {
-            // SAFETY: rows up to `rows` are there, with `n` blocks each.
-            unsafe {
-                p.add(row.min(rows - 1) * stride + i * BYTES).copy_to_nonoverlapping(copy.as_mut_ptr(), BYTES)
-            };
+    copy: &mut MaybeUninit<[u8; SIDE * SLAB * BYTES]>,
+) -> *const u8 {
+    let to = copy.as_mut_ptr().cast::<u8>();
+    for row in 0..SIDE {
+        // SAFETY: the caller's promise; the copy has room for `SIDE` rows of `SLAB` blocks.
+        unsafe {
+            let from = p.add(row.min(rows - 1) * stride);
+            from.copy_to_nonoverlapping(to.add(row * n * BYTES), n * BYTES);
         }
-        // SAFETY: the copy holds a block of as many rows as fit side by side.
-        unsafe { add::<S>(copy.as_ptr().cast(), BYTES, 1, slab.add(i), sums) };
     }
+    to
 }
 
 /// Adds `n` blocks of the rows side by side to their sums: first those of rows 0, 2, 4 and 6, then of 8 to 14, then

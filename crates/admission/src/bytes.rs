@@ -42,6 +42,17 @@ impl<'a> Reader<'a> {
         if found == known { Ok(()) } else { Err(Error::Format { what: self.what, found }) }
     }
 
+    pub(crate) fn slice(&mut self, n: usize) -> Result<&'a [u8], Error> {
+        let (head, rest) = self.rest.split_at_checked(n).ok_or(Error::Form { what: self.what })?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    /// Everything that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn end(self) -> Result<(), Error> {
         if self.rest.is_empty() { Ok(()) } else { Err(Error::Form { what: self.what }) }
     }

@@ -45,10 +45,14 @@ pub enum Statement {
     Roster,
     /// By the authority: what the owner asks of a node.
     Order,
-    /// By the authority: the answer to a call home.
+    /// By the authority: the first answer to a call home.
+    Challenge,
+    /// By the authority: the second.
     Answer,
     /// By a node: its call home, which proves that it holds its key.
     Ask,
+    /// By a node: that it heard the server's nonce.
+    Open,
     /// By a node: what it says of itself.
     Facts,
     /// By a node: that it leaves on purpose.
@@ -64,8 +68,8 @@ impl Statement {
             Statement::Certificate => "the certificate",
             Statement::Roster => "the roster",
             Statement::Order => "the order",
-            Statement::Answer => "the answer",
-            Statement::Ask => "the call home",
+            Statement::Challenge | Statement::Answer => "the answer",
+            Statement::Ask | Statement::Open => "the call home",
             Statement::Facts => "the facts",
             Statement::Leave => "the leave",
             Statement::Report => "the report",
@@ -79,7 +83,9 @@ impl Statement {
             Statement::Roster => b"duet1 roster    ",
             Statement::Order => b"duet1 order     ",
             Statement::Answer => b"duet1 answer    ",
+            Statement::Challenge => b"duet1 challenge ",
             Statement::Ask => b"duet1 ask       ",
+            Statement::Open => b"duet1 open      ",
             Statement::Facts => b"duet1 facts     ",
             Statement::Leave => b"duet1 leave     ",
             Statement::Report => b"duet1 report    ",

@@ -7,20 +7,36 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod bytes;
+mod call;
 mod certificate;
+mod code;
 mod error;
 mod ids;
 mod keys;
+mod membership;
+mod order;
 mod ring;
 mod roster;
 mod sealed;
 
+pub use answer::{ANSWER_BYTES_MAX, Admission, Answer, Challenge, Proof, REASON_BYTES_MAX, SEEDS_MAX};
+pub use call::{
+    Ask, CALL_BYTES_MAX, CallId, Caller, ENROL_PATH, ENROL_PORT, Hardware, OPEN_PATH, Open,
+    PROCESSOR_BYTES_MAX,
+};
 pub use certificate::{CERTIFICATE_BYTES, Certificate, Claim, Role};
+pub use code::{Code, Nonce, commitment};
 pub use error::Error;
 pub use ids::{ClusterId, NodeId, overlay_address};
 pub use keys::{
     AuthorityPublic, AuthoritySecret, KEY_BYTES, NodePublic, NodeSecret, OverlayPublic, Signature, Statement,
+};
+pub use membership::Membership;
+pub use order::{
+    LOG_LINES_MAX, ORDER_AGE_S_MAX, ORDER_BYTES, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Order,
+    REPORT_TEXT_BYTES_MAX, Wish,
 };
 pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};

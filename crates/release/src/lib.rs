@@ -28,4 +28,6 @@ pub use names::{FileName, HostName, NAME_BYTES_MAX, RELEASE_ID_BYTES_MAX, Releas
 pub use net::{Address, Mac, SERVERS_MAX, Server, parse_servers};
 pub use promoted::{PROMOTED_BYTES_MAX, PROMOTED_MAX, parse_promoted, render_promoted};
 pub use report::{REPORT_BYTES_MAX, REPORT_PATH, Report, SENTENCE_BYTES_MAX, Stage};
-pub use signature::{KEY_TEXT_BYTES, PublicKey, SIGNATURE_TEXT_BYTES, SecretKey, sign, verify};
+pub use signature::{
+    KEY_TEXT_BYTES, PublicKey, SIGNATURE_TEXT_BYTES, SecretKey, is_vouched, sign, verify, vouch,
+};

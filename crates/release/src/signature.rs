@@ -77,6 +77,21 @@ pub fn verify(key: &PublicKey, manifest: &[u8], signature: &[u8]) -> Result<Mani
     Manifest::parse(manifest)
 }
 
+/// What the release key says of a cluster's authority: 64 bytes, apart from every manifest by their head.
+pub fn vouch(key: &SecretKey, authority: &[u8; 32]) -> [u8; 64] {
+    key.0.sign(&authority_statement(authority)).to_bytes()
+}
+
+/// Whether the release key vouches for this authority.
+pub fn is_vouched(key: &PublicKey, authority: &[u8; 32], signature: &[u8; 64]) -> bool {
+    key.0.verify_strict(&authority_statement(authority), &Signature::from_bytes(signature)).is_ok()
+}
+
+/// No manifest begins like this.
+fn authority_statement(authority: &[u8; 32]) -> Vec<u8> {
+    [&b"duet authority 1\n"[..], authority].concat()
+}
+
 fn hex_line(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from_digit(u32::from(n), 16).expect("a nibble is one hex digit");
     let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
@@ -164,6 +179,14 @@ mod tests {
         assert_eq!(secret.to_text().len(), KEY_TEXT_BYTES);
         assert_eq!(SecretKey::from_text(secret.to_text().as_bytes()).unwrap().public(), secret.public());
         assert_eq!(PublicKey::from_text(secret.public().to_text().as_bytes()), Ok(secret.public()));
+    }
+
+    #[test]
+    fn an_authority_is_vouched_for_by_one_release_key() {
+        let proof = vouch(&key(1), &[5; 32]);
+        assert!(is_vouched(&key(1).public(), &[5; 32], &proof));
+        assert!(!is_vouched(&key(2).public(), &[5; 32], &proof));
+        assert!(!is_vouched(&key(1).public(), &[6; 32], &proof));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub enum Command {
     Vm(crate::vm::VmArgs),
     Demo(crate::demo::DemoArgs),
     Bench(crate::bench::BenchArgs),
+    Sim(crate::sim::args::SimArgs),
     Serve(ServeArgs),
     Release(ReleaseArgs),
 }

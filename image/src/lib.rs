@@ -12,6 +12,7 @@ pub mod progress;
 pub mod releases;
 pub mod serve;
 pub mod setup;
+pub mod sim;
 pub mod test;
 pub mod tool;
 pub mod vm;
@@ -28,6 +29,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Vm(args) => vm::run(args),
         Command::Demo(args) => demo::command(args),
         Command::Bench(args) => bench::command(args),
+        Command::Sim(args) => sim::command(args),
         Command::Serve(args) => serve::command(args),
         Command::Release(args) => releases::args::command(args),
     }

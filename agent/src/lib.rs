@@ -4,6 +4,7 @@
 //! `io`, `serve`, `reporting`, `reached` and `console` are the rim that touches the machine.
 
 pub mod args;
+pub mod cluster;
 mod console;
 pub mod facts;
 pub mod health;

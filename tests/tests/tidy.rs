@@ -18,11 +18,21 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 9] =
-    ["admission", "cluster", "engine", "gguf", "kernels", "netboot", "prompt", "release", "service"];
+const PARTS: [&str; 10] = [
+    "admission",
+    "cluster",
+    "engine",
+    "gguf",
+    "gossip",
+    "kernels",
+    "netboot",
+    "prompt",
+    "release",
+    "service",
+];
 
 /// The few other leanings between parts: who leans on whom.
-const LEANINGS: [(&str, &str); 2] = [("engine", "gguf"), ("engine", "kernels")];
+const LEANINGS: [(&str, &str); 3] = [("engine", "gguf"), ("engine", "kernels"), ("gossip", "cluster")];
 const PRODUCTS: [&str; 3] = ["agent", "rpc-worker", "image"];
 
 /// All files that git keeps.

@@ -1,0 +1,130 @@
+//! This node's part in the cluster: what it tells, what it knows of the others, and what happened.
+//!
+//! The call home (`enrol`) comes first; with its answer the gossip begins on a thread of its own.
+//! `facts`, `overlay` and `story` are pure; this file keeps what pages and programs may ask at any time.
+
+pub mod facts;
+pub mod overlay;
+pub mod story;
+
+use ::cluster::{Config, Event};
+use gossip::{Gossip, Order, Picture};
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use story::{Happening, Story};
+use tokio::sync::broadcast;
+
+/// How far this node has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "phase", rename_all = "lowercase")]
+pub enum Phase {
+    /// No duet boot server has started this machine, so there is nobody to call.
+    #[default]
+    Alone,
+    /// It calls the boot servers.
+    Calling {
+        sentence: String,
+    },
+    /// The owner must compare this code with the boot server's and approve.
+    Waiting {
+        code: String,
+    },
+    Member,
+    /// The boot server does not want it.
+    Refused {
+        sentence: String,
+    },
+}
+
+/// What the page and `/api/status` show.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ClusterStatus {
+    #[serde(flatten)]
+    pub phase: Phase,
+    pub picture: Option<Picture>,
+    /// Oldest first.
+    pub happenings: Vec<Happening>,
+}
+
+/// The node's cluster, for whoever asks.
+pub struct Cluster {
+    start: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    phase: Phase,
+    gossip: Option<Gossip>,
+    story: Story,
+}
+
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster { start: Instant::now(), inner: Mutex::default() }
+    }
+}
+
+impl Cluster {
+    pub fn status(&self) -> ClusterStatus {
+        let inner = self.lock();
+        let picture = inner.gossip.as_ref().map(|gossip| Picture::clone(&gossip.picture()));
+        ClusterStatus { phase: inner.phase.clone(), picture, happenings: inner.story.kept() }
+    }
+
+    pub fn picture(&self) -> Option<Arc<Picture>> {
+        self.lock().gossip.as_ref().map(Gossip::picture)
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.lock().phase = phase;
+    }
+
+    /// Happenings from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Happening> {
+        self.lock().story.listen()
+    }
+
+    pub fn order(&self, order: Order) {
+        if let Some(gossip) = &self.lock().gossip {
+            gossip.order(order);
+        }
+    }
+
+    /// Begins to gossip.
+    pub fn join(self: &Arc<Self>, listen: std::net::SocketAddr, config: Config) -> std::io::Result<()> {
+        let cluster = self.clone();
+        let gossip = Gossip::start(listen, config, Box::new(move |event| cluster.heard(event)))?;
+        let mut inner = self.lock();
+        inner.phase = Phase::Member;
+        inner.gossip = Some(gossip);
+        Ok(())
+    }
+
+    /// Says goodbye, if there is anybody.
+    pub fn leave(&self) {
+        // Dropped after the lock is given back: the thread may still have something to tell.
+        let gossip = self.lock().gossip.take();
+        drop(gossip);
+    }
+
+    /// Whether the gossip has ended though nobody asked it to.
+    pub fn has_lost_gossip(&self) -> bool {
+        self.lock().gossip.as_ref().is_some_and(|gossip| !gossip.is_running())
+    }
+
+    fn heard(&self, event: &Event) {
+        let at_s = self.start.elapsed().as_secs();
+        let mut inner = self.lock();
+        let picture = inner.gossip.as_ref().map(Gossip::picture);
+        let members = picture.as_ref().map_or(&[][..], |picture| &picture.members);
+        if let Some((kind, node, sentence)) = story::tell(event, members) {
+            inner.story.add(at_s, kind, node, sentence);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,171 @@
+//! The thread: waits for the socket, an order or the node's deadline, and carries out what the node wishes.
+
+use crate::picture::{self, Picture};
+use crate::{OnEvent, Order};
+use admission::ClusterId;
+use cluster::{DATAGRAM_BYTES_MAX, Input, Node, Output};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Datagrams read before orders and time have their turn.
+const DATAGRAMS_AT_ONCE: usize = 64;
+/// What the kernel keeps while the thread waits for a core: two seconds of a busy wire.
+const RECEIVE_BYTES: usize = 1 << 20;
+/// A picture is made at most this often, and at least this often.
+const PICTURE_EVERY: Duration = Duration::from_millis(100);
+const PICTURE_AGE_MAX: Duration = Duration::from_secs(1);
+/// If nothing else is due, so that a lost deadline heals.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+pub struct Hands {
+    socket: UdpSocket,
+    port: u16,
+    node: Node,
+    cluster: ClusterId,
+    orders: Receiver<Order>,
+    wake: Arc<OwnedFd>,
+    picture: Arc<Mutex<Arc<Picture>>>,
+    pictured: Instant,
+    is_stale: bool,
+    on_event: OnEvent,
+}
+
+/// Wakes the thread.
+pub fn ring(wake: &OwnedFd) {
+    // If the counter is full the thread is awake anyway.
+    let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
+}
+
+impl Hands {
+    pub fn new(
+        socket: UdpSocket,
+        node: Node,
+        cluster: ClusterId,
+        orders: Receiver<Order>,
+        wake: Arc<OwnedFd>,
+        picture: Arc<Mutex<Arc<Picture>>>,
+        on_event: OnEvent,
+    ) -> io::Result<Hands> {
+        socket.set_nonblocking(true)?;
+        socket.set_broadcast(true)?;
+        // The kernel grants what it likes.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BYTES);
+        let port = socket.local_addr()?.port();
+        Ok(Hands {
+            socket,
+            port,
+            node,
+            cluster,
+            orders,
+            wake,
+            picture,
+            pictured: Instant::now(),
+            is_stale: true,
+            on_event,
+        })
+    }
+
+    pub fn run(mut self) {
+        loop {
+            self.node.handle(Instant::now(), Input::Time);
+            self.carry_out();
+            let (has_datagrams, has_orders) = self.wait();
+            if has_orders && !self.take_orders() {
+                self.carry_out();
+                return;
+            }
+            if has_datagrams {
+                self.receive();
+            }
+        }
+    }
+
+    /// Sleeps until something is to be done; says what came.
+    fn wait(&self) -> (bool, bool) {
+        let now = Instant::now();
+        let due = self.node.deadline().map_or(SLEEP_MAX, |at| at.saturating_duration_since(now));
+        let picture = if self.is_stale { PICTURE_EVERY } else { SLEEP_MAX };
+        let time = due.min(picture).min(SLEEP_MAX);
+        // A millisecond more: woken a moment early, the thread would only turn round.
+        let time = if time.is_zero() { time } else { time + Duration::from_millis(1) };
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
+        match poll(&mut fds, Some(&time)) {
+            // Asked to look again, or the kernel is short of memory: both looks are cheap.
+            Err(Errno::INTR | Errno::NOMEM) => (true, true),
+            Err(error) => panic!("poll of two open files refuses: {error}"),
+            Ok(_) => (!fds[0].revents().is_empty(), !fds[1].revents().is_empty()),
+        }
+    }
+
+    /// False when this was goodbye.
+    fn take_orders(&mut self) -> bool {
+        // Emptied first: an order that comes after the look rings anew.
+        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+        while let Ok(order) = self.orders.try_recv() {
+            let now = Instant::now();
+            match order {
+                Order::Publish(body) => self.node.handle(now, Input::Publish(body)),
+                Order::Suspect { node, service } => {
+                    self.node.handle(now, Input::Suspect { node, service: &service });
+                }
+                Order::Page(page) => self.node.handle(now, Input::Page(&page)),
+                Order::RingKey(key) => self.node.handle(now, Input::RingKey(key)),
+                Order::Leave => {
+                    self.node.handle(now, Input::Leave);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self) {
+        // One byte more than any datagram of ours: what fills it is none.
+        let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            match self.socket.recv_from(&mut buffer) {
+                Ok((n, SocketAddr::V4(from))) => {
+                    self.node.handle(Instant::now(), Input::Datagram { from, bytes: &buffer[..n] });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An earlier datagram found no door somewhere; the gossip finds out by itself.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.node.poll() {
+            match output {
+                Output::Send { to, bytes } => self.send(to, &bytes),
+                Output::Broadcast { bytes } => {
+                    self.send(SocketAddrV4::new(Ipv4Addr::BROADCAST, self.port), &bytes);
+                }
+                Output::Event(event) => {
+                    self.is_stale = true;
+                    (self.on_event)(&event);
+                }
+            }
+        }
+        let age = self.pictured.elapsed();
+        if age >= PICTURE_AGE_MAX || (self.is_stale && age >= PICTURE_EVERY) {
+            self.pictured = Instant::now();
+            self.is_stale = false;
+            let picture = Arc::new(picture::take(&self.node, self.cluster, self.pictured));
+            *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = picture;
+        }
+    }
+
+    fn send(&self, to: SocketAddrV4, bytes: &[u8]) {
+        // Lost like any other datagram: the wire may be down, and the gossip lives with it.
+        let _ = self.socket.send_to(bytes, to);
+    }
+}

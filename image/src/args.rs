@@ -29,5 +29,6 @@ pub enum Command {
     Bench(crate::bench::BenchArgs),
     Sim(crate::sim::args::SimArgs),
     Serve(ServeArgs),
+    Nodes(crate::nodes::args::NodesArgs),
     Release(ReleaseArgs),
 }

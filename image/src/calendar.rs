@@ -34,6 +34,11 @@ impl Moment {
     pub fn date(&self) -> String {
         format!("{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
+
+    /// `2026-01-31 23:59 UTC`.
+    pub fn minutes(&self) -> String {
+        format!("{} {:02}:{:02} UTC", self.date(), self.hour, self.minute)
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,28 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// The same for what only the owner of this process may read; at no moment may others.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let writing = || format!("writing {}", path.display());
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // One that was left behind may have other permissions.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(writing);
+        }
+        _ => {}
+    }
+    let mut file =
+        File::options().write(true).create_new(true).mode(0o600).open(&beside).with_context(writing)?;
+    file.write_all(bytes).with_context(writing)?;
+    file.sync_all().with_context(writing)?;
+    fs::rename(&beside, path).with_context(writing)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
 /// Makes renames in this folder last through a power cut.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

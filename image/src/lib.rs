@@ -8,6 +8,7 @@ pub mod demo;
 pub mod disk;
 pub mod elf;
 pub mod man;
+pub mod nodes;
 pub mod progress;
 pub mod releases;
 pub mod serve;
@@ -31,6 +32,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Bench(args) => bench::command(args),
         Command::Sim(args) => sim::command(args),
         Command::Serve(args) => serve::command(args),
+        Command::Nodes(args) => nodes::command(args),
         Command::Release(args) => releases::args::command(args),
     }
 }

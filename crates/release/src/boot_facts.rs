@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 
 use crate::lines::{Line, Place, Text, Value};
-use crate::{Address, Error, Mac, ReleaseId, SERVERS_MAX, Server, Word};
+use crate::{Address, Error, Mac, PublicKey, ReleaseId, SERVERS_MAX, Server, Word};
 
 /// Longest `boot.toml`.
 pub const BOOT_FACTS_BYTES_MAX: usize = 16 * 1024;
@@ -47,6 +47,8 @@ pub struct Stamp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootFacts {
     pub release: ReleaseId,
+    /// The key of the initrd, which this release was verified with; the call home is checked with it.
+    pub release_key: Option<PublicKey>,
     pub mode: Mode,
     pub attempt: Option<u32>,
     pub mac: Option<Mac>,
@@ -64,6 +66,7 @@ impl BootFacts {
         let servers: Vec<String> = self.servers.iter().map(|server| format!("\"{server}\"")).collect();
         let entries = [
             ("release", quoted(&self.release)),
+            ("release_key", self.release_key.as_ref().and_then(|key| quoted(&key.to_text().trim_end()))),
             ("mode", quoted(&self.mode.as_str())),
             ("attempt", self.attempt.map(|attempt| attempt.to_string())),
             ("mac", self.mac.and_then(|mac| quoted(&mac))),
@@ -101,6 +104,7 @@ impl BootFacts {
 #[derive(Default)]
 struct Draft {
     release: Option<ReleaseId>,
+    release_key: Option<PublicKey>,
     mode: Option<Mode>,
     attempt: Option<u32>,
     mac: Option<Mac>,
@@ -138,6 +142,7 @@ impl Draft {
     fn set_head(&mut self, place: Place, key: &str, value: &Value<'_>) -> Result<(), Error> {
         match key {
             "release" => self.release = Some(ReleaseId::parse(value.text(place)?)?),
+            "release_key" => self.release_key = Some(public_key(value.text(place)?)?),
             "mode" => self.mode = Some(mode(place, value.text(place)?)?),
             "attempt" => self.attempt = Some(attempt(place, value)?),
             "mac" => self.mac = Some(Mac::parse(value.text(place)?)?),
@@ -159,6 +164,7 @@ impl Draft {
         let gateway = self.gateway;
         Ok(BootFacts {
             release: self.release.ok_or(missing("release"))?,
+            release_key: self.release_key,
             mode: self.mode.ok_or(missing("mode"))?,
             attempt: self.attempt,
             mac: self.mac,
@@ -168,6 +174,11 @@ impl Draft {
             stamps: self.stamps.into_iter().map(stamp).collect::<Result<_, Error>>()?,
         })
     }
+}
+
+/// The text of a key, without its line feed.
+fn public_key(text: &str) -> Result<PublicKey, Error> {
+    PublicKey::from_text(format!("{text}\n").as_bytes())
 }
 
 fn mode(place: Place, text: &str) -> Result<Mode, Error> {
@@ -200,6 +211,7 @@ mod tests {
         let stamp = |name, n| Stamp { name: word(name), milliseconds: n, clock: n << 40 };
         BootFacts {
             release: ReleaseId::parse("trixie-0123456789ab").unwrap(),
+            release_key: Some(crate::SecretKey::from_seed(&[7; 32]).public()),
             mode: Mode::Net,
             attempt: Some(7),
             mac: Some(Mac([0x52, 0x54, 0, 0x77, 0, 1])),
@@ -215,7 +227,7 @@ mod tests {
 
     fn bare() -> BootFacts {
         let none = BootFacts { mode: Mode::Wrap, attempt: None, mac: None, interface: None, ..sample() };
-        BootFacts { address: None, servers: vec![], stamps: vec![], ..none }
+        BootFacts { release_key: None, address: None, servers: vec![], stamps: vec![], ..none }
     }
 
     fn check(text: &str, want: &str) {
@@ -248,6 +260,7 @@ mod tests {
         check("mode = \"usb\"\n", "error: boot.toml, line 1: the mode is net or wrap");
         check("\nattempt = 4294967296\n", "error: boot.toml, line 2: the attempt is too large");
         check("mode = \"net\"\n", "error: boot.toml does not say release");
+        check("release_key = \"00\"\n", "error: the public key is wrong: 64 hex digits and a line feed");
         check("[stages]\n", "error: boot.toml, line 1: only [[stage]] may stand in brackets");
     }
 

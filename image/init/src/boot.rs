@@ -54,7 +54,7 @@ fn prepare(machine: &mut Machine) -> Result<(), String> {
     } else {
         fetch(machine, &drivers, &key)?
     };
-    finish(machine, found)?;
+    finish(machine, found, key)?;
     modules::set_loader(&loader);
     Ok(())
 }
@@ -125,7 +125,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// From a verified image to the last moment before the hand-over.
-fn finish(machine: &mut Machine, found: Found) -> Result<(), String> {
+fn finish(machine: &mut Machine, found: Found, key: PublicKey) -> Result<(), String> {
     root::assemble(&found.image)?;
     if let Some(mac) = machine.line.mac {
         root::write_machine_id(mac)?;
@@ -133,7 +133,7 @@ fn finish(machine: &mut Machine, found: Found) -> Result<(), String> {
     machine.stamp("root-ready");
     let sent = found.server.and_then(|server| machine.send(server, Stage::RootReady, "the root is mounted"));
     machine.note(&format!("release {} is verified and mounted", found.manifest.id));
-    leave_facts(machine, found)?;
+    leave_facts(machine, found, key)?;
     if let Some(sent) = sent {
         sent.finish();
     }
@@ -141,10 +141,11 @@ fn finish(machine: &mut Machine, found: Found) -> Result<(), String> {
 }
 
 /// Tells the agent how this node came up.
-fn leave_facts(machine: &mut Machine, found: Found) -> Result<(), String> {
+fn leave_facts(machine: &mut Machine, found: Found, key: PublicKey) -> Result<(), String> {
     let line = &machine.line;
     let facts = BootFacts {
         release: found.manifest.id,
+        release_key: Some(key),
         mode: found.mode,
         attempt: line.attempt,
         mac: line.mac,

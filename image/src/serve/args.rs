@@ -35,6 +35,10 @@ pub struct ServeArgs {
     #[argh(option, default = "80")]
     pub http_port: u16,
 
+    /// the port where PCs call home to join the cluster (default: 7948)
+    #[argh(option, default = "admission::ENROL_PORT")]
+    pub enrol_port: u16,
+
     /// folder with the first stages that PCs load by TFTP (default: OUT/ipxe, else /usr/lib/ipxe)
     #[argh(option)]
     pub tftp_root: Option<PathBuf>,

@@ -193,11 +193,16 @@ impl Desk {
     ///
     /// Whoever puts another PC's MAC into its own frames still passes for that PC, and can make it fall back
     /// by fetching in its name; only a switch with port security keeps that from happening.
-    fn is_itself(&self, mac: Mac, asker: Asker, now_ms: u64) -> bool {
+    pub fn is_itself(&self, mac: Mac, asker: Asker, now_ms: u64) -> bool {
         match asker.card {
             Some(card) => card == mac,
             None => self.dhcp == DhcpMode::Off.name() || self.pcs.asked_lately(&mac, now_ms),
         }
+    }
+
+    /// Without DHCP of ours PCs may come up by other means.
+    pub fn boots_nobody(&self) -> bool {
+        self.dhcp == DhcpMode::Off.name()
     }
 
     fn note_stranger(&mut self, mac: Mac, asker: Asker, now_ms: u64) {

@@ -7,6 +7,7 @@
 pub mod args;
 mod desk;
 mod dhcp;
+pub mod enrol;
 mod events;
 #[doc(hidden)]
 pub mod example;
@@ -66,6 +67,8 @@ pub struct Serve {
     /// First and last address to give; with `DhcpMode::Own` only.
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     pub http_port: u16,
+    /// Where PCs call home.
+    pub enrol_port: u16,
     pub tftp_root: Option<PathBuf>,
     pub ra: bool,
     pub show: Show,
@@ -87,6 +90,7 @@ impl Serve {
             dhcp: args.dhcp,
             range,
             http_port: args.http_port,
+            enrol_port: args.enrol_port,
             tftp_root: args.tftp_root,
             ra: args.ra == Switch::On,
             show: Show::choose(args.json, args.plain),
@@ -164,7 +168,8 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     let watch = read_everything(&serve, &shared)?;
 
     // Everything is opened before anything is served: a server with half its ports is worse than none.
-    let listeners = listen(&wire, serve.http_port)?;
+    let listeners = listen(&wire, serve.http_port, "HTTP")?;
+    let admission = enrol::open(&serve.out, listen(&wire, serve.enrol_port, "admission")?)?;
     let mut hands = JoinSet::new();
     if serve.dhcp != DhcpMode::Off {
         let tftp = tftp::open(&wire)?;
@@ -176,6 +181,13 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
         open_ra(&wire, &shared, &mut hands)?;
     }
     hands.spawn(http::serve(listeners, shared.clone()));
+    let enrolment = match admission {
+        Ok(opened) => Some(opened.serve(&shared, &mut hands)),
+        Err(sentence) => {
+            shared.desk().note(sentence, 0);
+            None
+        }
+    };
     hands.spawn(watch::serve(watch, serve.out.clone(), shared.clone()));
     announce(&shared);
     let writer = Arc::new(show::Writer::new(io::stdout()));
@@ -188,6 +200,9 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     };
     hands.shutdown().await;
     watch::save(&serve.out, &shared);
+    if let Some(Err(error)) = enrolment.map(|enrolment| enrolment.save()) {
+        shared.desk().note(format!("{error:#}"), shared.now_ms());
+    }
     if !matches!(serve.show, Show::Table { .. }) {
         // The last events; the table simply stays as it was drawn.
         show::turn(serve.show, &shared, &mut show::Screen::default(), &writer);
@@ -218,12 +233,16 @@ fn read_everything(serve: &Serve, shared: &Shared) -> Result<watch::Watch> {
 }
 
 /// One listener for the served interface and one for this machine itself; no other interface is heard.
-fn listen(wire: &wire::Wire, port: u16) -> Result<Vec<TcpListener>> {
+fn listen(wire: &wire::Wire, port: u16, purpose: &str) -> Result<Vec<TcpListener>> {
     let own = (LOOPBACK, Ipv4Addr::LOCALHOST);
     let served = (wire.name.as_str(), wire.address);
     let places = if wire.name == LOOPBACK { vec![own] } else { vec![served, own] };
     let open = |(device, address)| listen_at(device, address, port);
-    places.into_iter().map(open).collect::<io::Result<_>>().map_err(|error| port_trouble(error, port, "HTTP"))
+    places
+        .into_iter()
+        .map(open)
+        .collect::<io::Result<_>>()
+        .map_err(|error| port_trouble(error, port, purpose))
 }
 
 /// Listens on a device, whatever its addresses are or become. Linux before 5.7 lets only root do that;

@@ -6,13 +6,14 @@ use super::desk::Asker;
 use super::{Shared, page, view, wire};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use netboot::{Mac, script};
+use service::door::is_of_a_browser;
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -96,26 +97,6 @@ pub fn boot_mac(path: &str) -> Option<Mac> {
     mac.is_card().then_some(mac)
 }
 
-/// Whether a browser asks, perhaps on behalf of a page from anywhere.
-///
-/// Pages cannot take `Origin` and `Sec-Fetch-Site` away, but browsers send neither with an image over plain HTTP;
-/// so the name that every browser bears counts too. A host that is a name is one that a stranger's
-/// name server can point here; iPXE and init call the server by its address.
-fn is_of_a_browser(headers: &HeaderMap) -> bool {
-    let named = |value: &HeaderValue| !value.to_str().is_ok_and(is_address);
-    let agent = headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
-    headers.contains_key(header::ORIGIN)
-        || headers.contains_key("sec-fetch-site")
-        || agent.starts_with(b"Mozilla/")
-        || headers.get_all(header::HOST).iter().any(named)
-}
-
-/// `10.0.0.1`, `10.0.0.1:8080`, `localhost`.
-fn is_address(host: &str) -> bool {
-    let (host, port) = host.rsplit_once(':').unwrap_or((host, "80"));
-    (host == "localhost" || host.parse::<Ipv4Addr>().is_ok()) && port.parse::<u16>().is_ok()
-}
-
 fn boot(mac: Mac, peer: SocketAddr, shared: &Shared) -> Answer {
     let now_ms = shared.now_ms();
     let asker = asker(peer, shared);
@@ -125,7 +106,7 @@ fn boot(mac: Mac, peer: SocketAddr, shared: &Shared) -> Answer {
     }
 }
 
-fn asker(peer: SocketAddr, shared: &Shared) -> Asker {
+pub(super) fn asker(peer: SocketAddr, shared: &Shared) -> Asker {
     let interface = shared.desk().interface.clone();
     Asker { address: peer.ip(), card: wire::neighbour(peer.ip(), &interface) }
 }
@@ -225,33 +206,6 @@ mod tests {
 
     fn check(path: &str, want: Option<&str>) {
         assert_eq!(boot_mac(path).map(|mac| mac.to_string()).as_deref(), want, "{path}");
-    }
-
-    fn check_browser(fields: &str, want: bool) {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
-            let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a name");
-            headers.append(name, HeaderValue::from_str(value).expect("a value"));
-        }
-        assert_eq!(is_of_a_browser(&headers), want, "{fields}");
-    }
-
-    #[test]
-    fn what_boots_is_no_browser() {
-        check_browser("host: 10.77.0.1\nuser-agent: iPXE/1.21.1+", false);
-        check_browser("host: 10.77.0.1:8080\nconnection: close", false);
-        check_browser("host: localhost:8080", false);
-        check_browser("", false);
-    }
-
-    #[test]
-    fn a_page_of_a_browser_is_told_by_what_it_cannot_leave_out() {
-        check_browser("host: 10.77.0.1\norigin: null", true);
-        check_browser("host: 10.77.0.1\nsec-fetch-site: cross-site", true);
-        check_browser("host: 10.77.0.1\nuser-agent: Mozilla/5.0 (X11)", true);
-        check_browser("host: evil.example", true);
-        check_browser("host: 10.77.0.1\nhost: evil.example", true);
-        check_browser("host: 10.77.0.1.evil.example:80", true);
     }
 
     #[test]

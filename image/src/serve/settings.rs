@@ -2,6 +2,7 @@
 //!
 //! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
 
+use super::enrol::policy::Policy;
 use netboot::Mac;
 use release::{HostName, ReleaseId};
 use serde::{Deserialize, Deserializer};
@@ -17,8 +18,17 @@ pub const TEMPLATE: &str = include_str!("duet.toml");
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
+    cluster: Cluster,
     everyone: PcSettings,
     pcs: BTreeMap<Mac, PcSettings>,
+}
+
+/// Whom to take into the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cluster {
+    #[serde(default)]
+    policy: Policy,
 }
 
 /// The wishes for one PC; `None` means: as for everyone, or else the default.
@@ -90,6 +100,8 @@ impl std::error::Error for SettingsError {}
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
+    cluster: Cluster,
+    #[serde(default)]
     everyone: Everyone,
     #[serde(default)]
     pc: BTreeMap<toml::Spanned<String>, PcSettings>,
@@ -114,7 +126,8 @@ impl Settings {
             line: line_of(text, error.span()),
             what: error.message().replace('\n', ", "),
         })?;
-        let mut settings = Settings { everyone: document.everyone.into(), pcs: BTreeMap::new() };
+        let mut settings =
+            Settings { cluster: document.cluster, everyone: document.everyone.into(), pcs: BTreeMap::new() };
         let mut names = BTreeMap::new();
         for (key, pc) in document.pc {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
@@ -130,6 +143,10 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.cluster.policy
     }
 
     /// The wishes for this PC, its own before everyone's.

@@ -28,6 +28,9 @@ fn way_out(port: u16) -> String {
         }
         69 => "stop it (`sudo ss -ulpn sport = :69` shows which), or serve without TFTP by `--dhcp off`"
             .to_owned(),
+        admission::ENROL_PORT => format!(
+            "stop it (`sudo ss -tlpn sport = :{port}` shows which), or choose another with `--enrol-port`"
+        ),
         _ => format!(
             "stop it (`sudo ss -tlpn sport = :{port}` shows which), or choose another with `--http-port`"
         ),

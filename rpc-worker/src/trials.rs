@@ -149,13 +149,16 @@ fn row(
         for (idx, mode) in [Mode::Stock, Mode::Ours].into_iter().enumerate() {
             set_mode(mode);
             let start = clock.now();
-            trial.run()?;
+            // Every copy: the quickest of them alone would be one that a cache still holds.
+            for _ in 0..product.copies {
+                trial.run()?;
+            }
             best[idx] = best[idx].min(clock.now() - start);
             results[idx] = trial.products();
         }
         n_rounds += 1;
     }
-    let ps = |time: Duration| time.as_secs_f64() * 1e12 / product.macs() as f64;
+    let ps = |time: Duration| time.as_secs_f64() * 1e12 / (product.macs() * product.copies) as f64;
     let [stock, ours] = best.map(ps);
     let (bound, bound_by) = bound(machine, &product);
     Ok(Some(Row {

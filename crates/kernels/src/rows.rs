@@ -10,8 +10,13 @@ use crate::simd::Simd;
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-/// How far ahead of its use a row is asked for, in bytes.
-const AHEAD: usize = 768;
+/// How far ahead of their use weights are asked for, in bytes.
+///
+/// Activations of long rows and the weights that flow past them do not fit a first-level cache together, and without
+/// this the processor fetches neither in time.
+const AHEAD: usize = 4096;
+/// Bytes of a line of the caches.
+const LINE: usize = 64;
 
 /// `out[row]` becomes the product of that row with the activations.
 ///
@@ -40,7 +45,10 @@ unsafe fn dot<S: Simd, F: Format>(row: *const u8, k: usize, acts: *const Act) ->
         for idx in 0..k / ACT {
             let (act, block) = (&*acts.add(idx), row.add(ACT * idx / F::WEIGHTS * F::BYTES));
             let part = 4 * idx % (F::WEIGHTS / 32).max(4);
-            _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(AHEAD).cast());
+            let step = F::BYTES * ACT / F::WEIGHTS;
+            for line in 0..step.div_ceil(LINE) {
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(step * idx + AHEAD + LINE * line).cast());
+            }
             let y = act.q.as_ptr();
             let products = [
                 part_of::<S, F>(block, part, y),

@@ -211,6 +211,23 @@ fn avx2_kernels_say_what_the_plain_code_says() {
     check(Level::Avx2);
 }
 
+/// Longer than the activations that any kernel keeps at a time.
+#[test]
+fn long_rows_say_what_the_plain_code_says() {
+    let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for level in Level::ALL.into_iter().filter(|level| force(*level)) {
+        for kind in Kind::ALL {
+            let odd = if kind.block().1 == 1 { 7 } else { 0 };
+            for (seed, shape) in [(1, (22, 1, 4352 + odd)), (2, (7, 2, 16_640 + odd))] {
+                assert!(can(kind, shape.2), "{kind:?} {shape:?}");
+                for matter in [Matter::Random, Matter::TinyScales] {
+                    check_shape(level, kind, shape, matter, seed);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn both_ways_of_q1_0_say_what_the_plain_code_says() {
     let _one = FORCED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -15,14 +15,14 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 /// Activations that are prepared at a time.
-const SLAB: usize = 4096;
+const SLAB: usize = 16384;
 /// The most weights that one step takes.
 const SPAN: usize = 256;
 /// The most bytes that their activations fill.
 const ROOM: usize = 320;
 /// Rows that go together.
 const ROWS: usize = 4;
-/// How far ahead of its use a row is asked for, in bytes.
+/// How far ahead of its use a row is asked for, in bytes: where it ends, the row that follows it in the next four.
 const AHEAD: usize = 512;
 
 /// A format whose weights are multiplied where they lie.
@@ -82,7 +82,10 @@ pub(crate) unsafe fn product<S: Column, D: Direct>(
                 // Rows beyond the end repeat the last one.
                 let row = |i: usize| w.row((first + i).min(rows.end - 1)).add(from / D::WEIGHTS * D::BYTES);
                 let mut sums = [0.0; ROWS];
-                _mm_storeu_ps(sums.as_mut_ptr(), four::<S, D>([row(0), row(1), row(2), row(3)], k, slab));
+                _mm_storeu_ps(
+                    sums.as_mut_ptr(),
+                    four::<S, D>([row(0), row(1), row(2), row(3)], w.stride, k, slab),
+                );
                 for (i, sum) in sums.into_iter().enumerate().take(rows.end - first) {
                     let out = out.add(first + i);
                     *out = if from == 0 { sum } else { *out + sum };
@@ -140,7 +143,12 @@ unsafe fn round<S: Simd>(x: *const f32, q: &mut [i8]) -> f32 {
 
 /// The products of four rows.
 #[inline(always)]
-unsafe fn four<S: Column, D: Direct>(rows: [*const u8; ROWS], k: usize, slab: *const Acts) -> __m128 {
+unsafe fn four<S: Column, D: Direct>(
+    rows: [*const u8; ROWS],
+    stride: usize,
+    k: usize,
+    slab: *const Acts,
+) -> __m128 {
     // SAFETY: all rows have `k` weights, the slab as many activations. A last block without a partner is taken twice,
     // and the activations of the second are zero.
     unsafe {
@@ -150,9 +158,15 @@ unsafe fn four<S: Column, D: Direct>(rows: [*const u8; ROWS], k: usize, slab: *c
             let acts = &*slab.add(block / D::BLOCKS);
             let at = block * D::BYTES;
             let next = (block + D::BLOCKS - 1).min(blocks - 1) * D::BYTES;
+            let mut ahead = at + AHEAD;
+            if ahead >= blocks * D::BYTES {
+                ahead = ahead + ROWS * stride - blocks * D::BYTES;
+            }
             let mut sums = [S::splat8(0); ROWS];
             for (sums, row) in sums.iter_mut().zip(rows) {
-                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(at + AHEAD).cast());
+                for line in 0..(D::BLOCKS * D::BYTES).div_ceil(64) {
+                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(ahead + 64 * line).cast());
+                }
                 *sums = D::sums::<S>(row.add(at), row.add(next), acts.q.as_ptr().cast());
             }
             if D::BLOCKS == 1 {

@@ -31,4 +31,5 @@ pub struct Status {
     pub sound_cards: Vec<sound::SoundCard>,
     pub input_devices: Vec<input::InputDevice>,
     pub units: units::Units,
+    pub cluster: crate::cluster::ClusterStatus,
 }

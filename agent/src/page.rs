@@ -4,8 +4,8 @@
 //! It deliberately loads nothing from anywhere: the policy in `page.csp` forbids it, and names style and script by
 //! their hashes, so that nothing smuggled into a text could run.
 
+mod cluster;
 mod html;
-
 mod sections;
 
 use crate::facts::Status;
@@ -25,6 +25,7 @@ pub fn render(status: &Status) -> String {
     html.raw("<title>").text(&status.name).raw(" · duet</title>\n");
     html.raw("<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
     sections::head(&mut html, status);
+    cluster::cluster(&mut html, &status.cluster);
     html.raw("<main>\n");
     sections::memory(&mut html, &status.memory);
     sections::network(&mut html, &status.interfaces);

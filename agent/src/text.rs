@@ -1,5 +1,6 @@
 //! The status as text, for a serial console and a terminal: 80 columns, no colours, no control letters.
 
+use crate::cluster::{ClusterStatus, Phase};
 use crate::facts::Status;
 use crate::facts::network::Interface;
 use crate::page::{bytes, duration};
@@ -12,6 +13,7 @@ pub fn render(status: &Status, port: u16) -> String {
     if let Some(address) = status.interfaces.iter().find_map(Interface::ipv4) {
         out.line("page", &format!("http://{address}:{port}/"));
     }
+    cluster(&mut out, &status.cluster);
     memory(&mut out, status);
     network(&mut out, status);
     devices(&mut out, status);
@@ -19,6 +21,26 @@ pub fn render(status: &Status, port: u16) -> String {
     boot(&mut out, status);
     machine(&mut out, status);
     out.text
+}
+
+/// What a person at a serial cable needs: the code to compare, or who is there.
+fn cluster(out: &mut Out, status: &ClusterStatus) {
+    match &status.phase {
+        Phase::Alone => {}
+        Phase::Calling { sentence } => out.line("cluster", &format!("calling the boot server. {sentence}")),
+        Phase::Waiting { code } => {
+            out.line("cluster", &format!("code {code}: the owner must let this node in"))
+        }
+        Phase::Refused { sentence } => out.line("cluster", sentence),
+        Phase::Member => {}
+    }
+    let Some(picture) = &status.picture else { return };
+    out.line("cluster", &format!("{} nodes alive, ring key {}", picture.n_alive, picture.ring));
+    for member in picture.members.iter().filter(|member| !member.is_self) {
+        let name = if member.name.is_empty() { "unnamed" } else { &member.name };
+        let since = duration(member.for_s as f64);
+        out.line("", &format!("{name} {} {} for {since}", member.address.ip(), member.standing));
+    }
 }
 
 fn memory(out: &mut Out, status: &Status) {

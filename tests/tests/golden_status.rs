@@ -1,8 +1,13 @@
 //! The status page, its JSON and its text, for the same fixed node: what a person sees changes only on purpose.
 
+use admission::NodeId;
+use agent::cluster::story::Happening;
+use agent::cluster::{ClusterStatus, Phase};
 use agent::facts::Status;
 use agent::io::node::Node;
 use agent::{page, text};
+use cluster::{Facts, Health, Service};
+use gossip::{BadSender, Member, Picture, Traffic};
 use tests::node::{Root, fixture_text, server, units};
 
 fn status(name: &str, boot_toml: &str, reached: &str, units: String, worker_status: u16) -> Status {
@@ -63,4 +68,95 @@ fn a_node_whose_worker_is_silent_is_still_starting() {
 fn a_boot_toml_that_is_garbage_leaves_the_rest_of_the_page() {
     let status = status("garbage", "\u{0}release = [[[", "x", units(), 200);
     assert_eq!((status.boot, status.name.as_str()), (None, "kitchen"));
+}
+
+/// A node among others: one is well, one down, one without a certificate, and the boot server watches.
+fn in_a_cluster(name: &str) -> Status {
+    let member = |n: u8, name: &str, standing: &'static str| {
+        let service = |name: &str| Service {
+            name: name.into(),
+            port: 8081,
+            health: Health::Passing,
+            busy: 0,
+            slots: 1,
+        };
+        let mut facts = Facts { name: name.into(), ..Facts::default() };
+        facts.hardware.processor = "Intel(R) Core(TM)2 Duo CPU E8400 @ 3.00GHz".into();
+        (facts.hardware.isa, facts.hardware.ram_mb, facts.hardware.ram_free_mb) = (15, 3950, 3648);
+        facts.services = vec![service("agent"), service("rpc-worker")];
+        Member {
+            id: NodeId(u64::from(n)),
+            is_self: n == 1,
+            role: "node",
+            name: name.into(),
+            address: format!("10.77.0.1{n}:7947").parse().unwrap(),
+            overlay: None,
+            standing,
+            for_s: 754,
+            heard_s: (n != 1).then_some(u64::from(n)),
+            sees: Some((3, if n == 2 { 8 } else { 7 })),
+            facts: (!name.is_empty()).then_some(facts),
+            unread: None,
+            doubted: Vec::new(),
+            certificate: None,
+        }
+    };
+    let mut server = Member { role: "server", ..member(5, "shelf", "alive") };
+    server.facts = Some(Facts { name: "shelf".into(), ..Facts::default() });
+    let mut kitchen = member(2, "office <2>", "alive");
+    kitchen.doubted = vec!["rpc-worker".into()];
+    let picture = Picture {
+        own: NodeId(1),
+        ring: 2,
+        n_alive: 3,
+        agreement: 7,
+        members: vec![
+            member(1, "kitchen", "alive"),
+            kitchen,
+            member(3, "cellar", "down"),
+            member(4, "", "uncertified"),
+            server,
+        ],
+        traffic: Traffic { sent: 120, sent_bytes: 30_000, received: 118, received_bytes: 29_000 },
+        refused: vec![("malformed", 2), ("sealed with no key of ours", 40)],
+        senders: vec![BadSender { address: [10, 77, 0, 99].into(), n: 42, last_s: 3 }],
+    };
+    let happening = |number, at_s, kind, sentence: &str| Happening {
+        number,
+        at_s,
+        kind,
+        node: None,
+        sentence: sentence.into(),
+    };
+    let happenings = vec![
+        happening(1, 3, "joined", "office <2> joined"),
+        happening(2, 5, "joined", "cellar joined"),
+        happening(3, 6758, "down", "cellar is down"),
+    ];
+    Status {
+        cluster: ClusterStatus { phase: Phase::Member, picture: Some(picture), happenings },
+        ..healthy(name)
+    }
+}
+
+#[test]
+fn the_page_of_a_node_in_a_cluster_stays_as_it_is() {
+    tests::golden("status/cluster.html", &page::render(&in_a_cluster("cluster-page")));
+}
+
+#[test]
+fn the_json_and_the_text_of_a_cluster_stay_as_they_are() {
+    let status = in_a_cluster("cluster-json");
+    let json = serde_json::to_string_pretty(&status.cluster).unwrap() + "\n";
+    tests::golden("status/cluster.json", &json);
+    tests::golden("status/cluster.txt", &text::render(&status, 8000));
+}
+
+#[test]
+fn a_node_that_waits_for_the_owner_shows_its_code() {
+    let phase = Phase::Waiting { code: "123 456".into() };
+    let status =
+        Status { cluster: ClusterStatus { phase, ..ClusterStatus::default() }, ..healthy("waiting") };
+    assert!(page::render(&status).contains("<p class=\"figure\">123 456</p>"));
+    assert!(text::render(&status, 8000).contains("code 123 456: the owner must let this node in"));
 }

@@ -1,6 +1,7 @@
 //! Gathers the facts of this node: which file feeds which parser, and how long slow answers are kept.
 
 use super::{read, systemd};
+use crate::cluster::ClusterStatus;
 use crate::facts::boot::{self, Boot, Reached};
 use crate::facts::network::{Interface, Tables};
 use crate::facts::system::{self, System};
@@ -64,6 +65,7 @@ impl Node {
             input_devices: input::parse(&self.text("proc/bus/input/devices")),
             interfaces,
             units: slow.units,
+            cluster: ClusterStatus::default(),
         }
     }
 

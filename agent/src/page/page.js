@@ -7,11 +7,14 @@ const duration = t => {
   const s = Math.floor(t), m = Math.floor(s / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
   return m < 1 ? s + ' s' : h < 1 ? `${m} min ${s % 60} s` : d < 1 ? `${h} h ${m % 60} min` : `${d} d ${h % 24} h`;
 };
-const forms = { bytes, duration, kib: n => bytes(n * 1024), load: n => n.toFixed(2), text: t => t,
+const forms = { bytes, duration, kib: n => bytes(n * 1024), mib: n => bytes(n * 2 ** 20),
+  ago: s => s < 2 ? 'just now' : duration(s) + ' ago', load: n => n.toFixed(2), text: t => t,
   state: t => t[0].toUpperCase() + t.slice(1) };
 const at = (status, path) => path.split('.').reduce((part, name) => part == null ? part : part[name], status);
 const shape = s => JSON.stringify([s.name, s.interfaces.map(i => [i.name, i.addresses, i.carrier, i.speed_mbit]),
-  s.sound_cards, s.input_devices, s.units.ours.map(u => [u.name, u.n_restarts]), s.units.failed, s.boot]);
+  s.sound_cards, s.input_devices, s.units.ours.map(u => [u.name, u.n_restarts]), s.units.failed, s.boot, s.cluster.phase, s.cluster.code,
+  s.cluster.picture?.members.map(m => [m.id, m.name, m.standing, m.address, m.sees?.[1], m.facts?.services, m.doubted]),
+  s.cluster.happenings.length]);
 let shown = null;
 
 function refresh(status) {

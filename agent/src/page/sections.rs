@@ -182,19 +182,24 @@ pub fn machine(html: &mut Html, status: &Status) {
     end(html);
 }
 
+/// A section as wide as the page, outside of its columns.
+pub fn begin_wide(html: &mut Html, title: &'static str) {
+    html.raw("<section class=\"wide\">\n<h2>").raw(title).raw("</h2>\n");
+}
+
 fn begin(html: &mut Html, title: &'static str) {
     html.raw("<section>\n<h2>").raw(title).raw("</h2>\n");
 }
 
-fn end(html: &mut Html) {
+pub fn end(html: &mut Html) {
     html.raw("</section>\n");
 }
 
-fn none(html: &mut Html, sentence: &'static str) {
+pub fn none(html: &mut Html, sentence: &'static str) {
     html.raw("<p class=\"quiet\">").raw(sentence).raw("</p>\n");
 }
 
-fn badge(html: &mut Html, class: &'static str, text: &str) {
+pub fn badge(html: &mut Html, class: &'static str, text: &str) {
     html.raw(" <span class=\"badge ").raw(class).raw("\">").text(text).raw("</span>");
 }
 

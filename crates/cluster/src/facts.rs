@@ -36,6 +36,7 @@ pub struct Facts {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tier {
     Edge,
     #[default]
@@ -44,6 +45,7 @@ pub enum Tier {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PowerState {
     #[default]
     Awake,
@@ -100,6 +102,7 @@ pub struct Service {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Health {
     #[default]
     Passing,

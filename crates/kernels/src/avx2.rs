@@ -94,6 +94,10 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast())) }
     }
     #[inline(always)]
+    unsafe fn doubled(v: __m128i) -> Self::I {
+        unsafe { _mm256_broadcastsi128_si256(v) }
+    }
+    #[inline(always)]
     unsafe fn quad(p: *const u8) -> Self::Q {
         unsafe { Self::twice(p) }
     }

@@ -287,6 +287,10 @@ macro_rules! pair {
                 unsafe { [_mm_loadu_si128(p.cast()); 2] }
             }
             #[inline(always)]
+            unsafe fn doubled(v: __m128i) -> Self::I {
+                [v, v]
+            }
+            #[inline(always)]
             unsafe fn quad(p: *const u8) -> Self::Q {
                 unsafe { _mm_loadu_si128(p.cast()) }
             }

@@ -36,6 +36,8 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn load_two(p: *const u8, q: *const u8) -> Self::I;
     /// The same 16 bytes twice.
     unsafe fn twice(p: *const u8) -> Self::I;
+    /// The same register twice.
+    unsafe fn doubled(v: __m128i) -> Self::I;
     /// 16 bytes for `spread`.
     unsafe fn quad(p: *const u8) -> Self::Q;
     /// Bytes `4 * J ..` of `v`, in all eight lanes.

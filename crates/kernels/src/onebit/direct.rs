@@ -15,13 +15,14 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 /// Activations that are prepared at a time.
+/// A row is read from end to end then. Cut into shorter pieces, long rows took twice the time for a weight.
 const SLAB: usize = 16384;
 /// The most weights that one step takes.
 const SPAN: usize = 256;
-/// The most bytes that their activations fill.
-const ROOM: usize = 320;
+/// Bytes of all prepared activations: at most 15 for 8, with their scales.
+const ROOM: usize = SLAB / 8 * 15;
 /// Rows that go together.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 /// How far ahead of its use a row is asked for, in bytes: where it ends, the row that follows it in the next four.
 const AHEAD: usize = 512;
 
@@ -38,24 +39,64 @@ pub(crate) trait Direct {
     /// A weight is `q * TIMES - 1` times the scale.
     const TIMES: f32;
 
-    /// The activation in byte `i`, or none.
-    fn place(i: usize) -> Option<usize>;
+    /// For each byte of the activations of a step, which one of them it holds.
+    const PLACES: &'static [u16];
 
     /// The sums of `q` times the activations of a step, in 16 bits; two of them may be added.
     ///
     /// # Safety
     /// `first` and `second` must be readable for a block each, `acts` for `ACTS` aligned bytes.
     unsafe fn sums<S: Column>(first: *const u8, second: *const u8, acts: *const u8) -> S::I;
+
+    /// The same of four rows, in 32 bits, for the first block and for the second if there are two.
+    ///
+    /// # Safety
+    /// As for `sums`, `second` bytes behind the first blocks.
+    #[inline(always)]
+    unsafe fn four_sums<S: Column>(rows: [*const u8; ROWS], second: usize, acts: *const u8) -> [__m128i; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [S::splat8(0); ROWS];
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                *sums = Self::sums::<S>(row, row.add(second), acts);
+            }
+            if Self::BLOCKS == 1 {
+                let [a, b, c, d] = sums;
+                return [columns([S::fold16(a), S::fold16(b), S::fold16(c), S::fold16(d)]); 2];
+            }
+            let both = [S::both(sums[0]), S::both(sums[1]), S::both(sums[2]), S::both(sums[3])];
+            [
+                columns([both[0][0], both[1][0], both[2][0], both[3][0]]),
+                columns([both[0][1], both[1][1], both[2][1], both[3][1]]),
+            ]
+        }
+    }
 }
 
-/// The activations of a step.
-#[repr(C, align(64))]
-struct Acts {
-    q: [i8; ROOM],
-    /// The scales of both blocks, and scale times sum.
-    d: [f32; 2],
-    s: [f32; 2],
+/// Lane `i` becomes the sum of the words of value `i`.
+#[inline(always)]
+pub(super) unsafe fn columns(v: [__m128i; ROWS]) -> __m128i {
+    // SAFETY: SSE2 only.
+    unsafe {
+        let one = _mm_set1_epi16(1);
+        let [a, b, c, d] = v;
+        base::columns_added([
+            _mm_madd_epi16(a, one),
+            _mm_madd_epi16(b, one),
+            _mm_madd_epi16(c, one),
+            _mm_madd_epi16(d, one),
+        ])
+    }
 }
+
+/// Bytes of the activations of a step, with the scales of both blocks, and scale times sum of both, behind them.
+const fn step_bytes<D: Direct>() -> usize {
+    const { assert!(D::PLACES.len() == D::ACTS && (D::ACTS + 32) * 8 <= D::BLOCKS * D::WEIGHTS * 15) };
+    D::ACTS + 32
+}
+
+#[repr(C, align(64))]
+struct Room(MaybeUninit<[u8; ROOM]>);
 
 /// `out[row]` becomes the product of that row with the activations.
 ///
@@ -68,15 +109,15 @@ pub(crate) unsafe fn product<S: Column, D: Direct>(
     x: *const f32,
     out: *mut f32,
 ) {
-    let mut slab = MaybeUninit::<[Acts; SLAB / 128]>::uninit();
-    let slab = slab.as_mut_ptr().cast::<Acts>();
+    let mut slab = Room(MaybeUninit::uninit());
+    let slab = slab.0.as_mut_ptr().cast::<u8>();
     let span = D::BLOCKS * D::WEIGHTS;
     for from in (0..w.k).step_by(SLAB) {
         let k = SLAB.min(w.k - from);
         // SAFETY: the activations and blocks `from..from + k` are there, and the slab has room for them.
         unsafe {
             for at in (0..k).step_by(span) {
-                prepare::<S, D>(x.add(from + at), span.min(k - at), slab.add(at / span));
+                prepare::<S, D>(x.add(from + at), span.min(k - at), slab.add(at / span * step_bytes::<D>()));
             }
             for first in rows.clone().step_by(ROWS) {
                 // Rows beyond the end repeat the last one.
@@ -97,7 +138,7 @@ pub(crate) unsafe fn product<S: Column, D: Direct>(
 
 /// Rounds the activations of a step to 8 bits, one scale for a block, and puts them into the order of the weights.
 #[inline(always)]
-unsafe fn prepare<S: Simd, D: Direct>(x: *const f32, k: usize, acts: *mut Acts) {
+unsafe fn prepare<S: Simd, D: Direct>(x: *const f32, k: usize, acts: *mut u8) {
     let mut q = [0i8; SPAN];
     let (mut d, mut s) = ([0.0; 2], [0.0; 2]);
     for block in 0..k / D::WEIGHTS {
@@ -109,12 +150,12 @@ unsafe fn prepare<S: Simd, D: Direct>(x: *const f32, k: usize, acts: *mut Acts) 
             s[block] = d[block] * q.iter().map(|&q| i32::from(q)).sum::<i32>() as f32;
         }
     }
-    // SAFETY: the caller's promise.
-    let acts = unsafe { &mut *acts };
-    for (i, to) in acts.q.iter_mut().enumerate().take(D::ACTS) {
-        *to = D::place(i).map_or(0, |i| q[i]);
+    for (i, place) in D::PLACES.iter().enumerate() {
+        // SAFETY: the caller's promise of room for a step.
+        unsafe { *acts.add(i) = q[usize::from(*place) % SPAN] as u8 };
     }
-    (acts.d, acts.s) = (d, s);
+    // SAFETY: the same; the scales are aligned.
+    unsafe { *acts.add(D::ACTS).cast() = [d[0], d[1], s[0], s[1]] };
 }
 
 /// Rounds floats to bytes with one scale, which it returns.
@@ -147,7 +188,7 @@ unsafe fn four<S: Column, D: Direct>(
     rows: [*const u8; ROWS],
     stride: usize,
     k: usize,
-    slab: *const Acts,
+    slab: *const u8,
 ) -> __m128 {
     // SAFETY: all rows have `k` weights, the slab as many activations. A last block without a partner is taken twice,
     // and the activations of the second are zero.
@@ -155,29 +196,25 @@ unsafe fn four<S: Column, D: Direct>(
         let blocks = k / D::WEIGHTS;
         let mut total = _mm_setzero_ps();
         for block in (0..blocks).step_by(D::BLOCKS) {
-            let acts = &*slab.add(block / D::BLOCKS);
+            let acts = slab.add(block / D::BLOCKS * step_bytes::<D>());
             let at = block * D::BYTES;
             let next = (block + D::BLOCKS - 1).min(blocks - 1) * D::BYTES;
             let mut ahead = at + AHEAD;
             if ahead >= blocks * D::BYTES {
                 ahead = ahead + ROWS * stride - blocks * D::BYTES;
             }
-            let mut sums = [S::splat8(0); ROWS];
-            for (sums, row) in sums.iter_mut().zip(rows) {
+            for row in rows {
                 for line in 0..(D::BLOCKS * D::BYTES).div_ceil(64) {
                     _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(ahead + 64 * line).cast());
                 }
-                *sums = D::sums::<S>(row.add(at), row.add(next), acts.q.as_ptr().cast());
             }
-            if D::BLOCKS == 1 {
-                let lanes = |i: usize| S::fold16(sums[i]);
-                let lanes = [lanes(0), lanes(1), lanes(2), lanes(3)];
-                total = add::<D>(total, lanes, rows, at, acts.d[0], acts.s[0]);
-            } else {
-                let both = [S::both(sums[0]), S::both(sums[1]), S::both(sums[2]), S::both(sums[3])];
-                let half = |i: usize| [both[0][i], both[1][i], both[2][i], both[3][i]];
-                total = add::<D>(total, half(0), rows, at, acts.d[0], acts.s[0]);
-                total = add::<D>(total, half(1), rows, next, acts.d[1], acts.s[1]);
+            let [a, b, c, d] = rows;
+            let here = [a.add(at), b.add(at), c.add(at), d.add(at)];
+            let sums = D::four_sums::<S>(here, next - at, acts);
+            let scales = acts.add(D::ACTS).cast::<f32>();
+            total = add::<D>(total, sums[0], rows, at, *scales, *scales.add(2));
+            if D::BLOCKS == 2 {
+                total = add::<D>(total, sums[1], rows, next, *scales.add(1), *scales.add(3));
             }
         }
         total
@@ -188,7 +225,7 @@ unsafe fn four<S: Column, D: Direct>(
 #[inline(always)]
 unsafe fn add<D: Direct>(
     total: __m128,
-    sums: [__m128i; ROWS],
+    sums: __m128i,
     rows: [*const u8; ROWS],
     at: usize,
     d: f32,
@@ -196,8 +233,7 @@ unsafe fn add<D: Direct>(
 ) -> __m128 {
     // SAFETY: the block at `at` is there in every row.
     unsafe {
-        let wide = |i: usize| _mm_madd_epi16(sums[i], _mm_set1_epi16(1));
-        let sums = _mm_cvtepi32_ps(base::columns_added([wide(0), wide(1), wide(2), wide(3)]));
+        let sums = _mm_cvtepi32_ps(sums);
         let scale = |i: usize| rows[i].add(at + D::SCALE);
         let halves = halves_at([scale(0), scale(1), scale(2), scale(3)]);
         let sums = _mm_sub_ps(_mm_mul_ps(sums, _mm_set1_ps(d * D::TIMES)), _mm_set1_ps(s));
@@ -224,13 +260,6 @@ unsafe fn bit<S: Simd>(v: S::I, w: S::I, acts: *const u8, i: usize) -> S::I {
     }
 }
 
-/// The upper bytes of two values of words, in turns.
-#[inline(always)]
-unsafe fn upper_bytes<S: Simd>(even: S::I, odd: S::I) -> S::I {
-    // SAFETY: no memory is touched.
-    unsafe { S::or(S::right16::<8>(even), S::and(odd, S::splat16(0xff00u16 as i16))) }
-}
-
 /// The products of weights of two bits with four values of activations: those times 1, and those times 4.
 #[inline(always)]
 unsafe fn two_bits<S: Simd>(v: S::I, acts: *const u8) -> [S::I; 2] {
@@ -253,9 +282,15 @@ impl Direct for super::cells::TQ2_0 {
     const ACTS: usize = 256;
     const TIMES: f32 = 1.0;
 
-    fn place(i: usize) -> Option<usize> {
-        Some(i)
-    }
+    const PLACES: &'static [u16] = &{
+        let mut places = [0; 256];
+        let mut i = 0;
+        while i < places.len() {
+            places[i] = (i) as u16;
+            i += 1;
+        }
+        places
+    };
 
     #[inline(always)]
     unsafe fn sums<S: Column>(first: *const u8, _second: *const u8, acts: *const u8) -> S::I {
@@ -276,9 +311,15 @@ impl Direct for super::cells::Q2_0 {
     const ACTS: usize = 128;
     const TIMES: f32 = 1.0;
 
-    fn place(i: usize) -> Option<usize> {
-        Some(i % 32 / 16 * 64 + i % 16 * 4 + i / 32)
-    }
+    const PLACES: &'static [u16] = &{
+        let mut places = [0; 128];
+        let mut i = 0;
+        while i < places.len() {
+            places[i] = (i % 32 / 16 * 64 + i % 16 * 4 + i / 32) as u16;
+            i += 1;
+        }
+        places
+    };
 
     #[inline(always)]
     unsafe fn sums<S: Column>(first: *const u8, second: *const u8, acts: *const u8) -> S::I {
@@ -298,9 +339,15 @@ impl Direct for super::cells::Q1_0 {
     const ACTS: usize = 256;
     const TIMES: f32 = 2.0;
 
-    fn place(i: usize) -> Option<usize> {
-        Some(i % 32 / 16 * 128 + i % 16 * 8 + i / 32)
-    }
+    const PLACES: &'static [u16] = &{
+        let mut places = [0; 256];
+        let mut i = 0;
+        while i < places.len() {
+            places[i] = (i % 32 / 16 * 128 + i % 16 * 8 + i / 32) as u16;
+            i += 1;
+        }
+        places
+    };
 
     #[inline(always)]
     unsafe fn sums<S: Column>(first: *const u8, second: *const u8, acts: *const u8) -> S::I {
@@ -313,56 +360,5 @@ impl Direct for super::cells::Q1_0 {
             let sum = S::add16(S::right_signed16::<1>(sum), bit::<S>(v, w, acts, 1));
             S::add16(S::right_signed16::<1>(sum), bit::<S>(v, w, acts, 0))
         }
-    }
-}
-
-impl Direct for super::cells::TQ1_0 {
-    const BYTES: usize = 54;
-    const WEIGHTS: usize = 256;
-    const SCALE: usize = 52;
-    const BLOCKS: usize = 1;
-    const ACTS: usize = 320;
-    const TIMES: f32 = 1.0;
-
-    fn place(i: usize) -> Option<usize> {
-        let (digit, byte) = (i % 160 / 32, i % 32);
-        match (i / 160, byte) {
-            (0, _) => Some(32 * digit + byte),
-            // The second load begins at byte 22 of the block, so that it ends with it.
-            (_, 10..26) => Some(160 + 16 * digit + byte - 10),
-            (_, 26..30) if digit < 4 => Some(240 + 4 * digit + byte - 26),
-            _ => None,
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn sums<S: Column>(first: *const u8, _second: *const u8, acts: *const u8) -> S::I {
-        // SAFETY: the caller's promise. At most 8 * 127 * 2 * 4 in each 16 bits.
-        unsafe {
-            let [a, b] = five_digits::<S>(S::load(first), acts);
-            let [c, d] = five_digits::<S>(S::load(first.add(22)), acts.add(160));
-            S::add16(S::add16(a, c), S::right_signed16::<2>(S::add16(b, d)))
-        }
-    }
-}
-
-/// The products of five digits to base 3 with five values of activations: those times 1, and those times 4.
-///
-/// In words of 16 bits a byte times 9 has two digits above and the rest below.
-#[inline(always)]
-unsafe fn five_digits<S: Column>(v: S::I, acts: *const u8) -> [S::I; 2] {
-    // SAFETY: the caller's promise of 160 aligned bytes.
-    unsafe {
-        let (nine, three, below) = (S::splat16(9), S::splat16(3), S::splat16(255));
-        let (even, odd) = (S::mul16(S::and(v, below), nine), S::mul16(S::right16::<8>(v), nine));
-        let two = S::split_digits(upper_bytes::<S>(even, odd));
-        let one = product_of::<S>(S::and(two, S::splat8(3)), acts, 0);
-        let four = product_of::<S>(S::and(two, S::splat8(12)), acts, 1);
-        let (even, odd) = (S::mul16(S::and(even, below), nine), S::mul16(S::and(odd, below), nine));
-        let two = S::split_digits(upper_bytes::<S>(even, odd));
-        let one = S::add16(one, product_of::<S>(S::and(two, S::splat8(3)), acts, 2));
-        let four = S::add16(four, product_of::<S>(S::and(two, S::splat8(12)), acts, 3));
-        let (even, odd) = (S::mul16(S::and(even, below), three), S::mul16(S::and(odd, below), three));
-        [S::add16(one, product_of::<S>(upper_bytes::<S>(even, odd), acts, 4)), four]
     }
 }

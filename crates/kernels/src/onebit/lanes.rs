@@ -5,6 +5,8 @@
 
 #![allow(clippy::undocumented_unsafe_blocks)] // Each word is one instruction or two.
 
+use super::tables::Block;
+use super::{by_hand, tables};
 use crate::avx2::Avx2;
 use crate::simd::Simd;
 use crate::ssse3::Ssse3;
@@ -19,6 +21,8 @@ pub(crate) unsafe trait Lanes: Simd {
     /// A float for each of `4 * HALVES` rows.
     type Floats: Copy;
 
+    /// As `tables::add`, of which each set may have its own.
+    unsafe fn add(p: *const u8, stride: usize, n: usize, slab: *const Block, sums: &mut [Self::Floats; 4]);
     /// 16 bytes from `p`, and 16 from `far` bytes behind it where there is a second half.
     unsafe fn apart(p: *const u8, far: usize) -> Self::V;
     /// 16 aligned bytes, in every half.
@@ -163,6 +167,10 @@ macro_rules! narrow {
             set16: _mm_set1_epi16, set32: _mm_set1_epi32, sets: _mm_set1_ps, rest: {
             const HALVES: usize = 1;
             #[inline(always)]
+            unsafe fn add(p: *const u8, stride: usize, n: usize, slab: *const Block, sums: &mut [__m128; 4]) {
+                unsafe { by_hand::add(p, stride, n, slab, sums) }
+            }
+            #[inline(always)]
             unsafe fn apart(p: *const u8, _far: usize) -> Self::V {
                 unsafe { _mm_loadu_si128(p.cast()) }
             }
@@ -196,6 +204,10 @@ lanes!(Avx2, __m256i, __m256, and: _mm256_and_si256, shuffle: _mm256_shuffle_epi
     bits: _mm256_castsi256_ps, mul: _mm256_mul_ps, add: _mm256_add_ps, zero: _mm256_setzero_si256,
     set8: _mm256_set1_epi8, set16: _mm256_set1_epi16, set32: _mm256_set1_epi32, sets: _mm256_set1_ps, rest: {
     const HALVES: usize = 2;
+    #[inline(always)]
+    unsafe fn add(p: *const u8, stride: usize, n: usize, slab: *const Block, sums: &mut [__m256; 4]) {
+        unsafe { tables::add::<Self>(p, stride, n, slab, sums) }
+    }
     #[inline(always)]
     unsafe fn apart(p: *const u8, far: usize) -> Self::V {
         unsafe { _mm256_loadu2_m128i(p.add(far).cast(), p.cast()) }

@@ -6,7 +6,9 @@
 //! | `many` | many columns: sums looked up by address |
 //! | `tables` | one column of Q1_0: sums looked up by `pshufb` |
 //! | `lanes` | the words for that |
+//! | `by_hand` | its innermost loop for SSSE3 |
 //! | `direct` | one column, multiplied |
+//! | `digits` | how that is done for TQ1_0 |
 //! | `dots` | one row with ggml's own activations |
 //! | `choice` | which of the two ways for one column of Q1_0 |
 //!
@@ -14,18 +16,21 @@
 //!
 //! | | Q1_0 | Q2_0 | TQ2_0 | TQ1_0 |
 //! |---|---|---|---|---|
-//! | one column | 0.28 | 0.50 | 0.39 | 1.15 |
+//! | one column | 0.25 | 0.50 | 0.39 | 0.64 |
 //! | 16 columns | 0.09 | 0.18 | 0.16 | 0.28 |
 //!
 //! Measured and dropped: 16 columns of Q1_0 by `pshufb`, 0.17; the digits of TQ1_0 as high halves of products, 1.55,
-//! because the compiler makes 32-bit arithmetic of that.
+//! because the compiler makes 32-bit arithmetic of that; low halves of products with 9 and 3, 1.15, because it makes
+//! shifts and additions of those.
 //! Weighed and not built: tables of 8 bits for one column (fewer look-ups, but each must be widened, and the sums get
 //! coarse); groups of two weights of two bits instead of two planes of four (as many look-ups, twice the tables).
 //!
-//! TQ1_0 with one column is the one that stays far from memory: its digits cost more than their products.
+//! TQ1_0 with one column is the one that stays far from memory: its digits cost more than their products (`digits`).
 
+mod by_hand;
 pub(crate) mod cells;
 pub mod choice;
+mod digits;
 pub(crate) mod direct;
 pub(crate) mod dots;
 mod lanes;
@@ -45,11 +50,23 @@ pub(crate) trait Column: Simd {
     /// Rows `rows` of `w` must be readable, `x` for `w.k` floats, `out` writable for those rows.
     unsafe fn q1_0(w: &Weights, rows: Range<usize>, x: *const f32, out: *mut f32);
 
-    /// Bytes `3a + b`, both of them 0 to 2, become `a + 4b`.
+    /// Bytes `3a + b`, both of them 0 to 2, become `a` and `b`.
     ///
     /// # Safety
     /// As for the words of [`Simd`].
-    unsafe fn split_digits(v: Self::I) -> Self::I;
+    unsafe fn split_digits(v: Self::I) -> [Self::I; 2];
+
+    /// The low bytes of words, unsigned, times `N`.
+    ///
+    /// # Safety
+    /// As for the words of [`Simd`].
+    unsafe fn low_bytes_times<const N: i16>(v: Self::I) -> Self::I;
+
+    /// The high bytes of words, unsigned, times `N`.
+    ///
+    /// # Safety
+    /// As for the words of [`Simd`].
+    unsafe fn high_bytes_times<const N: i16>(v: Self::I) -> Self::I;
 }
 
 impl Column for Sse2 {
@@ -60,15 +77,28 @@ impl Column for Sse2 {
     }
 
     #[inline(always)]
-    unsafe fn split_digits(v: Self::I) -> Self::I {
-        // SAFETY: SSE2 only. `a + 4b` is 4 times the byte less 11 for each 3 in it.
+    unsafe fn split_digits(v: Self::I) -> [Self::I; 2] {
+        // SAFETY: SSE2 only. Zeros or ones less one, and again: the first digit.
         unsafe {
-            let less = |least: i8| {
+            let least = |least: i8| {
                 let least = Self::splat8(least);
-                Self::and(Self::equal8(Self::min_u8(v, least), least), Self::splat8(11))
+                Self::equal8(Self::min_u8(v, least), least)
             };
-            Self::sub8(Self::left16::<2>(v), Self::add8(less(3), less(6)))
+            let a = Self::sub8(Self::splat8(0), Self::add8(least(3), least(6)));
+            [a, Self::sub8(v, Self::add8(a, Self::add8(a, a)))]
         }
+    }
+
+    #[inline(always)]
+    unsafe fn low_bytes_times<const N: i16>(v: Self::I) -> Self::I {
+        // SAFETY: SSE2 only.
+        unsafe { Self::mul16(Self::and(v, Self::splat16(255)), Self::splat16(N)) }
+    }
+
+    #[inline(always)]
+    unsafe fn high_bytes_times<const N: i16>(v: Self::I) -> Self::I {
+        // SAFETY: SSE2 only.
+        unsafe { Self::mul16(Self::right16::<8>(v), Self::splat16(N)) }
     }
 }
 
@@ -85,10 +115,24 @@ impl<S: lanes::Lanes> Column for S {
     }
 
     #[inline(always)]
-    unsafe fn split_digits(v: Self::I) -> Self::I {
-        const SPLIT: [u8; 16] = [0, 4, 8, 1, 5, 9, 2, 6, 10, 0, 0, 0, 0, 0, 0, 0];
+    unsafe fn split_digits(v: Self::I) -> [Self::I; 2] {
+        const FIRST: [u8; 16] = [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0];
+        const SECOND: [u8; 16] = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0];
         // SAFETY: the instruction set is there.
-        unsafe { S::look_up(S::twice(SPLIT.as_ptr()), v) }
+        unsafe { [S::look_up(S::twice(FIRST.as_ptr()), v), S::look_up(S::twice(SECOND.as_ptr()), v)] }
+    }
+
+    // `pmaddubsw`, because the compiler makes shifts and additions of a product with a constant.
+    #[inline(always)]
+    unsafe fn low_bytes_times<const N: i16>(v: Self::I) -> Self::I {
+        // SAFETY: the instruction set is there.
+        unsafe { S::multiply_bytes(v, S::splat16(N)) }
+    }
+
+    #[inline(always)]
+    unsafe fn high_bytes_times<const N: i16>(v: Self::I) -> Self::I {
+        // SAFETY: the instruction set is there.
+        unsafe { S::multiply_bytes(v, S::splat16(N << 8)) }
     }
 }
 

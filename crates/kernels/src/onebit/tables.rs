@@ -23,14 +23,15 @@ const SLAB: usize = 16;
 /// The largest sum of four magnitudes: ten bits with the sign.
 const LARGEST: f32 = 511.0;
 /// What makes a high part unsigned.
-const BIAS: i32 = 16;
+pub(super) const BIAS: i32 = 16;
 
 /// The sums of 128 activations.
 #[repr(C, align(64))]
-struct Block {
+pub(crate) struct Block {
     /// Low and high parts of the 16 sums of each group, in the order of the bits.
     sums: [[[u8; 16]; 2]; 32],
-    d: f32,
+    /// Their scale, four times.
+    pub(super) d: [f32; 4],
 }
 
 /// The most rows side by side.
@@ -60,7 +61,7 @@ pub(crate) unsafe fn product<S: Lanes>(w: &Weights, rows: Range<usize>, x: *cons
                     stride = n * BYTES;
                 }
                 let mut sums = [S::all_floats(0.0); 4];
-                add::<S>(p, stride, n, slab, &mut sums);
+                S::add(p, stride, n, slab, &mut sums);
                 keep::<S>(out.add(first), side.min(rows.end - first), sums, from == 0);
             }
         }
@@ -95,8 +96,11 @@ unsafe fn last_rows(
 
 /// Adds `n` blocks of the rows side by side to their sums: first those of rows 0, 2, 4 and 6, then of 8 to 14, then
 /// the odd ones.
+///
+/// # Safety
+/// `n` blocks of every row must be readable, and as many at `slab`.
 #[inline(always)]
-unsafe fn add<S: Lanes>(
+pub(super) unsafe fn add<S: Lanes>(
     p: *const u8,
     stride: usize,
     n: usize,
@@ -116,7 +120,7 @@ unsafe fn add<S: Lanes>(
             let second = turn::<S>(block.add(2 + 8 * stride), stride, far);
             let [even_low, odd_low, even_high, odd_high] =
                 look_up::<S>(first, second, (&raw const (*slab.add(i)).sums).cast());
-            let d = S::all_floats((*slab.add(i)).d);
+            let d = S::all_floats((*slab.add(i)).d[0]);
             let even = S::eight_halves(block, 2 * stride, far);
             let odd = S::eight_halves(block.add(stride), 2 * stride, far);
             let scaled = |sum, half| S::product(sum, S::product(half, d));
@@ -218,7 +222,7 @@ unsafe fn make<S: Lanes>(x: *const f32, block: *mut Block) {
         // `larger` may lose what is no number, a sum does not.
         let least = if S::sum(total).is_finite() { S::largest(most) / LARGEST } else { f32::NAN };
         let (d, inverse) = step(least);
-        (*block).d = d;
+        (*block).d = [d; 4];
         for part in 0..2 {
             let acts = activations::<S>(x.add(64 * part));
             for half in 0..2 {

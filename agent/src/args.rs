@@ -1,5 +1,6 @@
 //! The command line as data.
 
+use admission::OverlayPublic;
 use argh::FromArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +43,12 @@ pub struct Serve {
     /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
+    /// the boot servers' port for calls home (default 7948)
+    #[argh(option, default = "admission::ENROL_PORT")]
+    pub enrol_port: u16,
+    /// public key of the overlay, 64 hex digits, where no overlay runs
+    #[argh(option, from_str_fn(overlay_key))]
+    pub overlay_key: Option<OverlayPublic>,
 }
 
 /// Print the status of this node.
@@ -145,6 +152,10 @@ pub struct MeasureHearing {
 
 /// Where the page is.
 pub const PORT: u16 = 8000;
+
+fn overlay_key(text: &str) -> Result<OverlayPublic, String> {
+    OverlayPublic::parse(text).ok_or_else(|| "--overlay-key is 64 small hex digits".into())
+}
 
 pub fn usual_worker() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8081))

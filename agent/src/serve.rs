@@ -1,10 +1,14 @@
 //! `agent serve`: the page and the API, the watchdog, and the reports, on one thread.
 
 use crate::args::Serve;
+use crate::cluster::Cluster;
+use crate::enrolling::{self, Told};
 use crate::io::node::Node;
+use crate::ordering::Ordering;
 use crate::{page, reporting};
+use admission::{ORDER_PATH, ORDER_TEXT_BYTES_MAX};
 use anyhow::Context;
-use service::door::{self, Answer, Ask};
+use service::door::{self, Answer, Ask, Limits};
 use service::notify;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -20,15 +24,21 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr().context("cannot tell the own address")?;
+    let options = enrolling::Options::of(&args);
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
+    let (member, joined) = tokio::sync::watch::channel(None);
+    let told = Told { cluster: Arc::new(Cluster::default()), member };
     service::log::say(service::log::Level::Info, &format!("duet: the page is at http://{address}/"));
     notify::ready();
 
-    let shared = node.clone();
-    let pages = door::serve(listener, move |ask| answer(shared.clone(), ask));
+    let shared =
+        Arc::new(Shared { node: node.clone(), port: address.port(), ordering: Ordering::new(joined) });
+    let limits = Limits { body_bytes: ORDER_TEXT_BYTES_MAX, ..Limits::default() };
+    let pages = door::serve_within(limits, listener, move |ask| answer(shared.clone(), ask));
     tokio::select! {
         _ = pages => {}
-        _ = reporting::run(node, address.port()) => {}
+        _ = reporting::run(node.clone(), address.port()) => {}
+        _ = enrolling::run(node, options, told) => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -36,11 +46,21 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn answer(node: Arc<Node>, ask: Ask) -> Answer {
+/// What all answers are made of.
+struct Shared {
+    node: Arc<Node>,
+    port: u16,
+    ordering: Ordering,
+}
+
+async fn answer(shared: Arc<Shared>, ask: Ask) -> Answer {
+    let node = &shared.node;
     match ask.path.as_str() {
-        "/" => page(&node).await,
-        "/api/status" => json(&node).await,
-        "/healthz" => healthz(&node).await,
+        ORDER_PATH => shared.ordering.answer(node, shared.port, &ask).await,
+        _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
+        "/" => page(node).await,
+        "/api/status" => json(node).await,
+        "/healthz" => healthz(node).await,
         _ => Answer::text(404, "there is / and /api/status and /healthz\n"),
     }
 }

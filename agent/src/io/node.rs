@@ -8,6 +8,7 @@ use crate::facts::system::{self, System};
 use crate::facts::units::Units;
 use crate::facts::{Status, input, memory, processor, sound};
 use crate::health::{Evidence, judge};
+use admission::OverlayPublic;
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub const SLOW_FACTS_AGE_MAX: Duration = Duration::from_secs(4);
 /// Where `duet-reached.service` notes that multi-user was reached.
 pub const REACHED_FILE: &str = "run/duet/multi-user";
 const BOOT_FILE: &str = "run/duet/boot.toml";
+/// Written by the overlay's process.
+const OVERLAY_KEY_FILE: &str = "run/duet-overlay/public.key";
 
 /// The machine as files below a root, `/` outside of tests, and rpc-worker's address.
 pub struct Node {
@@ -81,6 +84,33 @@ impl Node {
 
     pub fn reached(&self) -> Option<Reached> {
         Reached::parse(&self.text(REACHED_FILE))
+    }
+
+    pub fn processor(&self) -> processor::Processor {
+        processor::parse(&self.text("proc/cpuinfo"))
+    }
+
+    pub fn uptime_s(&self) -> f64 {
+        system::uptime_s(&self.text("proc/uptime"))
+    }
+
+    /// The overlay's public key, once its process has made one.
+    pub fn overlay_key(&self) -> Option<OverlayPublic> {
+        OverlayPublic::parse(self.text(OVERLAY_KEY_FILE).trim_end())
+    }
+
+    /// The end of the journal, as its unit sends it.
+    pub async fn journal(&self) -> String {
+        systemd::journal(&self.root.join(systemd::JOURNAL_SOCKET)).await
+    }
+
+    /// Everything that helps to find out from afar what is wrong.
+    pub async fn diagnosis(&self, port: u16) -> String {
+        let mut text = crate::text::render(&self.status().await, port);
+        for file in ["proc/loadavg", "proc/meminfo", "proc/net/dev", "proc/net/snmp", "proc/pressure/cpu"] {
+            text += &format!("\n/{file}\n{}", self.text(file));
+        }
+        text
     }
 
     /// Old answers are forgotten: the next status asks anew.

@@ -28,6 +28,12 @@ const INIT_FLAGS: &str =
 pub const NODE_PROGRAMS: [(&str, &str); 2] =
     [("agent", "usr/bin/agent"), ("rpc-worker", "usr/bin/rpc-worker")];
 
+/// One way of each cipher and hash instead of several: those a Core 2 takes, and no AVX2 to look out for.
+const NODE_FLAGS: &str = concat!(
+    " --cfg chacha20_backend=\"sse2\" --cfg poly1305_backend=\"soft\"",
+    " --cfg curve25519_dalek_backend=\"serial\" --cfg sha2_backend=\"soft\""
+);
+
 const INIT: &str = "init";
 
 /// What cargo has built, with and without names.
@@ -40,7 +46,7 @@ impl Programs {
     pub fn build(repository: &Path, target: &Path, logs: &Path, step: &Step) -> Result<Programs> {
         let node = target.join("node");
         let init = target.join("init");
-        let mut cargo = cargo("build", repository, &node, "");
+        let mut cargo = cargo("build", repository, &node, NODE_FLAGS);
         for (name, _) in NODE_PROGRAMS {
             cargo.args(["--package", name]);
         }
@@ -121,7 +127,7 @@ fn cargo(subcommand: &str, repository: &Path, target: &Path, more_flags: &str) -
 /// Builds one node program alone, with the names of its functions: what the benches run.
 pub fn one(repository: &Path, target: &Path, name: &str, logs: &Path, step: &Step) -> Result<PathBuf> {
     let node = target.join("node");
-    let mut cargo = cargo("build", repository, &node, "");
+    let mut cargo = cargo("build", repository, &node, NODE_FLAGS);
     tool::run(cargo.args(["--package", name]), &logs.join("programs.log"), step)?;
     Ok(node.join(TARGET).join("node").join(name))
 }

@@ -1,0 +1,133 @@
+//! The hands of the caller: posts to the boot servers, shows the code, keeps the membership in RAM.
+
+use crate::args::Serve;
+use crate::cluster::{Cluster, Phase};
+use crate::enrol::{Enroller, Input, Output};
+use crate::io::kept::Kept;
+use crate::io::node::Node;
+use admission::{Caller, Hardware, Membership, OverlayPublic};
+use release::{BootFacts, Server};
+use service::log::{Level, say};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// The newest membership, once there is one.
+pub type Joined = watch::Receiver<Option<Arc<Kept>>>;
+
+/// Where the caller tells how it stands.
+pub struct Told {
+    pub cluster: Arc<Cluster>,
+    pub member: watch::Sender<Option<Arc<Kept>>>,
+}
+
+/// What the command line says of the call home.
+pub struct Options {
+    port: u16,
+    overlay_key: Option<OverlayPublic>,
+}
+
+impl Options {
+    pub fn of(args: &Serve) -> Options {
+        Options { port: args.enrol_port, overlay_key: args.overlay_key }
+    }
+}
+
+/// Never ends. Where no init of ours has run there is nobody to call, and it only waits.
+pub async fn run(node: Arc<Node>, options: Options, told: Told) {
+    let Some(facts) = node.boot_facts() else { return std::future::pending().await };
+    let mut enroller = match begin(&node, &options, &facts) {
+        Ok(enroller) => enroller,
+        Err(sentence) => {
+            say(Level::Warning, &format!("duet: {sentence}"));
+            return std::future::pending().await;
+        }
+    };
+    told.cluster.set_phase(Phase::Calling { sentence: "the first call is on its way".into() });
+    let start = Instant::now();
+    enroller.handle(start.elapsed(), Input::Woken);
+    loop {
+        while let Some(wish) = enroller.poll() {
+            match wish {
+                Output::Show(phase) => show(&told, phase),
+                Output::Join(member) => join(&node, &told, *member),
+                Output::Post { server_idx, path, json } => {
+                    let heard = post(&facts, options.port, server_idx, path, &json).await;
+                    enroller.handle(start.elapsed(), heard);
+                }
+            }
+        }
+        match enroller.deadline() {
+            Some(at) => tokio::time::sleep(at.saturating_sub(start.elapsed())).await,
+            None => return std::future::pending().await,
+        }
+        enroller.handle(start.elapsed(), Input::Woken);
+    }
+}
+
+fn begin(node: &Node, options: &Options, facts: &BootFacts) -> Result<Enroller, String> {
+    let missing = |what| format!("init did not tell {what}, so this node cannot call home");
+    let release_key = facts.release_key.clone().ok_or_else(|| missing("the release key"))?;
+    let mac = facts.mac.ok_or_else(|| missing("the MAC"))?;
+    let kept = Kept::read().filter(|kept| kept.is_of(&release_key));
+    let overlay_key = match (node.overlay_key(), options.overlay_key, &kept) {
+        (Some(key), _, _) | (None, Some(key), _) => key,
+        // Nobody has a WireGuard key yet; one that nobody can use keeps the place.
+        (None, None, Some(kept)) => kept.member.certificate.claim().overlay_key,
+        (None, None, None) => OverlayPublic(random()),
+    };
+    let (processor, memory) = (node.processor(), node.memory());
+    let hardware = Hardware {
+        processor: processor.model,
+        cores: u16::try_from(processor.n_threads).unwrap_or(u16::MAX),
+        ram_mib: u32::try_from(memory.total_kib / 1024).unwrap_or(u32::MAX),
+    };
+    let (attempt, release) = (facts.attempt.unwrap_or(0), facts.release.clone());
+    let caller = Caller { mac, attempt, release, hardware, overlay_key };
+    let uptime_s = node.uptime_s();
+    let kept = kept.and_then(|kept| kept.resumed(mac, overlay_key, uptime_s));
+    Ok(Enroller::new(caller, release_key, facts.servers.len(), Box::new(random), kept))
+}
+
+fn show(told: &Told, phase: Phase) {
+    match &phase {
+        Phase::Waiting { code } => say(Level::Notice, &format!("duet: code {code}")),
+        Phase::Calling { sentence } | Phase::Refused { sentence } => {
+            say(Level::Info, &format!("duet: no member yet: {sentence}"));
+        }
+        Phase::Alone | Phase::Member => {}
+    }
+    told.cluster.set_phase(phase);
+}
+
+fn join(node: &Node, told: &Told, member: Membership) {
+    let certificate = &member.certificate;
+    let (cluster, id) = (certificate.cluster(), certificate.node());
+    say(Level::Notice, &format!("duet: member of cluster {cluster} as {} ({id})", member.name));
+    let kept = Kept { member, uptime_s: node.uptime_s() };
+    if let Err(error) = kept.write() {
+        say(Level::Warning, &format!("duet: a restart of the agent will need a new admission: {error}"));
+    }
+    told.cluster.set_phase(Phase::Member);
+    told.member.send_replace(Some(Arc::new(kept)));
+}
+
+async fn post(facts: &BootFacts, port: u16, server_idx: usize, path: &str, json: &str) -> Input {
+    let Some(server) = facts.servers.get(server_idx) else {
+        return Input::Lost { sentence: "no boot server is known".into() };
+    };
+    let base = format!("http://{}", SocketAddr::from((Server::clone(server).ip, port)));
+    match service::fetch::post_json(&base, path, json).await {
+        Ok(reply) => Input::Answered { status: reply.status, body: reply.body },
+        Err(error) => Input::Lost { sentence: format!("{base}: {error}") },
+    }
+}
+
+/// Fresh bytes of the kernel. Without them no key is safe, so nothing goes on.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let n = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    assert_eq!(n, Ok(N), "the kernel gives no random numbers");
+    bytes
+}

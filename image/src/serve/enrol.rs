@@ -12,6 +12,7 @@ pub mod registrar;
 mod rename;
 pub mod ring;
 pub mod view;
+mod watcher;
 
 use super::pages::asker;
 use super::{Shared, settings::Settings};
@@ -24,13 +25,14 @@ use registrar::{Refusal, Registrar, Witness};
 use release::Mac;
 use rustix::rand::{GetRandomFlags, getrandom};
 use service::door;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use watcher::Watcher;
 
 /// Connections at the door; a call is short, and 1000 PCs that came up together knock again.
 const CONNECTIONS_MAX: usize = 256;
@@ -50,6 +52,8 @@ pub(crate) struct Enrolment {
     wanted: Notify,
     /// The registrar's version that is on disk.
     saved: watch::Sender<u64>,
+    /// The server's own place in the gossip, once it has one.
+    watcher: OnceLock<Watcher>,
 }
 
 /// Everything that is opened before the server serves.
@@ -73,6 +77,7 @@ pub(crate) fn open(out: &Path, listeners: Vec<TcpListener>) -> Result<Result<Ope
         limits: Mutex::new(Limits::new(0)),
         wanted: Notify::new(),
         saved: watch::Sender::new(0),
+        watcher: OnceLock::new(),
     };
     // What a new cluster begins with is on disk before the first PC hears of it.
     enrolment.save()?;
@@ -81,7 +86,12 @@ pub(crate) fn open(out: &Path, listeners: Vec<TcpListener>) -> Result<Result<Ope
 
 impl Opened {
     /// Starts all hands.
-    pub(crate) fn serve(self, shared: &Arc<Shared>, hands: &mut JoinSet<()>) -> Arc<Enrolment> {
+    pub(crate) fn serve(
+        self,
+        shared: &Arc<Shared>,
+        address: Ipv4Addr,
+        hands: &mut JoinSet<()>,
+    ) -> Arc<Enrolment> {
         let limits = door::Limits {
             connections: CONNECTIONS_MAX,
             connections_per_address: CONNECTIONS_PER_ADDRESS_MAX,
@@ -95,15 +105,20 @@ impl Opened {
             }));
         }
         hands.spawn(keep(self.enrolment.clone(), shared.clone()));
+        hands.spawn(watcher::serve(self.enrolment.clone(), shared.clone(), address));
         hands.spawn(control::serve(self.control, self.enrolment.clone(), shared.clone()));
         self.enrolment
     }
 }
 
 impl Enrolment {
+    fn lock(&self) -> MutexGuard<'_, Registrar> {
+        self.registrar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The registrar, for a short while, with the policy that is in force.
     pub(crate) fn registrar(&self, settings: &Settings) -> MutexGuard<'_, Registrar> {
-        let mut registrar = self.registrar.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registrar = self.lock();
         registrar.policy = settings.policy();
         registrar
     }
@@ -111,7 +126,7 @@ impl Enrolment {
     /// Writes what is not on disk yet: keys first, because the book names them.
     pub(crate) fn save(&self) -> Result<()> {
         let (version, ring, book) = {
-            let registrar = self.registrar.lock().unwrap_or_else(PoisonError::into_inner);
+            let registrar = self.lock();
             if registrar.version() <= *self.saved.borrow() {
                 return Ok(());
             }
@@ -140,7 +155,7 @@ impl Enrolment {
 async fn keep(enrolment: Arc<Enrolment>, shared: Arc<Shared>) {
     loop {
         let _ = tokio::time::timeout(TURN, enrolment.wanted.notified()).await;
-        enrolment.registrar.lock().unwrap_or_else(PoisonError::into_inner).tick(unix_now_s());
+        enrolment.lock().tick(unix_now_s());
         let writing = enrolment.clone();
         match tokio::task::spawn_blocking(move || writing.save()).await {
             Ok(Ok(())) => {}

@@ -182,7 +182,7 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     }
     hands.spawn(http::serve(listeners, shared.clone()));
     let enrolment = match admission {
-        Ok(opened) => Some(opened.serve(&shared, &mut hands)),
+        Ok(opened) => Some(opened.serve(&shared, wire.address, &mut hands)),
         Err(sentence) => {
             shared.desk().note(sentence, 0);
             None

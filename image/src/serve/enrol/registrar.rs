@@ -240,7 +240,7 @@ impl Registrar {
             certificate,
             ring: self.ring.keys().clone(),
             roster: self.roster(),
-            seeds: self.seeds(node),
+            seeds: self.seeds(Some(node)),
             unix_s: now_s,
             epoch,
             name: name.clone(),
@@ -267,13 +267,18 @@ impl Registrar {
     }
 
     /// Other members, those who came last first.
-    fn seeds(&self, but: NodeId) -> Vec<SocketAddrV4> {
+    fn seeds(&self, but: Option<NodeId>) -> Vec<SocketAddrV4> {
         let is_member = |record: &&Record| matches!(record.standing, Standing::Member { .. });
-        let others = self.book.nodes.iter().filter(|(node, _)| **node != but).map(|(_, record)| record);
+        let others = self.book.nodes.iter().filter(|(node, _)| Some(**node) != but).map(|(_, record)| record);
         let mut others: Vec<&Record> = others.filter(is_member).collect();
         others.sort_by_key(|record| std::cmp::Reverse(record.called_unix_s));
         let seed = |record: &Record| Some(SocketAddrV4::new(record.address?, GOSSIP_PORT));
         others.into_iter().filter_map(seed).take(SEEDS_MAX).collect()
+    }
+
+    /// Where members were last heard, for the server's own start.
+    pub fn member_addresses(&self) -> Vec<SocketAddrV4> {
+        self.seeds(None)
     }
 
     fn set_job(&mut self, node: NodeId, job: Job) {

@@ -8,7 +8,7 @@ use crate::serve::pcs::{Pc, Stage, plain_text};
 use admission::{Hardware, NodeId};
 use release::Mac;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const NODES_PATH: &str = "/v1/nodes";
 /// Followed by a node id.
@@ -42,6 +42,9 @@ pub struct NodeView {
     /// The six digits on the PC's screen; only the owner's socket tells them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// How the gossip sees it now: `alive`, `down`, `left` and so on; absent if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gossip: Option<String>,
     /// Why its last call failed.
     pub sentence: Option<String>,
     pub approved: bool,
@@ -113,6 +116,7 @@ pub(crate) fn for_owner(enrolment: &Enrolment, shared: &Shared) -> Nodes {
             desk.pcs.iter().filter(|(_, pc)| is_healthy(pc)).map(|(mac, _)| *mac).collect();
         (desk.settings.clone(), healthy)
     };
+    let seen = seen_by_gossip(enrolment);
     let registrar = enrolment.registrar(&settings);
     let ring = registrar.key_ring();
     let failures: Vec<Failure> = registrar.failures().rev().cloned().collect();
@@ -120,7 +124,8 @@ pub(crate) fn for_owner(enrolment: &Enrolment, shared: &Shared) -> Nodes {
         let name = settings.name_of(&record.mac).to_string();
         let healthy = healthy.contains(&record.mac);
         let n_failures = failures.iter().filter(|failure| failure.mac == record.mac.to_string()).count();
-        node_view(*id, name, record, healthy, n_failures, now_s)
+        let gossip = seen.get(id).map(|standing| (*standing).to_owned());
+        NodeView { gossip, ..node_view(*id, name, record, healthy, n_failures, now_s) }
     };
     let mut nodes: Vec<NodeView> = registrar.book.nodes.iter().map(view).collect();
     // Who needs the owner comes first.
@@ -134,6 +139,11 @@ pub(crate) fn for_owner(enrolment: &Enrolment, shared: &Shared) -> Nodes {
         nodes,
         failures,
     }
+}
+
+fn seen_by_gossip(enrolment: &Enrolment) -> BTreeMap<NodeId, &'static str> {
+    let Some(watcher) = enrolment.watcher.get() else { return BTreeMap::new() };
+    watcher.picture().members.iter().map(|member| (member.id, member.standing)).collect()
 }
 
 fn rank(state: State) -> u8 {
@@ -183,6 +193,7 @@ fn node_view(
         address: record.address.map(|address| address.to_string()),
         state,
         code,
+        gossip: None,
         sentence,
         approved: record.standing == Standing::Member { approved: true },
         called_s_ago: now_s.saturating_sub(record.called_unix_s),

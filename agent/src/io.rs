@@ -6,4 +6,5 @@ pub mod clock;
 pub mod kept;
 pub mod node;
 pub mod read;
+pub mod runtime;
 pub mod systemd;

@@ -1,8 +1,8 @@
 //! The voice of a node. For now: its status page, the same as JSON and as text, the reports of its boot, and hearing.
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
-//! `enrol` makes it a member of its cluster, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `ordering`, `reached` and `console` are the rim that touches the machine.
+//! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `ordering`, `reached` and `console` are the rim that touches the machine.
 
 pub mod args;
 pub mod cluster;
@@ -10,6 +10,7 @@ mod console;
 pub mod enrol;
 mod enrolling;
 pub mod facts;
+mod gossiping;
 pub mod health;
 pub mod hear;
 pub mod io;

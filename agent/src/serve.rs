@@ -3,9 +3,10 @@
 use crate::args::Serve;
 use crate::cluster::Cluster;
 use crate::enrolling::{self, Told};
+use crate::facts::Status;
 use crate::io::node::Node;
 use crate::ordering::Ordering;
-use crate::{page, reporting};
+use crate::{gossiping, page, reporting};
 use admission::{ORDER_PATH, ORDER_TEXT_BYTES_MAX};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits};
@@ -27,28 +28,36 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let options = enrolling::Options::of(&args);
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
     let (member, joined) = tokio::sync::watch::channel(None);
-    let told = Told { cluster: Arc::new(Cluster::default()), member };
+    let cluster = Arc::new(Cluster::default());
+    let told = Told { cluster: cluster.clone(), member };
     service::log::say(service::log::Level::Info, &format!("duet: the page is at http://{address}/"));
     notify::ready();
 
-    let shared =
-        Arc::new(Shared { node: node.clone(), port: address.port(), ordering: Ordering::new(joined) });
+    let shared = Arc::new(Shared {
+        node: node.clone(),
+        cluster: cluster.clone(),
+        port: address.port(),
+        ordering: Ordering::new(joined.clone()),
+    });
     let limits = Limits { body_bytes: ORDER_TEXT_BYTES_MAX, ..Limits::default() };
     let pages = door::serve_within(limits, listener, move |ask| answer(shared.clone(), ask));
     tokio::select! {
         _ = pages => {}
         _ = reporting::run(node.clone(), address.port()) => {}
-        _ = enrolling::run(node, options, told) => {}
+        _ = enrolling::run(node.clone(), options, told) => {}
+        _ = gossiping::run(node, cluster.clone(), joined) => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
     notify::stopping();
+    cluster.leave();
     Ok(())
 }
 
 /// What all answers are made of.
 struct Shared {
     node: Arc<Node>,
+    cluster: Arc<Cluster>,
     port: u16,
     ordering: Ordering,
 }
@@ -58,20 +67,26 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Answer {
     match ask.path.as_str() {
         ORDER_PATH => shared.ordering.answer(node, shared.port, &ask).await,
         _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
-        "/" => page(node).await,
-        "/api/status" => json(node).await,
+        "/" => page(&shared.status().await),
+        "/api/status" => json(&shared.status().await),
         "/healthz" => healthz(node).await,
         _ => Answer::text(404, "there is / and /api/status and /healthz\n"),
     }
 }
 
-async fn page(node: &Node) -> Answer {
-    let body = page::render(&node.status().await).into_bytes();
+impl Shared {
+    async fn status(&self) -> Status {
+        Status { cluster: self.cluster.status(), ..self.node.status().await }
+    }
+}
+
+fn page(status: &Status) -> Answer {
+    let body = page::render(status).into_bytes();
     Answer { status: 200, content_type: "text/html; charset=utf-8", body, fields: PAGE_FIELDS }
 }
 
-async fn json(node: &Node) -> Answer {
-    match serde_json::to_vec(&node.status().await) {
+fn json(status: &Status) -> Answer {
+    match serde_json::to_vec(status) {
         Ok(body) => Answer::json(200, body),
         Err(e) => Answer::text(500, &format!("the status cannot be written: {e}\n")),
     }

@@ -7,8 +7,8 @@ use gossip::{Member, Picture};
 use serde::Serialize;
 use std::net::{Ipv6Addr, SocketAddrV4};
 
-/// Where the wish lies, for the overlay's process.
-pub const WISH_FILE: &str = "run/duet-agent/overlay.json";
+/// The wish's name in the agent's own folder, where the overlay's process looks for it.
+pub const WISH_FILE: &str = "overlay.json";
 /// How long a lost node stays a peer.
 const LOST_S_MAX: u64 = 600;
 

@@ -3,16 +3,16 @@
 //! systemd gives the agent a folder of its own on a tmpfs, which nobody else can enter and which goes with the power.
 //! Elsewhere nothing is kept. What is read back is checked like the answer it came from.
 
+use super::runtime;
 use admission::{Admission, AuthorityPublic, Membership, NodeSecret, OverlayPublic, Proof};
 use release::{Mac, PublicKey};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::io::Read;
 use zeroize::Zeroizing;
 
 /// A full roster and ring stay below this.
 const KEPT_BYTES_MAX: u64 = 64 * 1024;
 const FORMAT: u8 = 1;
+const FILE: &str = "membership";
 
 /// A membership, and how long the node was up when it came.
 pub struct Kept {
@@ -20,29 +20,18 @@ pub struct Kept {
     pub uptime_s: f64,
 }
 
-fn path() -> Option<PathBuf> {
-    // systemd may name several folders, with colons between them; ours is one.
-    let folder = std::env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty())?;
-    Some(PathBuf::from(folder).join("membership"))
-}
-
 impl Kept {
     /// What an earlier run left; nothing where it left nothing good.
     pub fn read() -> Option<Kept> {
         let mut bytes = Zeroizing::new(Vec::new());
-        let file = std::fs::File::open(path()?).ok()?;
+        let file = std::fs::File::open(runtime::path(FILE)?).ok()?;
         file.take(KEPT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
         Kept::decode(&bytes)
     }
 
-    /// Replaces what was kept; a reader sees the old or the new.
+    /// Replaces what was kept.
     pub fn write(&self) -> std::io::Result<()> {
-        let Some(path) = path() else { return Ok(()) };
-        let beside = path.with_extension("new");
-        let mut options = std::fs::File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        options.open(&beside)?.write_all(&self.encode())?;
-        std::fs::rename(&beside, &path)
+        runtime::write(FILE, &self.encode(), runtime::For::Agent)
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {

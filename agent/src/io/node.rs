@@ -10,6 +10,7 @@ use crate::facts::{Status, input, memory, processor, sound};
 use crate::health::{Evidence, judge};
 use admission::OverlayPublic;
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -92,6 +93,12 @@ impl Node {
 
     pub fn uptime_s(&self) -> f64 {
         system::uptime_s(&self.text("proc/uptime"))
+    }
+
+    /// The address of the first cable that has one.
+    pub fn ipv4(&self) -> Option<Ipv4Addr> {
+        let interfaces = self.interfaces();
+        interfaces.iter().find_map(Interface::ipv4)?.parse().ok()
     }
 
     /// The overlay's public key, once its process has made one.

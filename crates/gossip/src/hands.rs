@@ -18,7 +18,7 @@ const DATAGRAMS_AT_ONCE: usize = 64;
 /// What the kernel keeps while the thread waits for a core: two seconds of a busy wire.
 const RECEIVE_BYTES: usize = 1 << 20;
 /// A picture is made at most this often, and at least this often.
-const PICTURE_EVERY: Duration = Duration::from_millis(100);
+pub const PICTURE_EVERY: Duration = Duration::from_millis(100);
 const PICTURE_AGE_MAX: Duration = Duration::from_secs(1);
 /// If nothing else is due, so that a lost deadline heals.
 const SLEEP_MAX: Duration = Duration::from_secs(1);

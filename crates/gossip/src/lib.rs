@@ -13,6 +13,7 @@ mod picture;
 use admission::{NodeId, RingKey};
 use cluster::{Config, Event, Keys, Node, Random, Witness};
 use hands::Hands;
+pub use hands::PICTURE_EVERY;
 pub use picture::{BadSender, Member, Picture, Traffic};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;

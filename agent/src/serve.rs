@@ -6,8 +6,8 @@ use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::io::node::Node;
 use crate::ordering::Ordering;
-use crate::{gossiping, page, reporting};
-use admission::{ORDER_PATH, ORDER_TEXT_BYTES_MAX};
+use crate::{gossiping, page, reporting, text};
+use admission::{ORDER_PATH, ORDER_TEXT_BYTES_MAX, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits};
 use service::notify;
@@ -33,12 +33,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     service::log::say(service::log::Level::Info, &format!("duet: the page is at http://{address}/"));
     notify::ready();
 
-    let shared = Arc::new(Shared {
-        node: node.clone(),
-        cluster: cluster.clone(),
-        port: address.port(),
-        ordering: Ordering::new(joined.clone()),
-    });
+    let (port, ordering) = (address.port(), Ordering::new(joined.clone()));
+    let shared = Arc::new(Shared { node: node.clone(), cluster: cluster.clone(), port, ordering });
     let limits = Limits { body_bytes: ORDER_TEXT_BYTES_MAX, ..Limits::default() };
     let pages = door::serve_within(limits, listener, move |ask| answer(shared.clone(), ask));
     tokio::select! {
@@ -62,21 +58,33 @@ struct Shared {
     ordering: Ordering,
 }
 
-async fn answer(shared: Arc<Shared>, ask: Ask) -> Answer {
-    let node = &shared.node;
-    match ask.path.as_str() {
-        ORDER_PATH => shared.ordering.answer(node, shared.port, &ask).await,
-        _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
-        "/" => page(&shared.status().await),
-        "/api/status" => json(&shared.status().await),
-        "/healthz" => healthz(node).await,
-        _ => Answer::text(404, "there is / and /api/status and /healthz\n"),
-    }
-}
-
 impl Shared {
     async fn status(&self) -> Status {
         Status { cluster: self.cluster.status(), ..self.node.status().await }
+    }
+}
+
+async fn answer(shared: Arc<Shared>, ask: Ask) -> Answer {
+    match ask.path.as_str() {
+        ORDER_PATH => {
+            let order = match shared.ordering.take(&shared.node, &ask).await {
+                Ok(order) => order,
+                Err(refusal) => return refusal,
+            };
+            let report = match order.wish() {
+                Wish::Logs { lines } => shared.node.journal(lines).await,
+                Wish::Diag => {
+                    let status = text::render(&shared.status().await, shared.port);
+                    status + &shared.node.counters()
+                }
+            };
+            order.answer(&report)
+        }
+        _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
+        "/" => page(&shared.status().await),
+        "/api/status" => json(&shared.status().await),
+        "/healthz" => healthz(&shared.node).await,
+        _ => Answer::text(404, "there is / and /api/status and /healthz\n"),
     }
 }
 

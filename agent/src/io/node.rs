@@ -106,14 +106,17 @@ impl Node {
         OverlayPublic::parse(self.text(OVERLAY_KEY_FILE).trim_end())
     }
 
-    /// The end of the journal, as its unit sends it.
-    pub async fn journal(&self) -> String {
-        systemd::journal(&self.root.join(systemd::JOURNAL_SOCKET)).await
+    /// The last lines of what the journal's unit sends.
+    pub async fn journal(&self, lines: u16) -> String {
+        let text = systemd::journal(&self.root.join(systemd::JOURNAL_SOCKET)).await;
+        let all: Vec<&str> = text.lines().collect();
+        let from = all.len().saturating_sub(usize::from(lines));
+        if all.is_empty() { "the journal could not be read\n".into() } else { all[from..].join("\n") + "\n" }
     }
 
-    /// Everything that helps to find out from afar what is wrong.
-    pub async fn diagnosis(&self, port: u16) -> String {
-        let mut text = crate::text::render(&self.status().await, port);
+    /// The kernel's counters that help to find out from afar what is wrong.
+    pub fn counters(&self) -> String {
+        let mut text = String::new();
         for file in ["proc/loadavg", "proc/meminfo", "proc/net/dev", "proc/net/snmp", "proc/pressure/cpu"] {
             text += &format!("\n/{file}\n{}", self.text(file));
         }

@@ -7,7 +7,7 @@ pub mod book;
 pub mod control;
 mod keys;
 mod limits;
-pub mod policy;
+mod policy;
 pub mod registrar;
 mod rename;
 pub mod ring;

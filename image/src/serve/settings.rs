@@ -2,7 +2,6 @@
 //!
 //! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
 
-use super::enrol::policy::Policy;
 use netboot::Mac;
 use release::{HostName, ReleaseId};
 use serde::{Deserialize, Deserializer};
@@ -29,6 +28,32 @@ pub struct Settings {
 struct Cluster {
     #[serde(default)]
     policy: Policy,
+}
+
+/// `[cluster] policy` in duet.toml.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Every PC that boots from this server.
+    Open,
+    /// Known PCs always; new ones while the window is open, else by approval.
+    #[default]
+    Window,
+    /// Each PC once by the owner's word.
+    Approve,
+    /// Only PCs with the cluster's key on a stick.
+    Usb,
+}
+
+impl Policy {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Policy::Open => "open",
+            Policy::Window => "window",
+            Policy::Approve => "approve",
+            Policy::Usb => "usb",
+        }
+    }
 }
 
 /// The wishes for one PC; `None` means: as for everyone, or else the default.

@@ -127,6 +127,17 @@ impl Lab {
         assert!(child.wait().expect("an end").success(), "{}", self.log());
     }
 
+    pub fn server_pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.server.as_ref().expect("a running server"))
+    }
+
+    /// Ends the server in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        let mut child = self.server.take().expect("a running server");
+        child.kill().expect("a signal");
+        child.wait().expect("an end");
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -258,7 +269,7 @@ pub fn noise(n: usize) -> Vec<u8> {
     bytes
 }
 
-fn key() -> SecretKey {
+pub fn key() -> SecretKey {
     SecretKey::from_seed(&[7; 32])
 }
 

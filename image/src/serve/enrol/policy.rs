@@ -1,33 +1,7 @@
 //! Whom the boot server takes into the cluster: the owner's choice, and what follows from it.
 
 use super::book::Standing;
-use serde::Deserialize;
-
-/// `[cluster] policy` in duet.toml.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Policy {
-    /// Every PC that boots from this server.
-    Open,
-    /// Known PCs always; new ones while the window is open, else by approval.
-    #[default]
-    Window,
-    /// Each PC once by the owner's word.
-    Approve,
-    /// Only PCs with the cluster's key on a stick.
-    Usb,
-}
-
-impl Policy {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Policy::Open => "open",
-            Policy::Window => "window",
-            Policy::Approve => "approve",
-            Policy::Usb => "usb",
-        }
-    }
-}
+use crate::serve::settings::Policy;
 
 /// What is answered to a PC whose call is in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

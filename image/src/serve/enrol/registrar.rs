@@ -4,8 +4,9 @@
 //! it promises a PC is in the book before it is said: the hands write the book first ([`Registrar::version`]).
 
 use super::book::{Book, Failure, Issued, Job, MEMBERS_MAX, Record, Standing, Void};
-use super::policy::{Policy, Verdict, judge};
+use super::policy::{Verdict, judge};
 use super::ring::Ring;
+use crate::serve::settings::Policy;
 use admission::{
     Admission, Answer, Ask, AuthorityPublic, AuthoritySecret, BoxPublic, CallId, Certificate, Challenge,
     Claim, Code, KeyRing, NodeId, NodePublic, Nonce, Open, Order, Page, Proof, RingKey, Role, SEEDS_MAX,

@@ -3,6 +3,7 @@
 pub mod core2;
 pub mod network;
 pub mod node;
+pub mod release;
 
 use std::fs::OpenOptions;
 use std::io::Write;

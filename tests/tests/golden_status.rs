@@ -89,7 +89,7 @@ fn in_a_cluster(name: &str) -> Status {
             is_self: n == 1,
             role: "node",
             name: name.into(),
-            address: format!("10.77.0.1{n}:7947").parse().unwrap(),
+            address: format!("10.77.0.1{n}:7947").parse().expect("an address"),
             overlay: None,
             standing,
             for_s: 754,

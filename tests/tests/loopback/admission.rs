@@ -1,6 +1,6 @@
 //! Call home over a real wire: the real `duet serve`, the real agent, the owner's commands, and callers of no good.
 
-use crate::lab::{CLIENT_MAC, Lab, NEW, PATIENCE, SERVER, key, run, wait};
+use crate::lab::{CLIENT_MAC, Lab, NEW, PATIENCE, SERVER, run, wait};
 use admission::{
     Answer, Ask, BoxSecret, Caller, Challenge, ENROL_PATH, ENROL_PORT, Hardware, Membership, NodeSecret,
     OPEN_PATH, Open, OverlayPublic,
@@ -144,7 +144,8 @@ impl Pc {
     fn call(&self, lab: &Lab) -> Option<Membership> {
         let ask = self.ask();
         let (200, text) = post(lab, ENROL_PATH, &ask.to_json())? else { return None };
-        let challenge = Challenge::parse(&text, &ask.id(), &key().public()).expect("a challenge");
+        let challenge =
+            Challenge::parse(&text, &ask.id(), &tests::release::key().public()).expect("a challenge");
         let open = Open::new(ask.id(), &self.node, &self.nonce, &challenge.nonce);
         let (200, text) = post(lab, OPEN_PATH, &open.to_json())? else { return None };
         let answer =
@@ -179,7 +180,7 @@ fn serial(member: &Membership) -> u32 {
 fn a_pc_joins_in_the_first_hour_and_a_crash_of_its_agent_needs_no_new_call() {
     let Some(mut lab) = Lab::new("admission-join") else { return };
     lab.start(FILES_ONLY);
-    let mut agent = Agent::new(&lab, "join", &key());
+    let mut agent = Agent::new(&lab, "join", &tests::release::key());
     agent.start(&lab);
     let joined = agent.wait_log("duet: member of cluster");
     assert!(joined.contains("as duet-990002"), "{joined}");
@@ -204,7 +205,7 @@ fn the_owner_approves_by_the_code_that_both_sides_show_renames_and_takes_out() {
     let Some(mut lab) = Lab::new("admission-approve") else { return };
     policy(&lab, "approve");
     lab.start(FILES_ONLY);
-    let mut agent = Agent::new(&lab, "approve", &key());
+    let mut agent = Agent::new(&lab, "approve", &tests::release::key());
     agent.start(&lab);
     let line = agent.wait_log("duet: code ");
     let code = line.split_once("duet: code ").expect("a code").1.to_owned();

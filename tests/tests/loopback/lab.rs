@@ -2,8 +2,6 @@
 //!
 //! Each namespace lives as long as a `cat` that reads from us, so that nothing is left however a test ends.
 
-use release::{FileFact, FileName, Manifest, ReleaseId, SecretKey, Word};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -36,7 +34,7 @@ impl Lab {
             return None;
         }
         let out = std::env::temp_dir().join(format!("duet-loopback-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(out.join("keys")).expect("a folder");
+        std::fs::create_dir_all(&out).expect("a folder");
         let log = out.join("serve.log");
         let lab = Lab { log, out, server_side: namespace(), client_side: namespace(), server: None };
         let (server, client) = (lab.server_side.id().to_string(), lab.client_side.id().to_string());
@@ -50,7 +48,7 @@ impl Lab {
         }
         lab.add_release(OLD, &[b'o'; 100_000]);
         lab.add_release(NEW, &noise(300_000));
-        std::fs::write(lab.out.join("keys/release.key"), key().to_text()).expect("a key");
+        tests::release::keep_key(&lab.out);
         std::fs::create_dir_all(lab.out.join("ipxe")).expect("a folder");
         for (name, n) in [("undionly.kpxe", 70_123), ("ipxe.efi", 1_048_576)] {
             std::fs::write(lab.out.join("ipxe").join(name), noise(n)).expect("a first stage");
@@ -71,22 +69,7 @@ impl Lab {
 
     /// Adds a signed release and promotes it.
     pub fn add_release(&self, id: &str, root: &[u8]) {
-        let folder = self.out.join("releases").join(id);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let mut files = BTreeMap::new();
-        for (name, bytes) in
-            [(FileName::Vmlinuz, &b"kernel"[..]), (FileName::Initrd, b"initrd"), (FileName::Root, root)]
-        {
-            std::fs::write(folder.join(name.as_str()), bytes).expect("a file");
-            files.insert(name, FileFact { bytes: bytes.len() as u64, blake3: blake3::hash(bytes) });
-        }
-        let word = |text| Word::parse(text).expect("a word");
-        let id = ReleaseId::parse(id).expect("an id");
-        let text = Manifest { id: id.clone(), suite: word("trixie"), kernel: word("6.12"), files }.to_text();
-        std::fs::write(folder.join("manifest.toml"), &text).expect("a manifest");
-        std::fs::write(folder.join("manifest.sig"), release::sign(&key(), text.as_bytes()))
-            .expect("a signature");
-        image::releases::promote(&self.out, &id).expect("a promotion");
+        tests::release::add(&self.out, id, root);
     }
 
     pub fn ip(&self, on_server: bool, words: &str) {
@@ -267,10 +250,6 @@ pub fn noise(n: usize) -> Vec<u8> {
     let mut bytes = vec![0; n];
     blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
-}
-
-pub fn key() -> SecretKey {
-    SecretKey::from_seed(&[7; 32])
 }
 
 pub fn read(path: &Path) -> Vec<u8> {

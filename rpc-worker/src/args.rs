@@ -1,7 +1,8 @@
 //! The command line as data.
 
-use crate::choice::Choice;
+use crate::choice::{self, Choice};
 use argh::FromArgs;
+use engine::kernels::Way;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,7 +10,8 @@ use std::path::PathBuf;
 #[derive(FromArgs, Debug)]
 #[argh(
     example = "rpc-worker\nrpc-worker --listen 127.0.0.1:18081\ncurl http://127.0.0.1:8081/health\nrpc-worker generate MODEL.gguf --prompt 'Once upon a time'",
-    note = "Without a command it serves: GET /health answers with build, uptime and memory as JSON."
+    example = "The same bits at every start:\n  rpc-worker --way tables",
+    note = "Without a command it serves: GET /health answers with build, uptime, kernels and memory as JSON."
 )]
 pub struct Args {
     /// print the version
@@ -18,6 +20,10 @@ pub struct Args {
     /// address to listen on (default 127.0.0.1:8081)
     #[argh(option, default = "SocketAddr::from(([127, 0, 0, 1], 8081))")]
     pub listen: SocketAddr,
+    /// how weights of Q1_0 meet one column: tables, direct (default: the faster one, found at every start; they round
+    /// differently)
+    #[argh(option, from_str_fn(choice::way_named))]
+    pub way: Option<Way>,
     #[argh(subcommand)]
     pub command: Option<Command>,
 }

@@ -3,6 +3,7 @@
 use crate::args::Generate;
 use crate::{choice, probe};
 use anyhow::{Context as _, bail};
+use engine::kernels::Way;
 use engine::{Context, GRAMMAR_BYTES_MAX, Sampler, Sampling, Settings};
 use prompt::StopMachine;
 use std::fs::File;
@@ -15,11 +16,11 @@ const TOKENS_MAX: u32 = 1 << 16;
 /// Positions beyond the prompt and the answer, so that a context is never of a strange size.
 const SPARE: u32 = 16;
 
-pub fn run(args: &Generate) -> anyhow::Result<()> {
+pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
     if args.tokens > TOKENS_MAX {
         bail!("at most {TOKENS_MAX} tokens are written");
     }
-    eprintln!("{}", choice::told(choice::choose(args.kernels)?));
+    eprintln!("{}", choice::told(choice::choose(args.kernels, way)?));
     let model = probe::load(&args.model)?;
     let prompt = model.tokenise(&args.prompt, true, false)?;
     if prompt.is_empty() {

@@ -1,5 +1,6 @@
 //! What `/health` says: build, uptime, and the memory that could be lent.
 
+use crate::choice::InForce;
 use serde::Serialize;
 use std::fs::File;
 use std::io::Read;
@@ -12,20 +13,24 @@ const PROC_BYTES_MAX: u64 = 16 * 1024;
 pub struct Health {
     build: &'static str,
     uptime_s: f64,
+    /// Whose kernels run, and which way of Q1_0: `kernels` and `way`.
+    #[serde(flatten)]
+    in_force: InForce,
     memory_total_kib: u64,
     memory_available_kib: u64,
     /// What this process itself occupies.
     memory_own_kib: u64,
 }
 
-pub fn now(uptime: Duration) -> Health {
-    health(uptime, &read("/proc/meminfo"), &read("/proc/self/status"))
+pub fn now(uptime: Duration, in_force: InForce) -> Health {
+    health(uptime, in_force, &read("/proc/meminfo"), &read("/proc/self/status"))
 }
 
-fn health(uptime: Duration, meminfo: &str, status: &str) -> Health {
+fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> Health {
     Health {
         build: env!("CARGO_PKG_VERSION"),
         uptime_s: uptime.as_millis() as f64 / 1000.0,
+        in_force,
         memory_total_kib: kib(meminfo, "MemTotal:"),
         memory_available_kib: kib(meminfo, "MemAvailable:"),
         memory_own_kib: kib(status, "VmRSS:"),
@@ -49,7 +54,8 @@ mod tests {
     use super::*;
 
     fn check(meminfo: &str, status: &str, want: [u64; 3]) {
-        let h = health(Duration::ZERO, meminfo, status);
+        let in_force = InForce { kernels: "ssse3", way: Some("tables") };
+        let h = health(Duration::ZERO, in_force, meminfo, status);
         assert_eq!([h.memory_total_kib, h.memory_available_kib, h.memory_own_kib], want);
     }
 
@@ -60,6 +66,17 @@ mod tests {
             "Name:\trpc-worker\nVmRSS:\t    1500 kB\n",
             [1000, 800, 1500],
         );
+    }
+
+    #[test]
+    fn it_names_kernels_and_way() {
+        let json = |kernels, way| {
+            let health = health(Duration::ZERO, InForce { kernels, way }, "", "");
+            let json = serde_json::to_value(health).expect("plain values");
+            (json["kernels"].clone(), json["way"].clone())
+        };
+        assert_eq!(json("ssse3", Some("direct")), ("ssse3".into(), "direct".into()));
+        assert_eq!(json("stock", None), ("stock".into(), serde_json::Value::Null));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod trials;
 
 use anyhow::Context;
 use args::{Args, Command};
+use choice::InForce;
 use service::door::{self, Answer, Ask};
 use service::{log, notify};
 use std::time::Instant;
@@ -23,9 +24,9 @@ use tokio::net::TcpListener;
 /// Does what it was told; without a command it serves until it is asked to stop.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match &args.command {
-        Some(Command::Generate(args)) => return generate::run(args),
-        Some(Command::Kernels(args)) => return trials::run(args),
-        Some(Command::Measure(args)) => return measure::run(args),
+        Some(Command::Generate(command)) => return generate::run(command, args.way),
+        Some(Command::Kernels(command)) => return trials::run(command, args.way),
+        Some(Command::Measure(command)) => return measure::run(command, args.way),
         Some(Command::Probe(args)) => return probe::run(&args.model),
         Some(Command::Quantise(args)) => return quantise::run(args),
         None => {}
@@ -39,11 +40,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr().context("cannot tell the own address")?;
-    log::say(log::Level::Info, &format!("rpc-worker: {}", choice::told(choice::choose(None)?)));
+    let choice = choice::choose(None, args.way)?;
+    let in_force = choice::in_force(choice);
+    log::say(log::Level::Info, &format!("rpc-worker: {}", choice::told(choice)));
     log::say(log::Level::Info, &format!("rpc-worker: listening on {address}"));
     notify::ready();
     tokio::select! {
-        _ = door::serve(listener, move |ask| answer(ask, start)) => {}
+        _ = door::serve(listener, move |ask| answer(ask, start, in_force)) => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -51,11 +54,11 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn answer(ask: Ask, start: Instant) -> Answer {
+async fn answer(ask: Ask, start: Instant, in_force: InForce) -> Answer {
     if ask.path != "/health" {
         return Answer::text(404, "there is /health\n");
     }
-    match serde_json::to_vec(&health::now(start.elapsed())) {
+    match serde_json::to_vec(&health::now(start.elapsed(), in_force)) {
         Ok(body) => Answer::json(200, body),
         Err(e) => Answer::text(500, &format!("the health cannot be written: {e}\n")),
     }

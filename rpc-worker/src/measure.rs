@@ -7,6 +7,7 @@ use crate::args::Measure;
 use crate::choice::{self, Choice};
 use crate::probe;
 use anyhow::{Context as _, bail};
+use engine::kernels::Way;
 use engine::kernels::hook::{self, Mode};
 use engine::{Context, N_BATCH_MAX, Settings, Token};
 use rustix::time::{ClockId, clock_gettime};
@@ -50,7 +51,7 @@ struct Time {
     wall: f64,
 }
 
-pub fn run(args: &Measure) -> anyhow::Result<()> {
+pub fn run(args: &Measure, way: Option<Way>) -> anyhow::Result<()> {
     let threads = threads(&args.threads)?;
     if args.prompt < 1 || args.decode < 1 || args.prompt.max(args.decode) > TOKENS_MAX {
         bail!("prompt and decode are from 1 to {TOKENS_MAX} tokens");
@@ -58,7 +59,7 @@ pub fn run(args: &Measure) -> anyhow::Result<()> {
     if !(1..=ROUNDS_MAX).contains(&args.rounds) {
         bail!("there are 1 to {ROUNDS_MAX} rounds");
     }
-    let kernels = choice::choose(args.kernels)?;
+    let kernels = choice::choose(args.kernels, way)?;
     if kernels == Choice::Stock {
         bail!("stock is measured in any case: name the level of ours, or nothing");
     }

@@ -4,9 +4,10 @@
 //! nowhere else.
 
 use crate::args::Kernels;
+use crate::choice::{Choice, choose};
 use anyhow::{Context, bail};
 use engine::kernels::hook::{Mode, set_mode};
-use engine::kernels::{Kind, Level, force};
+use engine::kernels::{Kind, Level, Way};
 use engine::machine::{Stream, multiply_bytes, multiply_floats, read};
 use engine::trial::{Product, Trial};
 use rustix::time::{ClockId, clock_gettime};
@@ -74,7 +75,7 @@ struct Row {
     apart: f64,
 }
 
-pub fn run(args: &Kernels) -> anyhow::Result<()> {
+pub fn run(args: &Kernels, way: Option<Way>) -> anyhow::Result<()> {
     if !(args.seconds > 0.0 && args.seconds <= SECONDS_MAX) {
         bail!("--seconds is more than 0 and at most {SECONDS_MAX}");
     }
@@ -87,9 +88,7 @@ pub fn run(args: &Kernels) -> anyhow::Result<()> {
             format!("there are no kernels {name:?}, only {}", Level::ALL.map(Level::name).join(", "))
         })?,
     };
-    if !force(level) {
-        bail!("this processor cannot run the kernels {}", level.name());
-    }
+    choose(Some(Choice::Level(level)), way)?;
     let machine = machine(level);
     if !machine.read_is_beyond_cache {
         eprintln!("the caches are so large that {} MB may stay in them", machine.read_bytes / 1_000_000);

@@ -96,6 +96,7 @@ fn the_rpc_worker_tells_its_health_on_a_core_2() {
         serde_json::from_str(answer.split("\r\n\r\n").nth(1).expect("a body")).expect("JSON");
     assert_eq!(json["build"], env!("CARGO_PKG_VERSION"));
     assert!(json["memory_total_kib"].as_u64() > json["memory_own_kib"].as_u64());
+    assert_eq!(json["kernels"], "ssse3");
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn noise(n: usize) -> Vec<f32> {
 }
 
 /// The hooks that whisper.cpp cannot do without. A release of ggml that renames one of them leaves it at zero.
-/// The dots of single rows stay unused here: every product of whisper comes as a matrix.
+/// The dots of single rows stay unused here, because every product of whisper comes as a matrix; `types.rs` holds
+/// them.
 const USED: [&str; 2] = ["llamafile_sgemm", "ggml_cpu_fp32_to_fp16"];
 
 #[test]
@@ -135,7 +136,8 @@ fn a_broken_model_is_an_error_and_not_the_end_of_the_program() {
 
 /// Real weights and real speech; nothing in the product needs them.
 fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models-data").join(name);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models-data");
+    let path = std::env::var_os("DUET_MODELS_DATA").map_or(beside, PathBuf::from).join(name);
     path.is_file().then_some(path)
 }
 
@@ -147,7 +149,7 @@ fn our_kernels_and_our_steps_change_no_word_of_a_clip() {
     let clips: Option<Vec<PathBuf>> = clips.iter().map(|clip| shared(&format!("speech/{clip}"))).collect();
     let (Some(model), Some(clips)) = (model, clips) else {
         eprintln!(
-            "skipped: our_kernels_and_our_steps_change_no_word_of_a_clip: there are no clips or no model"
+            "skipped: our_kernels_and_our_steps_change_no_word_of_a_clip: no clips or no model in DUET_MODELS_DATA"
         );
         return;
     };

@@ -50,6 +50,7 @@ unsafe impl Simd for Avx2 {
     type Q = __m256i;
     type F = __m256;
     const DESTROYS: bool = false;
+    const SHUFFLES: bool = true;
 
     words!(
         and _mm256_and_si256, or _mm256_or_si256, xor _mm256_xor_si256,

@@ -241,13 +241,14 @@ pub(crate) mod base {
 
 macro_rules! pair {
     ($name:ident, multiply_bytes: $multiply:path, abs8: $abs:path, sign8: $sign:path, look_up: $look_up:path,
-        pairs32: $pairs32:path) => {
+        pairs32: $pairs32:path, shuffles: $shuffles:literal) => {
         // SAFETY: the words use the instructions that the type's name stands for, and no newer ones.
         unsafe impl $crate::simd::Simd for $name {
             type I = [__m128i; 2];
             type Q = __m128i;
             type F = [__m128; 2];
             const DESTROYS: bool = true;
+            const SHUFFLES: bool = $shuffles;
 
             #[inline(always)]
             unsafe fn load(p: *const u8) -> Self::I {

@@ -26,6 +26,8 @@ pub(crate) unsafe trait Simd: Copy {
     type F: Copy;
     /// Instructions write over one of their operands.
     const DESTROYS: bool;
+    /// [`Simd::look_up`] is one instruction.
+    const SHUFFLES: bool;
 
     // ------------------------------------------------ into and out of memory
     unsafe fn load(p: *const u8) -> Self::I;

@@ -9,6 +9,6 @@ use core::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Sse2;
 
-pair!(Sse2, multiply_bytes: base::multiply_bytes, abs8: base::abs8, sign8: base::sign8, look_up: base::look_up, pairs32: base::pairs32);
+pair!(Sse2, multiply_bytes: base::multiply_bytes, abs8: base::abs8, sign8: base::sign8, look_up: base::look_up, pairs32: base::pairs32, shuffles: false);
 
 kernel_set!(Sse2, Level::Sse2, "sse2", columns: 2);

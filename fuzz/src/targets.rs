@@ -16,16 +16,19 @@ use release::{HostName, Mode, ReleaseId, Server};
 
 use crate::{head, http, report as reports, settings as wishes, whisper_model as whisper};
 
+#[path = "admission.rs"]
+mod calls;
 #[path = "prompts.rs"]
 mod prompts;
 
+pub use calls::{admission_answer, admission_ask, admission_certificate, admission_order, admission_roster};
 pub use prompts::{grammar, schema, stop, template};
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -45,6 +48,11 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("grammar", grammar),
     ("template", template),
     ("whisper_model", whisper_model),
+    ("admission_ask", admission_ask),
+    ("admission_answer", admission_answer),
+    ("admission_certificate", admission_certificate),
+    ("admission_roster", admission_roster),
+    ("admission_order", admission_order),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

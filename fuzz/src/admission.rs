@@ -1,0 +1,98 @@
+//! Targets of admission: calls home, their answers, certificates, the roster, orders.
+//!
+//! What has one form must come back byte for byte; what is signed or sealed must not be believed, because nobody who
+//! makes up bytes holds a key.
+
+use admission::{
+    ANSWER_BYTES_MAX, Admission, Answer, Ask, AuthoritySecret, BoxSecret, CALL_BYTES_MAX, CallId,
+    Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, RingKey, Roster, Wish,
+};
+use std::sync::OnceLock;
+
+const CALL: CallId = CallId([6; 32]);
+
+struct Keys {
+    authority: AuthoritySecret,
+    release: release::PublicKey,
+    letterbox: BoxSecret,
+    node: NodeSecret,
+    order: Order,
+}
+
+fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let (authority, letterbox) = (AuthoritySecret::from_seed(&[1; 32]), BoxSecret::from_seed(&[2; 32]));
+        let order = Order::new(&authority, NodeId(7), Wish::Diag, 1000, [5; 16], letterbox.public());
+        let release = release::SecretKey::from_seed(&[7; 32]).public();
+        Keys { authority, release, letterbox, node: NodeSecret::from_seed(&[3; 32]), order }
+    })
+}
+
+/// What a PC posts: its call and what opens it.
+pub fn admission_ask(bytes: &[u8]) {
+    if let Ok(ask) = Ask::parse(bytes) {
+        let text = ask.to_json();
+        assert!(bytes.len() <= CALL_BYTES_MAX && text.len() <= CALL_BYTES_MAX);
+        assert_eq!(Ask::parse(text.as_bytes()).as_ref(), Ok(&ask));
+        assert_eq!(ask.node(), NodeId::of_mac(ask.mac));
+    }
+    if let Ok(open) = Open::parse(bytes) {
+        assert_eq!(Open::parse(open.to_json().as_bytes()), Ok(open));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Some(code) = Code::parse(text)
+    {
+        assert_eq!(Code::parse(&code.to_string()), Some(code));
+    }
+}
+
+/// What a server answers, and what lies inside once it is opened.
+pub fn admission_answer(bytes: &[u8]) {
+    let keys = keys();
+    let challenge = Challenge::parse(bytes, &CALL, &keys.release);
+    assert!(challenge.is_err(), "a challenge that nobody signed was believed");
+    let answer = Answer::open(bytes, &CALL, &keys.letterbox, &keys.authority.public());
+    assert!(answer.is_err(), "an answer that nobody signed was believed");
+    if let Ok(admission) = Admission::decode(bytes) {
+        assert_eq!(*admission.encode(), bytes);
+        let text = Answer::Admitted(Box::new(admission.clone()));
+        let text = text.seal(&keys.authority, &CALL, &keys.letterbox.public(), &[9; 32]).expect("a good key");
+        assert!(text.len() <= ANSWER_BYTES_MAX);
+    }
+}
+
+pub fn admission_certificate(bytes: &[u8]) {
+    let Ok(certificate) = Certificate::decode(bytes) else { return };
+    assert_eq!(certificate.encode(), bytes);
+    assert!(certificate.is_valid_at(certificate.claim().issued_s));
+    assert!(!certificate.is_valid_at(certificate.claim().expires_s));
+}
+
+/// Pages, whole and merged, and ring keys.
+pub fn admission_roster(bytes: &[u8]) {
+    if let Ok(key) = RingKey::decode(bytes) {
+        assert_eq!(&key.encode()[..], bytes);
+    }
+    let Ok(page) = Page::decode(bytes) else { return };
+    assert_eq!(page.encode(), bytes);
+    // The page itself is signed by nobody; the same removals on a page of the authority are taken.
+    let keys = keys();
+    let mut roster = Roster::default();
+    let own = Page::further(&keys.authority, 1, page.version(), page.removed()).expect("it was a good page");
+    roster.merge(own, &keys.authority.public()).expect("the authority signed it");
+    for removal in page.removed() {
+        assert_eq!(roster.removal(removal.node), Some(removal.serial));
+    }
+}
+
+/// What an agent is posted, and what it answers.
+pub fn admission_order(bytes: &[u8]) {
+    let keys = keys();
+    for order in [Order::decode(bytes), Order::parse(bytes)].into_iter().flatten() {
+        assert_eq!(Order::decode(&order.encode()), Ok(order));
+        assert_eq!(Order::parse(order.to_json().as_bytes()), Ok(order));
+    }
+    let report = keys.order.open_report(bytes, &keys.letterbox, &keys.node.public());
+    assert!(report.is_err(), "a report that nobody signed was believed");
+}

@@ -18,6 +18,8 @@ pub const PAUSE_MIN: Duration = Duration::from_secs(1);
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Answers may ask for longer pauses up to this.
 pub const AGAIN_MAX: Duration = Duration::from_secs(600);
+/// A member whose ring seems old calls anew at most so often: datagrams of strangers look the same.
+pub const DOUBT_EVERY: Duration = Duration::from_secs(60);
 /// So many posts of an open call may be lost before it is begun anew.
 pub const LOST_MAX: u32 = 5;
 
@@ -30,6 +32,8 @@ pub enum Input {
     Answered { status: u16, body: Vec<u8> },
     /// It did not, and why.
     Lost { sentence: String },
+    /// The others use a ring key that this node does not have.
+    Doubted,
 }
 
 /// What to do.
@@ -78,6 +82,8 @@ pub struct Enroller {
     node: Option<NodeSecret>,
     pause: Duration,
     due: Option<Duration>,
+    /// Before this, doubt starts no call.
+    doubt_from: Duration,
     wishes: VecDeque<Output>,
 }
 
@@ -100,6 +106,7 @@ impl Enroller {
             node: None,
             pause: PAUSE_MIN,
             due: Some(Duration::ZERO),
+            doubt_from: Duration::ZERO,
             wishes: VecDeque::new(),
         };
         if let Some((member, unix_s)) = member {
@@ -118,6 +125,7 @@ impl Enroller {
             Input::Answered { status: 200, body } => self.answered(now, &body),
             Input::Answered { status, body } => self.refused(now, status, &body),
             Input::Lost { sentence } => self.lost(now, sentence),
+            Input::Doubted => self.doubted(now),
         }
         self.wake(now);
     }
@@ -221,6 +229,14 @@ impl Enroller {
         self.pause = PAUSE_MIN;
         self.due = Some(now + Duration::from_secs(left_s.saturating_sub(third_s)));
         self.wishes.push_back(Output::Join(Box::new(member)));
+    }
+
+    fn doubted(&mut self, now: Duration) {
+        let rests = matches!(self.state, State::Resting);
+        if rests && self.node.is_some() && now >= self.doubt_from {
+            self.doubt_from = now + DOUBT_EVERY;
+            self.due = self.due.min(Some(now)).or(Some(now));
+        }
     }
 
     fn refused(&mut self, now: Duration, status: u16, body: &[u8]) {

@@ -1,6 +1,7 @@
 //! The hands of the caller: posts to the boot servers, shows the code, keeps the membership in RAM.
 
 use crate::args::Serve;
+use crate::cluster::story::Happening;
 use crate::cluster::{Cluster, Phase};
 use crate::enrol::{Enroller, Input, Output};
 use crate::io::kept::Kept;
@@ -11,7 +12,7 @@ use service::log::{Level, say};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// The newest membership, once there is one.
 pub type Joined = watch::Receiver<Option<Arc<Kept>>>;
@@ -46,6 +47,7 @@ pub async fn run(node: Arc<Node>, options: Options, told: Told) {
     };
     told.cluster.set_phase(Phase::Calling { sentence: "the first call is on its way".into() });
     let start = Instant::now();
+    let mut news = told.cluster.listen();
     enroller.handle(start.elapsed(), Input::Woken);
     loop {
         while let Some(wish) = enroller.poll() {
@@ -58,11 +60,23 @@ pub async fn run(node: Arc<Node>, options: Options, told: Told) {
                 }
             }
         }
-        match enroller.deadline() {
-            Some(at) => tokio::time::sleep(at.saturating_sub(start.elapsed())).await,
-            None => return std::future::pending().await,
+        let Some(at) = enroller.deadline() else { return std::future::pending().await };
+        let input = tokio::select! {
+            () = tokio::time::sleep(at.saturating_sub(start.elapsed())) => Input::Woken,
+            () = doubt(&mut news) => Input::Doubted,
+        };
+        enroller.handle(start.elapsed(), input);
+    }
+}
+
+/// Until the gossip hears datagrams under a key that it does not have.
+async fn doubt(news: &mut broadcast::Receiver<Happening>) {
+    loop {
+        match news.recv().await {
+            Ok(happening) if happening.kind == "key-unknown" => return,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
-        enroller.handle(start.elapsed(), Input::Woken);
     }
 }
 

@@ -267,6 +267,27 @@ fn a_restarted_agent_goes_on_as_a_member() {
 }
 
 #[test]
+fn a_member_whose_ring_is_old_calls_anew_but_not_at_every_datagram() {
+    let (mut enroller, mut server) = (enroller(1), Server::new());
+    let open = begun(&mut enroller, &mut server, s(0));
+    enroller.handle(s(0), Input::Doubted);
+    assert!(wishes(&mut enroller).is_empty());
+    enroller.handle(s(0), server.answer(&open, &server.admission()));
+    assert!(joined(&wishes(&mut enroller)));
+    for n in 1..=100 {
+        enroller.handle(s(n), Input::Doubted);
+        let asked = wishes(&mut enroller);
+        assert_eq!(asked.len(), usize::from(n == 1 || n == 61), "after {n} s");
+        // The server is away; the member stays one.
+        if !asked.is_empty() {
+            enroller.handle(s(n), Input::Lost { sentence: "no route".into() });
+            assert!(wishes(&mut enroller).is_empty());
+            enroller.due = None;
+        }
+    }
+}
+
+#[test]
 fn without_a_server_the_node_says_so_and_rests() {
     let mut enroller = enroller(0);
     enroller.handle(s(0), Input::Woken);

@@ -158,11 +158,22 @@ impl Pc {
 
 /// Status and body; nothing when the connection broke.
 fn post(lab: &Lab, path: &str, json: &str) -> Option<(u16, Vec<u8>)> {
+    exchange(lab, "POST", path, json)
+}
+
+/// What anyone may see.
+fn seen(lab: &Lab, path: &str) -> serde_json::Value {
+    let (status, body) = exchange(lab, "GET", path, "").expect("an answer");
+    assert_eq!(status, 200, "{path}");
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+fn exchange(lab: &Lab, method: &str, path: &str, json: &str) -> Option<(u16, Vec<u8>)> {
     lab.at_client(|| {
         let mut stream = TcpStream::connect((SERVER, ENROL_PORT)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         let n = json.len();
-        let head = format!("POST {path} HTTP/1.0\r\nHost: {SERVER}\r\nContent-Length: {n}\r\n\r\n");
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {SERVER}\r\nContent-Length: {n}\r\n\r\n");
         stream.write_all((head + json).as_bytes()).ok()?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;
@@ -212,6 +223,13 @@ fn the_owner_approves_by_the_code_that_both_sides_show_renames_and_takes_out() {
     assert_eq!(agent.status(&lab)["cluster"]["code"], code);
     let node = listed(&lab);
     assert_eq!((&node["state"], &node["code"]), (&"waiting-for-approval".into(), &code.clone().into()));
+
+    // On the wire everyone sees that it waits, and nobody the code.
+    let all = seen(&lab, "/v1/nodes");
+    let one = seen(&lab, &format!("/v1/nodes/{}", node["id"].as_str().expect("an id")));
+    for view in [&all["nodes"][0], &one] {
+        assert_eq!((&view["state"], view.get("code")), (&"waiting-for-approval".into(), None), "{view}");
+    }
 
     let wrong = if code == "000 000" { "000001" } else { "000000" };
     let refused = nodes(&lab, &format!("approve {wrong}")).output().expect("duet");

@@ -86,6 +86,21 @@ impl Cluster {
         self.lock().story.listen()
     }
 
+    /// The last happenings, oldest first.
+    pub fn happenings(&self) -> Vec<Happening> {
+        self.lock().story.kept()
+    }
+
+    pub fn happened(&self, kind: &'static str, node: Option<String>, sentence: String) {
+        let at_s = self.start.elapsed().as_secs();
+        self.lock().story.add(at_s, kind, node, sentence);
+    }
+
+    /// Number of the newest happening, 0 before the first.
+    pub fn last_happening(&self) -> u64 {
+        self.lock().story.last()
+    }
+
     pub fn order(&self, order: Order) {
         if let Some(gossip) = &self.lock().gossip {
             gossip.order(order);
@@ -115,12 +130,10 @@ impl Cluster {
     }
 
     fn heard(&self, event: &Event) {
-        let at_s = self.start.elapsed().as_secs();
-        let mut inner = self.lock();
-        let picture = inner.gossip.as_ref().map(Gossip::picture);
+        let picture = self.picture();
         let members = picture.as_ref().map_or(&[][..], |picture| &picture.members);
         if let Some((kind, node, sentence)) = story::tell(event, members) {
-            inner.story.add(at_s, kind, node, sentence);
+            self.happened(kind, node, sentence);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `ordering`, `reached` and `console` are the rim that touches the machine.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
 
 pub mod args;
 pub mod cluster;
@@ -10,6 +10,7 @@ mod console;
 pub mod enrol;
 mod enrolling;
 pub mod facts;
+mod following;
 mod gossiping;
 pub mod health;
 pub mod hear;

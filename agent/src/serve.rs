@@ -6,10 +6,10 @@ use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::io::node::Node;
 use crate::ordering::Ordering;
-use crate::{gossiping, page, reporting, text};
+use crate::{following, gossiping, page, reporting, text};
 use admission::{ORDER_PATH, ORDER_TEXT_BYTES_MAX, Wish};
 use anyhow::Context;
-use service::door::{self, Answer, Ask, Limits};
+use service::door::{self, Answer, Ask, Limits, Reply};
 use service::notify;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -64,28 +64,29 @@ impl Shared {
     }
 }
 
-async fn answer(shared: Arc<Shared>, ask: Ask) -> Answer {
-    match ask.path.as_str() {
-        ORDER_PATH => {
-            let order = match shared.ordering.take(&shared.node, &ask).await {
-                Ok(order) => order,
-                Err(refusal) => return refusal,
-            };
-            let report = match order.wish() {
-                Wish::Logs { lines } => shared.node.journal(lines).await,
-                Wish::Diag => {
-                    let status = text::render(&shared.status().await, shared.port);
-                    status + &shared.node.counters()
-                }
-            };
-            order.answer(&report)
-        }
+async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
+    let whole = match ask.path.as_str() {
+        ORDER_PATH => obey(&shared, &ask).await,
         _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
         "/" => page(&shared.status().await),
         "/api/status" => json(&shared.status().await),
+        "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
         "/healthz" => healthz(&shared.node).await,
-        _ => Answer::text(404, "there is / and /api/status and /healthz\n"),
-    }
+        _ => Answer::text(404, "there is / and /api/status, /api/events and /healthz\n"),
+    };
+    Reply::Whole(whole)
+}
+
+async fn obey(shared: &Shared, ask: &Ask) -> Answer {
+    let order = match shared.ordering.take(&shared.node, ask).await {
+        Ok(order) => order,
+        Err(refusal) => return refusal,
+    };
+    let report = match order.wish() {
+        Wish::Logs { lines } => shared.node.journal(lines).await,
+        Wish::Diag => text::render(&shared.status().await, shared.port) + &shared.node.counters(),
+    };
+    order.answer(&report)
 }
 
 fn page(status: &Status) -> Answer {

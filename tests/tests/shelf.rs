@@ -169,6 +169,20 @@ fn get(path: &str) -> String {
     text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
+/// Reads an answer without an end from its beginning until it says this.
+fn get_head(path: &str, until: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, 8000)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nLast-Event-ID: 0\r\n\r\n").unwrap();
+    let (mut text, mut piece) = (String::new(), [0; 4096]);
+    while !text.contains(until) {
+        let n = stream.read(&mut piece).unwrap();
+        assert!(n > 0, "it ended: {text}");
+        text += &String::from_utf8_lossy(&piece[..n]);
+    }
+    text
+}
+
 #[test]
 fn a_pc_that_dies_is_missed_and_one_that_comes_back_is_known() {
     if !inside("a_pc_that_dies_is_missed_and_one_that_comes_back_is_known") {
@@ -235,6 +249,8 @@ fn the_owners_words_reach_every_pc() {
         shelf.wait("a removed PC is out", || shelf.standing(idx, 2) == "removed");
     }
     shelf.wait_alive("the others go on", &[0, 1, 3, 4], 5);
+    let story = shelf.network.hosts[0].on(|| get_head("/api/events", "was removed by the owner"));
+    assert!(story.contains("text/event-stream") && story.contains("event: removed"), "{story}");
     // And under the key that it never got.
     for idx in [0, 1, 3, 4] {
         shelf.wait("a key without the removed PC", || shelf.cluster(idx)["picture"]["ring"] == 3);

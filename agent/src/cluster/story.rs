@@ -53,6 +53,11 @@ impl Story {
         self.kept.iter().cloned().collect()
     }
 
+    /// Number of the newest, 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.next - 1
+    }
+
     pub fn listen(&self) -> broadcast::Receiver<Happening> {
         self.listeners.subscribe()
     }

@@ -34,7 +34,7 @@ function refresh(status) {
   }
 }
 
-async function look() {
+async function see() {
   const lost = document.getElementById('lost');
   if (document.visibilityState === 'visible') {
     try {
@@ -45,6 +45,15 @@ async function look() {
       lost.hidden = false;
     }
   }
+}
+
+async function look() {
+  await see();
   setTimeout(look, PERIOD_MS);
 }
 setTimeout(look, PERIOD_MS);
+
+// What happens in the cluster is shown at once.
+const KINDS = ['joined', 'back', 'down', 'left', 'removed', 'doubted', 'denied', 'ring', 'roster'];
+const news = new EventSource('/api/events');
+for (const kind of KINDS) news.addEventListener(kind, see);

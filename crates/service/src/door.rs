@@ -4,7 +4,8 @@
 //! of a connection. Only GET, HEAD and POST enter, and a body only where the program says how long it may be.
 //! It deliberately knows no path and no page: the program hands in a function from [`Ask`] to [`Answer`].
 
-use http_body_util::{BodyExt, Full, Limited};
+use crate::events::Events;
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -58,6 +59,8 @@ pub struct Ask {
     pub is_of_a_browser: bool,
     /// The body of a POST, whole and within its limit; absent for GET and HEAD.
     pub posted: Option<Vec<u8>>,
+    /// The last event that a client heard which comes again for more.
+    pub heard: Option<u64>,
 }
 
 /// What the program answers.
@@ -68,6 +71,18 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Further header fields, such as a content security policy.
     pub fields: &'static [(&'static str, &'static str)],
+}
+
+/// An answer, or events as they come.
+pub enum Reply {
+    Whole(Answer),
+    Events(Events),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Reply {
+        Reply::Whole(answer)
+    }
 }
 
 impl Answer {
@@ -86,7 +101,7 @@ impl Answer {
 pub async fn serve<F, A>(listener: TcpListener, answer: F)
 where
     F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    A: Future<Output: Into<Reply>> + Send + 'static,
 {
     serve_within(Limits::default(), listener, answer).await;
 }
@@ -95,7 +110,7 @@ where
 pub async fn serve_within<F, A>(limits: Limits, listener: TcpListener, answer: F)
 where
     F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    A: Future<Output: Into<Reply>> + Send + 'static,
 {
     let guests = Guests { limits, inside: Arc::default() };
     loop {
@@ -117,14 +132,14 @@ where
 async fn visit<F, A>(stream: TcpStream, client: SocketAddr, limits: Limits, answer: F)
 where
     F: Fn(Ask) -> A,
-    A: Future<Output = Answer>,
+    A: Future<Output: Into<Reply>>,
 {
     let _ = stream.set_nodelay(true);
     let answer = &answer;
     let respond = hyper::service::service_fn(|request| async move {
         let answer = match admit(request, client, limits).await {
-            Ok(ask) => answer(ask).await,
-            Err(refusal) => refusal,
+            Ok(ask) => answer(ask).await.into(),
+            Err(refusal) => Reply::Whole(refusal),
         };
         Ok::<_, Infallible>(respond(answer))
     });
@@ -150,7 +165,9 @@ async fn admit(request: Request<Incoming>, client: SocketAddr, limits: Limits) -
     let path = request.uri().path().to_string();
     let is_of_a_browser = is_of_a_browser(request.headers());
     if !posts {
-        return Ok(Ask { path, client, is_of_a_browser, posted: None });
+        let heard = request.headers().get("last-event-id");
+        let heard = heard.and_then(|id| id.to_str().ok()?.parse().ok());
+        return Ok(Ask { path, client, is_of_a_browser, posted: None, heard });
     }
     // What is announced too long is refused before it is read; what grows too long is not read on.
     let too_long =
@@ -160,7 +177,7 @@ async fn admit(request: Request<Incoming>, client: SocketAddr, limits: Limits) -
         return Err(too_long());
     }
     let body = Limited::new(body, limits.body_bytes).collect().await.map_err(|_| too_long())?;
-    Ok(Ask { path, client, is_of_a_browser, posted: Some(body.to_bytes().into()) })
+    Ok(Ask { path, client, is_of_a_browser, posted: Some(body.to_bytes().into()), heard: None })
 }
 
 const ALLOW: &[(&str, &str)] = &[("allow", "GET, HEAD")];
@@ -188,16 +205,21 @@ fn is_address(host: &str) -> bool {
 }
 
 /// The one place where an answer becomes bytes.
-fn respond(answer: Answer) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() = status;
+fn respond(reply: Reply) -> Response<Either<Full<Bytes>, Events>> {
+    let (status, content_type, fields, body) = match reply {
+        Reply::Whole(Answer { status, content_type, body, fields }) => {
+            (status, content_type, fields, Either::Left(Full::new(Bytes::from(body))))
+        }
+        Reply::Events(events) => (200, "text/event-stream", &[][..], Either::Right(events)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let always = [
-        ("content-type", answer.content_type),
+        ("content-type", content_type),
         ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
     ];
-    for &(name, value) in always.iter().chain(answer.fields) {
+    for &(name, value) in always.iter().chain(fields) {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response

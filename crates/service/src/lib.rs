@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod door;
+pub mod events;
 pub mod fetch;
 pub mod log;
 pub mod notify;

@@ -329,11 +329,10 @@ impl Registrar {
             record.job = Job::Quiet;
         }
         self.calls.retain(|_, call| call.ask.node() != node);
-        if self.ring.keys().next().is_none() {
-            self.ring.begin(now_s, key);
-            self.touch_marks();
-        }
-        self.version += 1;
+        // A key that is on its way already is the removed PC's too: it serves now, and a further one follows it.
+        self.ring.switch(now_s);
+        self.ring.begin(now_s, key);
+        self.touch_marks();
         Ok(())
     }
 

@@ -123,7 +123,8 @@ pub(super) async fn serve(enrolment: Arc<Enrolment>, shared: Arc<Shared>, addres
         match tokio::time::timeout(TURN, saved.changed()).await {
             Ok(Ok(())) => watcher.bring(&enrolment),
             Ok(Err(_)) => return,
-            Err(_) => watcher.note_switch(&enrolment),
+            Err(_) => {}
         }
+        watcher.note_switch(&enrolment);
     }
 }

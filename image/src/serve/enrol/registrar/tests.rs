@@ -195,6 +195,19 @@ fn a_removed_pc_is_void_everywhere_and_comes_back_by_the_owners_word_alone() {
 }
 
 #[test]
+fn a_key_that_was_on_its_way_to_a_removed_pc_is_followed_by_one_that_it_never_gets() {
+    let mut registrar = registrar(Policy::Open);
+    let pc = pc(1, 1);
+    admitted(call(&mut registrar, NOW, &pc));
+    assert_eq!(registrar.rotate(NOW, [8; 32]), Ok(2));
+    registrar.remove(NOW + 1, pc.node(), [9; 32]).unwrap();
+    let numbers = registrar.key_ring().keys().map(admission::RingKey::number).collect::<Vec<_>>();
+    assert_eq!(numbers.len(), 3);
+    assert_eq!(registrar.key_ring().next().map(admission::RingKey::number), Some(3));
+    assert_eq!(registrar.key_ring().current().number(), 2);
+}
+
+#[test]
 fn a_recorded_call_cannot_be_played_again() {
     let mut registrar = registrar(Policy::Open);
     let pc = pc(1, 1);

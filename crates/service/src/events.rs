@@ -1,0 +1,86 @@
+//! An answer without an end: events, as browsers read them (the HTML standard, section 9.2, `text/event-stream`).
+//!
+//! The door ends every connection after its time, this one too; the client comes again and says what it last heard.
+
+use hyper::body::{Body, Bytes, Frame};
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// Events that wait for a slow reader; the program that sends finds out by a full channel.
+pub const EVENTS_MAX: usize = 64;
+/// After the end of a connection a browser comes again so soon.
+const RETRY_MS: u32 = 1000;
+
+/// Takes events for one client, until it is gone.
+pub struct Sender(mpsc::Sender<Bytes>);
+
+/// What the door sends, as it comes.
+pub struct Events(mpsc::Receiver<Bytes>);
+
+/// Both ends of a new answer.
+pub fn channel() -> (Sender, Events) {
+    let (sender, receiver) = mpsc::channel(EVENTS_MAX);
+    // The channel is new and empty, so it takes the first word.
+    let _ = sender.try_send(Bytes::from(format!("retry: {RETRY_MS}\n\n")));
+    (Sender(sender), Events(receiver))
+}
+
+impl Sender {
+    /// False when the client is gone. `data` must be one line.
+    pub async fn send(&self, number: u64, kind: &str, data: &str) -> bool {
+        let mut text = String::new();
+        // Line ends would begin another field.
+        let line = |text: &str| text.replace(['\r', '\n'], " ");
+        write!(text, "id: {number}\nevent: {}\ndata: {}\n\n", line(kind), line(data))
+            .expect("a String takes every text");
+        self.0.send(text.into()).await.is_ok()
+    }
+
+    /// A word that browsers pass over: a client that is gone is noticed.
+    pub async fn breathe(&self) -> bool {
+        self.0.send(Bytes::from_static(b": here\n\n")).await.is_ok()
+    }
+}
+
+impl Events {
+    /// The next piece as text, for a reader in the same program.
+    pub async fn next(&mut self) -> Option<String> {
+        let bytes = self.0.recv().await?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_event_cannot_begin_another() {
+        let (sender, mut events) = channel();
+        assert!(sender.send(7, "joined", "a\nevent: removed").await);
+        events.next().await;
+        assert_eq!(events.next().await.unwrap(), "id: 7\nevent: joined\ndata: a event: removed\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_noticed() {
+        let (sender, events) = channel();
+        drop(events);
+        assert!(!sender.breathe().await);
+    }
+}

@@ -67,6 +67,15 @@ fn operate(symbol: &str) {
     match symbol {
         "llamafile_sgemm" => product(Kind::F32, true),
         "ggml_compute_forward_flash_attn_ext" => attention(Kind::Q8_0, 0.0),
+        "ggml_compute_forward_fwht" => run(|context| {
+            let (turn, x) = (zeros(context, Kind::F32, [64, 64, 1]), zeros(context, Kind::F32, [64, 6, 1]));
+            // SAFETY: the tensors are the context's.
+            unsafe {
+                let node = sys::ggml_mul_mat(context, turn, x);
+                sys::ggml_mul_mat_set_hint(node, sys::GGML_HINT_SRC0_IS_HADAMARD);
+                node
+            }
+        }),
         "ggml_vec_dot_f16" => attention(Kind::F16, 30.0),
         "ggml_cpu_fp32_to_fp16" => product(Kind::F16, false),
         "quantize_row_q8_0" => product(Kind::Q8_0, false),

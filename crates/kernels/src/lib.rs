@@ -14,6 +14,7 @@
 //! | `rows`, `panels` | products with one column (decode) and with many (prompt) |
 //! | `floats` | the same for weights that are floats |
 //! | `attention` | queries over a cache of keys and values |
+//! | `rotation` | the turn before a quantised cache |
 //! | `vectors` | ggml's loops over vectors of floats |
 //! | `blocks` | activations in ggml's own layouts |
 //! | `table` | which kernels this processor gets |
@@ -42,6 +43,7 @@ mod onebit;
 mod pair;
 mod panels;
 mod product;
+mod rotation;
 mod rows;
 pub mod scalar;
 mod simd;
@@ -66,6 +68,7 @@ pub use vectors::Vectors;
 pub const WRAPPED: &[&str] = &[
     "llamafile_sgemm",
     "ggml_compute_forward_flash_attn_ext",
+    "ggml_compute_forward_fwht",
     "ggml_vec_soft_max_f32",
     "ggml_vec_dot_f16",
     "ggml_vec_dot_f32",

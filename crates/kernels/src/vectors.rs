@@ -2,6 +2,7 @@
 
 pub(crate) use crate::attention::{Attention, attend, exponentials};
 use crate::half::{float_to_half, half_to_float};
+pub(crate) use crate::rotation::rotate;
 use crate::simd::Simd;
 
 /// The loops of one instruction set.
@@ -16,6 +17,8 @@ pub struct Vectors {
     pub exponentials: unsafe fn(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64,
     /// What a share of flash attention says.
     pub attend: unsafe fn(attention: &Attention),
+    /// A Walsh-Hadamard transform of `n` floats, a power of two from 8 on.
+    pub rotate: unsafe fn(x: *const f32, n: usize, out: *mut f32),
 }
 
 /// # Safety
@@ -193,6 +196,7 @@ macro_rules! vector_set {
             dot_floats(x: *const f32, y: *const f32, k: usize) -> f32;
             exponentials(x: *const f32, n: usize, most: f32, out: *mut f32) -> f64;
             attend(attention: &$crate::attention::Attention) -> ();
+            rotate(x: *const f32, n: usize, out: *mut f32) -> ();
         }
     };
     ($set:ty, $features:literal: $($name:ident($($arg:ident: $of:ty),+) -> $result:ty;)+) => {

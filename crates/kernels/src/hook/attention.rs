@@ -1,6 +1,6 @@
 //! Flash attention, as a whole operation.
 //!
-//! This is the one hook that reads ggml's tensors. Their layout is the same since ggml 0.9; a program that wraps this
+//! This hook and `rotation` read ggml's tensors. Their layout is the same since ggml 0.9; a program that wraps this
 //! symbol checks it at compile time with [`Tensor::OFFSETS`] and the bindings of its own ggml.
 
 use super::products::Params;
@@ -17,14 +17,14 @@ const ATTENTION: Hook = Hook::of("ggml_compute_forward_flash_attn_ext");
 /// The leading fields of `ggml_tensor`.
 #[repr(C)]
 pub struct Tensor {
-    kind: i32,
+    pub(super) kind: i32,
     buffer: *const u8,
-    ne: [i64; 4],
-    nb: [usize; 4],
+    pub(super) ne: [i64; 4],
+    pub(super) nb: [usize; 4],
     op: i32,
     op_params: [i32; 16],
     flags: i32,
-    src: [*const Tensor; 10],
+    pub(super) src: [*const Tensor; 10],
     view_src: *const Tensor,
     view_offs: usize,
     data: *mut u8,
@@ -40,12 +40,12 @@ impl Tensor {
         offset_of!(Tensor, data),
     ];
 
-    fn n(&self, dimension: usize) -> usize {
+    pub(super) fn n(&self, dimension: usize) -> usize {
         self.ne[dimension].max(0) as usize
     }
 
     /// The row at these indices of dimensions 1, 2 and 3.
-    fn row(&self, at: [usize; 3]) -> *mut u8 {
+    pub(super) fn row(&self, at: [usize; 3]) -> *mut u8 {
         self.data.wrapping_add(at[0] * self.nb[1] + at[1] * self.nb[2] + at[2] * self.nb[3])
     }
 }

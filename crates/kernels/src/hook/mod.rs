@@ -3,6 +3,7 @@
 //! | file | functions |
 //! |---|---|
 //! | `attention` | flash attention |
+//! | `rotation` | the turn before a quantised cache |
 //! | `products` | matrix products |
 //! | `blocks` | ggml's own activations: quantisers, products of two rows |
 //! | `onebit` | products of two rows, the first of one or two bits |
@@ -16,10 +17,34 @@ pub mod attention;
 mod blocks;
 mod onebit;
 mod products;
+mod rotation;
 mod vectors;
 
 use crate::WRAPPED;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// ggml's own function `$name`, or nothing where the linked ggml is older than it.
+///
+/// The linker is asked weakly: where there is no such function the address is null, and nobody calls our side either.
+macro_rules! weak {
+    ($name:literal $real:ident: $function:ty) => {
+        core::arch::global_asm!(
+            concat!(".weak __real_", $name),
+            ".pushsection .data.rel.ro, \"aw\"",
+            ".p2align 3",
+            concat!(".hidden kernels_real_", $name),
+            concat!(".globl kernels_real_", $name),
+            concat!("kernels_real_", $name, ": .quad __real_", $name),
+            ".popsection",
+        );
+
+        unsafe extern "C" {
+            #[link_name = concat!("kernels_real_", $name)]
+            static $real: Option<$function>;
+        }
+    };
+}
+use weak;
 
 /// Whose code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! Products of a row of weights of few bits with what ggml's quantisers wrote.
 //!
-//! Whisper's ggml is older and knows neither Q1_0 nor Q2_0. So the linker is asked for their functions weakly:
-//! where there are none the address is null, and nobody calls our side either.
+//! Whisper's ggml is older and knows neither Q1_0 nor Q2_0; see [`super::weak`].
 
-use super::{Hook, is_stock};
+use super::{Hook, is_stock, weak};
 use crate::table::kernels;
 use core::ffi::c_void;
 
@@ -11,20 +10,7 @@ type Dot = unsafe extern "C" fn(i32, *mut f32, usize, *const c_void, usize, *con
 
 macro_rules! dots {
     ($($name:literal $field:ident: $wrap:ident $real:ident;)+) => {$(
-        core::arch::global_asm!(
-            concat!(".weak __real_", $name),
-            ".pushsection .data.rel.ro, \"aw\"",
-            ".p2align 3",
-            concat!(".hidden kernels_real_", $name),
-            concat!(".globl kernels_real_", $name),
-            concat!("kernels_real_", $name, ": .quad __real_", $name),
-            ".popsection",
-        );
-
-        unsafe extern "C" {
-            #[link_name = concat!("kernels_real_", $name)]
-            static $real: Option<Dot>;
-        }
+        weak!($name $real: Dot);
 
         /// # Safety
         /// ggml's promise: `n` weights at `x`, as many activations at `y`, one float at `s`.

@@ -127,7 +127,7 @@ pub struct Kernels {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "quantize")]
 pub struct Quantise {
-    /// the model that is read, best of floats
+    /// the model that is read, best of floats; one of TQ1_0 becomes TQ2_0 without loss
     #[argh(positional)]
     pub input: PathBuf,
     /// the file that is written

@@ -250,3 +250,28 @@ fn threads_change_no_bit_in_any_quantisation() {
         }
     }
 }
+
+#[test]
+fn a_model_of_tq1_0_becomes_one_of_tq2_0_that_says_the_same_to_the_bit() {
+    let _alone = alone();
+    let folder = Folder::new("ternary");
+    let path = folder.file("F32.gguf", &widen(&common::tiny::model("llama")));
+    let before = made(&path, "TQ1_0");
+    let (from, to) = (path.with_extension("TQ1_0.gguf"), path.with_extension("TQ2_0.gguf"));
+    let file_type = FileType::from_name("TQ2_0").unwrap();
+    quantise(&from, &to, Quantise { file_type, pure: false, n_threads: 1 }).unwrap();
+    let after = load(&to);
+    assert!(after.head().tensors.iter().any(|tensor| tensor.kind == gguf::Kind::TQ2_0));
+    for mode in [Mode::Ours, Mode::Stock] {
+        hook::set_mode(mode);
+        let said = [&before, &after].map(|model| {
+            let mut context = context(model, Settings::default());
+            context.evaluate(&[1, 30, 41, 52, 63, 74], 0, 0).unwrap();
+            let prompt = bits(context.logits().unwrap());
+            context.evaluate(&[7], 0, 6).unwrap();
+            [prompt, bits(context.logits().unwrap())]
+        });
+        hook::set_mode(Mode::Ours);
+        assert!(said[0] == said[1], "{mode:?}");
+    }
+}

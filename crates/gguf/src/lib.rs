@@ -13,6 +13,7 @@ mod kind;
 mod model;
 mod read;
 mod source;
+mod ternary;
 mod value;
 mod write;
 

@@ -93,6 +93,9 @@ pub fn admission_order(bytes: &[u8]) {
         assert_eq!(Order::decode(&order.encode()), Ok(order));
         assert_eq!(Order::parse(order.to_json().as_bytes()), Ok(order));
     }
-    let report = keys.order.open_report(bytes, &keys.letterbox, &keys.node.public());
-    assert!(report.is_err(), "a report that nobody signed was believed");
+    // Opening costs a thousand times what reading does, so only what asks for it is opened.
+    if let Some(sealed) = bytes.strip_prefix(b"report") {
+        let report = keys.order.open_report(sealed, &keys.letterbox, &keys.node.public());
+        assert!(report.is_err(), "a report that nobody signed was believed");
+    }
 }

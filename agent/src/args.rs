@@ -26,6 +26,7 @@ pub enum Command {
     Status(StatusArgs),
     Console(Console),
     Reached(Reached),
+    Overlay(Overlay),
     Transcribe(Transcribe),
     MeasureHearing(MeasureHearing),
 }
@@ -75,6 +76,23 @@ pub struct Console {}
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "reached", example = "agent reached")]
 pub struct Reached {
+    /// write below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// Set up WireGuard as the agent wishes; duet-overlay.service runs this with the right to change the network.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "overlay",
+    example = "agent overlay",
+    note = "It writes public.key, state.json and address to run/duet-overlay."
+)]
+pub struct Overlay {
+    /// file with the wished address and peers (default /run/duet-agent/overlay.json)
+    #[argh(option, default = "PathBuf::from(\"/run/duet-agent/overlay.json\")")]
+    pub wish: PathBuf,
     /// write below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,

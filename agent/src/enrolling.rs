@@ -9,10 +9,14 @@ use crate::io::node::Node;
 use admission::{Caller, Hardware, Membership, OverlayPublic};
 use release::{BootFacts, Server};
 use service::log::{Level, say};
+use service::watch::Watch;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
+
+/// How long the overlay's key is waited for; without RDRAND the kernel may first gather randomness.
+const OVERLAY_KEY_MAX: Duration = Duration::from_secs(120);
 
 /// The newest membership, once there is one.
 pub type Joined = watch::Receiver<Option<Arc<Kept>>>;
@@ -38,6 +42,9 @@ impl Options {
 /// Never ends. Where no init of ours has run there is nobody to call, and it only waits.
 pub async fn run(node: Arc<Node>, options: Options, told: Told) {
     let Some(facts) = node.boot_facts() else { return std::future::pending().await };
+    if options.overlay_key.is_none() {
+        overlay_key(&node).await;
+    }
     let mut enroller = match begin(&node, &options, &facts) {
         Ok(enroller) => enroller,
         Err(sentence) => {
@@ -77,6 +84,20 @@ async fn doubt(news: &mut broadcast::Receiver<Happening>) {
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
+    }
+}
+
+/// Waits until the overlay's process has told its public key: a certificate holds one for good.
+async fn overlay_key(node: &Node) {
+    let soon = async {
+        let mut watch = Watch::new(&node.overlay_key_file())?;
+        while node.overlay_key().is_none() {
+            watch.changed().await?;
+        }
+        std::io::Result::Ok(())
+    };
+    if !matches!(tokio::time::timeout(OVERLAY_KEY_MAX, soon).await, Ok(Ok(()))) {
+        say(Level::Warning, "duet: the overlay's process tells no key, so this node calls home without");
     }
 }
 

@@ -8,9 +8,11 @@ use serde::Serialize;
 
 /// The units that a node cannot do without; `duet-units@.service` asks for the same.
 /// A console or a virtual PC's shell that fails is shown, but condemns no release.
-const NEEDED: [&str; 7] = [
+const NEEDED: [&str; 9] = [
     "agent.service",
     "rpc-worker.service",
+    "duet-filter.service",
+    "duet-overlay.service",
     "duet-reached.service",
     "duet-units.socket",
     "systemd-networkd.service",
@@ -53,7 +55,11 @@ pub struct Evidence<'a> {
     pub worker_answers: bool,
     /// Whether multi-user was reached; `None` where no duet image runs.
     pub booted: Option<bool>,
+    /// What is wrong with the overlay. A node alone needs none, so this is told and condemns nothing.
+    pub overlay_trouble: Option<&'a str>,
 }
+
+const ALL_RUNS: &str = "everything that belongs to this node runs";
 
 pub fn judge(evidence: &Evidence) -> Health {
     let health = |state, sentence| Health { state, sentence };
@@ -62,7 +68,10 @@ pub fn judge(evidence: &Evidence) -> Health {
     }
     match missing(evidence) {
         Some(sentence) => health(State::Starting, sentence.to_string()),
-        None => health(State::Healthy, "everything that belongs to this node runs".to_string()),
+        None => match evidence.overlay_trouble {
+            Some(trouble) => health(State::Healthy, format!("{ALL_RUNS}, but {trouble}")),
+            None => health(State::Healthy, ALL_RUNS.to_string()),
+        },
     }
 }
 
@@ -123,6 +132,7 @@ mod tests {
         carrier: bool,
         worker_answers: bool,
         booted: Option<bool>,
+        overlay_trouble: Option<&'static str>,
     }
 
     const AGENT: &str = "Id=agent.service\nLoadState=loaded\nActiveState=active\n\n";
@@ -132,20 +142,30 @@ mod tests {
         carrier: true,
         worker_answers: true,
         booted: Some(true),
+        overlay_trouble: None,
     };
 
     fn check(case: Case, state: State, sentence: &str) {
         let addresses = case.addresses.iter().map(|a| a.to_string()).collect();
         let interfaces = [Interface { carrier: case.carrier, addresses, ..Interface::default() }];
         let units = crate::facts::units::parse(case.units);
-        let Case { worker_answers, booted, .. } = case;
-        let got = judge(&Evidence { units: &units, interfaces: &interfaces, worker_answers, booted });
+        let Case { worker_answers, booted, overlay_trouble, .. } = case;
+        let interfaces = &interfaces;
+        let got = judge(&Evidence { units: &units, interfaces, worker_answers, booted, overlay_trouble });
         assert_eq!((got.state, got.sentence.as_str()), (state, sentence));
     }
 
     #[test]
     fn a_node_with_everything_is_healthy() {
         check(WELL, State::Healthy, "everything that belongs to this node runs");
+    }
+
+    #[test]
+    fn a_node_without_an_overlay_is_healthy_and_says_so() {
+        let case =
+            Case { overlay_trouble: Some("the overlay is down: this kernel has no WireGuard"), ..WELL };
+        let sentence = "everything that belongs to this node runs, but the overlay is down: this kernel has no WireGuard";
+        check(case, State::Healthy, sentence);
     }
 
     #[test]

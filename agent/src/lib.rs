@@ -3,6 +3,7 @@
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
+//! `overlay` is a process of its own, with a rim of its own.
 
 pub mod args;
 pub mod cluster;
@@ -17,6 +18,7 @@ pub mod hear;
 pub mod io;
 mod ordering;
 pub mod orders;
+pub mod overlay;
 pub mod page;
 mod reached;
 pub mod report;
@@ -37,6 +39,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => runtime.block_on(status(args)),
         Command::Console(_) => console::run(&runtime),
         Command::Reached(args) => reached::run(&args.root),
+        Command::Overlay(args) => runtime.block_on(overlay::run(args)),
         #[cfg(feature = "hear")]
         Command::Transcribe(args) => print(&hear::transcribe::run(&args)?),
         #[cfg(feature = "hear")]

@@ -8,6 +8,7 @@ use crate::facts::system::{self, System};
 use crate::facts::units::Units;
 use crate::facts::{Status, input, memory, processor, sound};
 use crate::health::{Evidence, judge};
+use crate::overlay::state::{Overlay, STATE_BYTES_MAX};
 use admission::OverlayPublic;
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
 use std::net::Ipv4Addr;
@@ -25,6 +26,7 @@ pub const REACHED_FILE: &str = "run/duet/multi-user";
 const BOOT_FILE: &str = "run/duet/boot.toml";
 /// Written by the overlay's process.
 const OVERLAY_KEY_FILE: &str = "run/duet-overlay/public.key";
+const OVERLAY_FILE: &str = "run/duet-overlay/state.json";
 
 /// The machine as files below a root, `/` outside of tests, and rpc-worker's address.
 pub struct Node {
@@ -50,11 +52,13 @@ impl Node {
         let slow = self.slow().await;
         let boot_facts = self.boot_facts();
         let interfaces = self.interfaces();
+        let overlay = self.overlay();
         let evidence = Evidence {
             units: &slow.units,
             interfaces: &interfaces,
             worker_answers: slow.worker_answers,
             booted: boot_facts.is_some().then(|| self.reached().is_some()),
+            overlay_trouble: overlay.as_ref().and_then(Overlay::trouble),
         };
         Status {
             name: self.word("proc/sys/kernel/hostname"),
@@ -103,7 +107,11 @@ impl Node {
 
     /// The overlay's public key, once its process has made one.
     pub fn overlay_key(&self) -> Option<OverlayPublic> {
-        OverlayPublic::parse(self.text(OVERLAY_KEY_FILE).trim_end())
+        OverlayPublic::parse(read::text(&self.overlay_key_file()).trim_end())
+    }
+
+    pub fn overlay_key_file(&self) -> PathBuf {
+        self.root.join(OVERLAY_KEY_FILE)
     }
 
     /// The last lines of what the journal's unit sends.
@@ -121,6 +129,11 @@ impl Node {
             text += &format!("\n/{file}\n{}", self.text(file));
         }
         text
+    }
+
+    /// How the overlay is; nothing where its process has not told yet.
+    pub fn overlay(&self) -> Option<Overlay> {
+        Overlay::parse(&read::bytes(&self.root.join(OVERLAY_FILE), STATE_BYTES_MAX as u64 + 1))
     }
 
     /// Old answers are forgotten: the next status asks anew.

@@ -9,7 +9,7 @@ pub const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The text of a file, cut at the limit; empty when it cannot be read, as for a card that was pulled just now.
 pub fn text(path: &Path) -> String {
-    String::from_utf8_lossy(&bytes(path)).into_owned()
+    String::from_utf8_lossy(&bytes(path, FILE_BYTES_MAX)).into_owned()
 }
 
 /// The first word of a file: sysfs keeps one value in each.
@@ -17,10 +17,11 @@ pub fn word(path: &Path) -> String {
     text(path).split_whitespace().next().unwrap_or("").to_string()
 }
 
-fn bytes(path: &Path) -> Vec<u8> {
+/// A file's bytes, cut at `bytes_max`; empty when it cannot be read.
+pub fn bytes(path: &Path, bytes_max: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     // An error after some bytes leaves those bytes, which is what a status wants.
-    let _ = File::open(path).and_then(|f| f.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+    let _ = File::open(path).and_then(|f| f.take(bytes_max).read_to_end(&mut bytes));
     bytes
 }
 

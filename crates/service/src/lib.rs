@@ -1,7 +1,7 @@
 //! What both node programs need to be a service of a small PC.
 //!
 //! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`), readiness and watchdog
-//! towards systemd (`notify`), and log lines with a level (`log`).
+//! towards systemd (`notify`), log lines with a level (`log`), and notices of changed files (`watch`).
 //! It exists because agent and rpc-worker are separate programs with the same manners.
 //! It deliberately knows no page, no fact and no model.
 
@@ -12,6 +12,7 @@ pub mod events;
 pub mod fetch;
 pub mod log;
 pub mod notify;
+pub mod watch;
 
 /// Resolves when the program is asked to stop: SIGTERM from systemd, or Ctrl-C.
 pub async fn asked_to_stop() -> std::io::Result<()> {

@@ -24,6 +24,9 @@ pub struct Args {
     /// differently)
     #[argh(option, from_str_fn(choice::way_named))]
     pub way: Option<Way>,
+    /// file with the node's overlay address, where it listens too (default /run/duet-overlay/address)
+    #[argh(option, default = "PathBuf::from(\"/run/duet-overlay/address\")")]
+    pub overlay: PathBuf,
     #[argh(subcommand)]
     pub command: Option<Command>,
 }

@@ -2,13 +2,15 @@
 //! generates, measures, probes and quantises.
 //!
 //! It is a program of its own, because the model's library may abort: the agent must outlive that.
-//! It deliberately knows nothing of the agent, and listens on loopback until nodes have a network of their own.
+//! It deliberately knows nothing of the agent, and listens on loopback, and on the overlay
+//! once the node has an address there; never on the network card.
 
 pub mod args;
 mod choice;
 mod generate;
 mod health;
 mod measure;
+mod overlay;
 mod probe;
 mod quantise;
 mod trials;
@@ -45,8 +47,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     log::say(log::Level::Info, &format!("rpc-worker: {}", choice::told(choice)));
     log::say(log::Level::Info, &format!("rpc-worker: listening on {address}"));
     notify::ready();
+    let answer = move |ask| answer(ask, start, in_force);
     tokio::select! {
-        _ = door::serve(listener, move |ask| answer(ask, start, in_force)) => {}
+        _ = door::serve(listener, answer) => {}
+        _ = overlay::serve(&args.overlay, address.port(), answer) => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }

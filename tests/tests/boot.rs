@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+#[path = "boot/overlay.rs"]
+mod overlay;
+
 use image::vm::machine::{Dhcp, Firmware, IPXE_AS_ROM, Nic, Pc};
 use image::vm::senses;
 use image::vm::shelf::{Options, Shelf};

@@ -226,6 +226,17 @@ impl Shelf {
         Ok(console::plain(&String::from_utf8_lossy(&bytes)))
     }
 
+    /// A command that runs a program on the virtual wire, as another machine there.
+    pub fn on_the_wire(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.keeper.id().to_string());
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--net").arg(program);
+        command
+    }
+
     /// `GET` from the boot server.
     pub fn server_get(&self, path: &str) -> Result<String> {
         relay::get(&relay_socket(&self.layout.sockets), SocketAddrV4::new(SERVER, 80), path)

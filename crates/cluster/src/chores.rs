@@ -20,6 +20,8 @@ pub(crate) enum Chore {
     Doubt { id: Identity, incarnation: u16, left: u8 },
     /// Asks a member whom somebody holds dead to deny it; believes it if he stays silent.
     Confirm { node: NodeId, epoch: u32, since: Instant, left: u8 },
+    /// Counts a member out that said goodbye in this life.
+    Depart(Identity),
     /// Asks a dead member whether it is back.
     Knock,
     /// Looks for company.
@@ -91,6 +93,16 @@ impl Chores {
             ((at + by, rank, n), chore)
         };
         self.waiting = waiting.into_iter().map(later).collect();
+    }
+
+    /// Forgets all that a foca of before wanted, but for how long the dead are remembered.
+    pub fn forget_swim(&mut self) {
+        let is_kept = |chore: &Chore| match chore {
+            Chore::Swim(timer) => matches!(timer, foca::Timer::RemoveDown(_)),
+            Chore::Verdict { .. } => false,
+            _ => true,
+        };
+        self.waiting.retain(|_, chore| is_kept(chore));
     }
 
     pub fn clear(&mut self) {

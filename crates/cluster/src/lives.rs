@@ -28,8 +28,6 @@ const KNOCK_EVERY: Duration = Duration::from_secs(5);
 const HEAL_KNOCK_EVERY: Duration = Duration::from_millis(200);
 const HEAL_KNOCKS: usize = 3;
 const HEAL_FOR: Duration = Duration::from_secs(4);
-/// Says goodbye to this many, several times over what one gossip reaches.
-const GOODBYES: usize = 4;
 
 impl Node {
     pub(crate) fn on_datagram(&mut self, from: SocketAddrV4, bytes: &[u8]) {
@@ -145,6 +143,7 @@ impl Node {
             Matter::Downs(downs) => self.on_downs(&downs),
             Matter::Outlived { epoch, is_down, record } => self.on_outlived(epoch, is_down, record),
             Matter::Doubt { incarnation } => self.on_doubt(from, incarnation),
+            Matter::Here => self.on_answer(from),
             Matter::Pull(nodes) => self.on_pull(from, &nodes),
             Matter::Records(records) => self.on_records(from, &records),
             Matter::Page(page) => self.on_page(&page),
@@ -199,9 +198,10 @@ impl Node {
         self.bumped = Some(self.now);
         self.counters.denials += 1;
         let now = self.now;
-        self.peers.change(id.node, |peer| (peer.id, peer.since) = (id, now));
+        self.peers.change(id.node, |peer| (peer.id, peer.since, peer.known) = (id, now, now));
         // foca is back among its members only when it is asked to look at them.
         let _ = self.foca.apply_many(std::iter::empty(), false, &mut self.runtime);
+        self.publish_later();
         self.tell(Event::Denied { epoch: id.epoch });
     }
 
@@ -259,12 +259,8 @@ impl Node {
         if self.is_leaving {
             return;
         }
+        // A signed word, not foca's: everybody counts it out by himself, and nobody takes it for a death.
         self.say_goodbye();
-        let _ = self.foca.leave_cluster(&mut self.runtime);
-        for _ in 0..GOODBYES {
-            let _ = self.foca.gossip(&mut self.runtime);
-        }
-        self.flush();
         self.is_leaving = true;
         self.chores.clear();
     }

@@ -5,13 +5,12 @@ use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use admission::{AuthorityPublic, Certificate, ClusterId, KeyRing, NodeId, NodeSecret, RingKey, Roster};
-use foca::Foca;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::chores::{Chore, Chores};
 use crate::envelope;
-use crate::identity::{Codec, Identity};
+use crate::identity::Identity;
 use crate::peers::Peers;
 use crate::records::Want;
 use crate::repair::Compare;
@@ -138,7 +137,7 @@ pub struct Node {
     pub(crate) random: Random,
     pub(crate) dice: SmallRng,
     pub(crate) own: Identity,
-    pub(crate) foca: Foca<Identity, Codec, SmallRng, foca::NoCustomBroadcast>,
+    pub(crate) foca: swim::Swimmer,
     pub(crate) runtime: foca::AccumulatingRuntime<Identity>,
     pub(crate) peers: Peers,
     pub(crate) chores: Chores,
@@ -165,6 +164,7 @@ pub struct Node {
     pub(crate) heard: Instant,
     pub(crate) bumped: Option<Instant>,
     pub(crate) is_leaving: bool,
+    pub(crate) is_alone: bool,
     counter: u32,
     broadcast: Option<Instant>,
     lost_seed: Instant,
@@ -212,9 +212,10 @@ impl Node {
     pub fn new(now: Instant, config: Config, witness: Box<dyn Witness>, random: Random) -> Node {
         let own = Identity { node: config.certificate.node(), epoch: config.epoch, addr: config.addr };
         let mut dice = SmallRng::seed_from_u64(config.seed);
-        let foca_dice = SmallRng::seed_from_u64(dice.random());
-        let foca =
-            Foca::with_custom_broadcast(own, swim::config(1), foca_dice, Codec, foca::NoCustomBroadcast);
+        let foca = swim::foca(own, 1, &mut dice);
+        let mut random = random;
+        let mut first = [0; 2];
+        random(&mut first);
         let mut node = Node {
             now,
             started: now,
@@ -239,7 +240,8 @@ impl Node {
             roster: config.roster,
             roster_told: None,
             body: None,
-            version: 0,
+            // Two boots in one second must not call different words by one number.
+            version: u32::from(u16::from_be_bytes(first)),
             published: None,
             is_publishing: false,
             rumours: BTreeMap::new(),
@@ -254,6 +256,7 @@ impl Node {
             heard: now,
             bumped: None,
             is_leaving: false,
+            is_alone: false,
             counter: 0,
             broadcast: None,
             lost_seed: now,
@@ -323,6 +326,7 @@ impl Node {
             Chore::Verdict { timer, since, after, put_off } => self.verdict(timer, since, after, put_off),
             Chore::Doubt { id, incarnation, left } => self.doubt(id, incarnation, left),
             Chore::Confirm { node, epoch, since, left } => self.confirm(node, epoch, since, left),
+            Chore::Depart(id) => self.depart(id),
             Chore::Knock => self.knock(),
             Chore::Alone => self.look_for_company(),
             Chore::Rumours => self.spread_rumours(),

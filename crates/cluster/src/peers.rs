@@ -37,8 +37,12 @@ pub(crate) struct Peer {
     pub is_alive: bool,
     /// Since when it is alive or not.
     pub since: Instant,
+    /// Since when it is known in this life.
+    pub known: Instant,
     /// When a datagram of this life last came.
     pub heard: Option<Instant>,
+    /// When it last answered something that this node sent: it has ears, too.
+    pub answered: Option<Instant>,
     pub window: Window,
     pub sight: Sight,
     pub told: Told,
@@ -57,7 +61,9 @@ impl Peer {
             id,
             is_alive,
             since: now,
+            known: now,
             heard: None,
+            answered: None,
             window: Window::default(),
             sight: Sight::default(),
             told: Told::Nothing,
@@ -73,15 +79,17 @@ impl Peer {
         self.held.as_ref().map_or((0, 0), |held| held.record.newness())
     }
 
-    /// Whether its own signed word names this address.
+    /// Whether its own signed word is about this life at this address.
     pub fn is_certified(&self) -> bool {
-        let fits =
-            |held: &Held| held.record.who.addr == self.id.addr && held.record.who.epoch <= self.id.epoch;
-        self.held.as_ref().is_some_and(fits)
+        self.held.as_ref().is_some_and(|held| held.record.who == self.id)
     }
 
     pub fn entry(&self) -> Entry {
         Entry { id: self.id, record: self.newness() }
+    }
+
+    pub fn answered_since(&self, instant: Instant) -> bool {
+        self.answered.is_some_and(|answered| answered > instant)
     }
 
     pub fn heard_since(&self, instant: Instant) -> bool {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use admission::NodeId;
 use foca::{Member, State};
 
+use rand::RngExt;
+
 use crate::chores::Chore;
 use crate::facts::{Facts, Health, SERVICES_MAX, TEXT_BYTES_MAX};
 use crate::identity::Identity;
@@ -19,6 +21,9 @@ use crate::wire::{MATTER_BYTES_MAX, Matter, PULLS_MAX, RUMOURS_MAX, Rumour};
 
 /// A node signs a new record at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+const RENEW_SPAN_MS_PER_MEMBER: u64 = 4;
+/// So long a goodbye spreads before the one who said it counts as gone.
+const DEPART_AFTER: Duration = Duration::from_millis(700);
 const SPREAD_EVERY: Duration = Duration::from_millis(200);
 const SPREAD_PEERS: usize = 3;
 const PULL_EVERY: Duration = Duration::from_millis(50);
@@ -55,6 +60,17 @@ impl Node {
         if !self.is_publishing {
             self.is_publishing = true;
             let at = self.published.map_or(self.now, |at| (at + PUBLISH_EVERY).max(self.now));
+            self.chores.add(at, Chore::Publish);
+        }
+    }
+
+    /// After a denial the old record speaks of a life that is over. When a split heals, all have to sign anew: in
+    /// turns, so that the wire is not full of records while members are still being found.
+    pub(crate) fn publish_later(&mut self) {
+        if !self.is_publishing && self.published.is_some() {
+            self.is_publishing = true;
+            let span = RENEW_SPAN_MS_PER_MEMBER * self.peers.n_alive().max(2) as u64;
+            let at = self.now + Duration::from_millis(self.dice.random_range(0..span));
             self.chores.add(at, Chore::Publish);
         }
     }
@@ -175,7 +191,7 @@ impl Node {
         let held = self.peers.get(node).map_or((0, 0), |peer| peer.newness());
         let wanted = self.wants.get(&node).map_or((0, 0), |want| want.version);
         let has_room = self.wants.len() < MEMBERS_MAX;
-        if version <= held || version <= wanted || !has_room || self.is_barred(node) {
+        if version <= held || version <= wanted || !has_room {
             return;
         }
         self.wants.insert(node, Want { version, from, asked: None, tries: 0 });
@@ -311,7 +327,13 @@ impl Node {
         let is_this_life =
             self.peers.get(node).is_some_and(|peer| peer.is_alive && peer.id.epoch <= who.epoch);
         if is_leaving && is_this_life {
-            self.apply([Member::new(who, 0, State::Down)], true);
+            self.chores.add(self.now + DEPART_AFTER, Chore::Depart(who));
+        }
+    }
+
+    pub(crate) fn depart(&mut self, who: Identity) {
+        if self.peers.get(who.node).is_some_and(|peer| peer.is_alive && peer.id.epoch <= who.epoch) {
+            self.apply([Member::new(who, 0, State::Down)], false);
         }
     }
 
@@ -319,7 +341,7 @@ impl Node {
     pub(crate) fn mind_strangers(&mut self) {
         let now = self.now;
         let is_stranger = |id: &Identity| {
-            self.peers.get(id.node).is_some_and(|p| !p.is_certified() && now >= p.since + STRANGER_AFTER)
+            self.peers.get(id.node).is_some_and(|p| !p.is_certified() && now >= p.known + STRANGER_AFTER)
         };
         let ids: Vec<Identity> = self.peers.living().map(|peer| peer.id).filter(is_stranger).collect();
         let own = self.own.node;

@@ -173,6 +173,8 @@ impl Node {
                 continue;
             }
             if self.is_barred(id.node) {
+                // Perhaps it was taken back in: only a record with a newer certificate can say so.
+                self.want(id.node, *record, from);
                 continue;
             }
             let is_news = match self.peers.get(id.node) {

@@ -9,6 +9,7 @@ use admission::NodeId;
 use crate::facts::{Facts, FactsError};
 use crate::identity::Identity;
 use crate::node::Node;
+use crate::peers::Told;
 use crate::record::Record;
 use crate::records::STRANGER_AFTER;
 use crate::wire::Sight;
@@ -157,8 +158,10 @@ impl Node {
             return Some(Standing::Removed);
         }
         let is_leaving = peer.held.as_ref().is_some_and(|held| held.record.is_leaving);
-        let is_late = self.now >= peer.since + STRANGER_AFTER;
-        Some(match (peer.is_alive, peer.is_certified()) {
+        let is_late = self.now >= peer.known + STRANGER_AFTER;
+        // One that was a member, and denied its death, signs its new life soon.
+        let is_renewing = peer.told == Told::Up && !is_late;
+        Some(match (peer.is_alive, peer.is_certified() || is_renewing) {
             (true, true) => Standing::Member,
             (true, false) if is_late => Standing::Uncertified,
             (true, false) => Standing::Arriving,

@@ -105,6 +105,8 @@ pub(crate) enum Matter {
     Doubt {
         incarnation: u16,
     },
+    /// The answer to a doubt.
+    Here,
     /// Send me the records of these.
     Pull(Vec<NodeId>),
     Records(Vec<Vec<u8>>),
@@ -193,6 +195,7 @@ pub(crate) fn encode(head: &Head, matter: &Matter) -> Vec<u8> {
             out.put_u8(13);
             out.put(sealed);
         }
+        Matter::Here => out.put_u8(14),
     }
     assert!(out.len() <= TEXT_BYTES_MAX, "a message is made to fit one datagram");
     out
@@ -249,6 +252,7 @@ fn read_matter(reader: &mut Reader<'_>) -> Result<Matter, Malformed> {
         11 => Matter::Page(rest(reader, PAGE_BYTES_MAX)?),
         12 => Matter::Pages(list(reader, 9, admission::PAGES_MAX, |r| Ok((r.u8()?, r.u64()?)))?),
         13 => Matter::RingKey(rest(reader, BOX_BYTES)?),
+        14 => Matter::Here,
         _ => return Err(Malformed::Value),
     })
 }

@@ -19,6 +19,7 @@ pub struct SimArgs {
 #[argh(subcommand)]
 pub enum What {
     Cluster(ClusterArgs),
+    Trials(TrialsArgs),
 }
 
 /// Gossip: a cold start, a rest, deaths, a split in two halves, and the figures of each.
@@ -43,4 +44,19 @@ pub struct ClusterArgs {
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,
+}
+
+/// Gossip on bad days: splits, dead clocks, stalls, strangers, replays; each told with many seeds.
+#[derive(FromArgs, ArgsInfo, Debug, Clone)]
+#[argh(subcommand, name = "trials")]
+pub struct TrialsArgs {
+    /// play only those whose name contains this
+    #[argh(option, default = "String::new()")]
+    pub only: String,
+    /// how many seeds each (default 10)
+    #[argh(option, default = "10")]
+    pub seeds: u64,
+    /// the first seed (default 0)
+    #[argh(option, default = "0")]
+    pub seed: u64,
 }

@@ -57,6 +57,19 @@ impl Cast {
 
     /// Lets an actor call home: new keys and a new certificate.
     pub fn admit(&mut self, idx: usize) -> (Certificate, NodeSecret) {
+        let (claim, key) = self.claim(idx);
+        (Certificate::issue(&self.authority, claim), key)
+    }
+
+    /// What an actor has who was never admitted: another authority's word for the same cluster.
+    pub fn forge(&mut self, idx: usize) -> (Certificate, NodeSecret) {
+        let (claim, key) = self.claim(idx);
+        let mut bytes = Certificate::issue(&AuthoritySecret::from_seed(&[66; 32]), claim).encode();
+        bytes[1..6].copy_from_slice(&self.authority.cluster().0);
+        (Certificate::decode(&bytes).expect("only the cluster was changed"), key)
+    }
+
+    fn claim(&mut self, idx: usize) -> (Claim, NodeSecret) {
         self.serial += 1;
         let mut seed = [3; 32];
         seed[..4].copy_from_slice(&self.serial.to_be_bytes());
@@ -70,7 +83,7 @@ impl Cast {
             node_key: key.public(),
             overlay_key: OverlayPublic([9; 32]),
         };
-        (Certificate::issue(&self.authority, claim), key)
+        (claim, key)
     }
 
     pub fn authority(&self) -> admission::AuthorityPublic {

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod cast;
 pub mod story;
+pub mod trials;
 pub mod world;
 
 use anyhow::Result;
@@ -13,6 +14,9 @@ use story::Figures;
 pub fn command(args: SimArgs) -> Result<()> {
     match args.what {
         What::Cluster(args) => cluster(&args),
+        What::Trials(args) => {
+            trials::play(&args.only, args.seed..args.seed + args.seeds, &mut |line| eprintln!("{line}"))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
+use admission::{Certificate, NodeSecret};
 use cluster::{Config, DATAGRAM_BYTES_MAX, Event, Input, Node, Output, Version};
 
 use super::cast::{Cast, UNIX_S, facts};
@@ -56,6 +57,8 @@ struct Slot {
     epoch: u32,
     mark: u32,
     removed: bool,
+    /// The newest record that it had of each other.
+    newest: BTreeMap<usize, Version>,
 }
 
 enum Happening {
@@ -68,7 +71,6 @@ pub struct Traffic {
     pub bytes: u64,
     pub datagrams: u64,
     pub largest: usize,
-    pub by_kind: BTreeMap<&'static str, u64>,
 }
 
 pub struct World {
@@ -97,7 +99,6 @@ pub struct World {
     seed: u64,
     /// Since when all that is up and not cut off should see each other.
     settled_at: u64,
-    newest: BTreeMap<(usize, usize), Version>,
     wrongly_dead: BTreeMap<(usize, usize), u64>,
 }
 
@@ -108,7 +109,15 @@ impl World {
         let cast = Cast::new(n, seed);
         let addresses = cast.actors.iter().enumerate().map(|(idx, actor)| (*actor.addr.ip(), idx)).collect();
         let by_node = cast.actors.iter().enumerate().map(|(idx, actor)| (actor.node, idx)).collect();
-        let slot = || Slot { node: None, stalled_until: 0, wake_at: None, epoch: 0, mark: 0, removed: false };
+        let slot = || Slot {
+            node: None,
+            stalled_until: 0,
+            wake_at: None,
+            epoch: 0,
+            mark: 0,
+            removed: false,
+            newest: BTreeMap::new(),
+        };
         World {
             cast,
             weather,
@@ -130,7 +139,6 @@ impl World {
             dice: Dice::new(seed ^ 0x5eed),
             seed,
             settled_at: 0,
-            newest: BTreeMap::new(),
             wrongly_dead: BTreeMap::new(),
         }
     }
@@ -165,8 +173,19 @@ impl World {
 
     /// Boots a PC: it calls home and joins. Its epoch is the server's time, unless `epoch` says otherwise.
     pub fn boot(&mut self, idx: usize, epoch: Option<u32>) {
+        let admitted = self.cast.admit(idx);
+        self.boot_with(idx, epoch, admitted);
+    }
+
+    /// Boots somebody who has the ring key, and a certificate that the authority never signed.
+    pub fn boot_stranger(&mut self, idx: usize) {
+        let admitted = self.cast.forge(idx);
+        self.boot_with(idx, None, admitted);
+    }
+
+    fn boot_with(&mut self, idx: usize, epoch: Option<u32>, admitted: (Certificate, NodeSecret)) {
         let unix_s = UNIX_S + self.now / MICROS;
-        let (certificate, key) = self.cast.admit(idx);
+        let (certificate, key) = admitted;
         let epoch = epoch.unwrap_or(unix_s as u32).max(1);
         let config = Config {
             authority: self.cast.authority(),
@@ -188,7 +207,7 @@ impl World {
         let node = Node::new(self.instant(), config, self.cast.witness(), random);
         let slot = &mut self.slots[idx];
         (slot.node, slot.wake_at, slot.epoch, slot.stalled_until) = (Some(node), None, epoch, 0);
-        self.newest.retain(|(observer, _), _| *observer != idx);
+        slot.newest.clear();
         self.unsettle();
         self.say(idx);
     }
@@ -343,7 +362,7 @@ impl World {
             Event::Facts(node) => {
                 let of = self.by_node[&node];
                 let version = self.node(idx).record(node).map_or((0, 0), |record| record.newness());
-                let before = self.newest.insert((idx, of), version).unwrap_or_default();
+                let before = self.slots[idx].newest.insert(of, version).unwrap_or_default();
                 assert!(version > before, "facts of {of} went back at {idx} (seed {})", self.seed);
             }
             _ => {}

@@ -18,17 +18,20 @@ use crate::{head, http, report as reports, settings as wishes, whisper_model as 
 
 #[path = "admission.rs"]
 mod calls;
+#[path = "gossip.rs"]
+mod datagrams;
 #[path = "prompts.rs"]
 mod prompts;
 
 pub use calls::{admission_answer, admission_ask, admission_certificate, admission_order, admission_roster};
+pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use prompts::{grammar, schema, stop, template};
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 24] = [
+pub const TARGETS: [(&str, Target); 27] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -53,6 +56,9 @@ pub const TARGETS: [(&str, Target); 24] = [
     ("admission_certificate", admission_certificate),
     ("admission_roster", admission_roster),
     ("admission_order", admission_order),
+    ("gossip_envelope", gossip_envelope),
+    ("gossip_facts", gossip_facts),
+    ("gossip_node", gossip_node),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

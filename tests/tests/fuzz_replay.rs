@@ -14,8 +14,16 @@ use init::http;
 /// Mutations for each target. All together stay near a second in a debug build.
 const MUTATIONS: u64 = 4000;
 /// Targets that do a thousand times the work of a parser for each input get fewer.
-const HEAVY: [&str; 7] =
-    ["stop", "schema", "grammar", "template", "admission_answer", "admission_roster", "admission_order"];
+const HEAVY: [&str; 8] = [
+    "stop",
+    "schema",
+    "grammar",
+    "template",
+    "admission_answer",
+    "admission_roster",
+    "admission_order",
+    "gossip_node",
+];
 const HEAVY_MUTATIONS: u64 = 200;
 const INPUT_BYTES_MAX: usize = 4096;
 

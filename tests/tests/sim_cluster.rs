@@ -43,7 +43,8 @@ fn five_nodes_on_a_wire_that_loses_a_tenth_bury_nobody_alive() {
 #[test]
 fn a_hundred_nodes_agree_on_deaths_and_on_a_healed_split() {
     let figures = tell(100, 0.01, 1);
-    assert!(figures.converge_s <= 5.0, "{figures:?}");
+    // Without the bulk of the first comparison it takes 2.4 s, without any comparison 5.6 s.
+    assert!(figures.converge_s <= 1.5, "{figures:?}");
     // Repaired in one direction only, a death took a hundred seconds here, and a split as long.
     assert!(figures.dead_seen_by_all_s <= 10.0, "{figures:?}");
     assert!(figures.split_settled_s.is_some_and(|settled| settled <= 30.0), "{figures:?}");

@@ -124,3 +124,8 @@ fn replayed_and_forged_datagrams_change_nothing() {
 fn a_goodbye_is_no_death() {
     play("goodbye", 3);
 }
+
+#[test]
+fn a_failed_connection_makes_a_service_critical_at_once() {
+    play("failed connection", 1);
+}

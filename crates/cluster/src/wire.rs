@@ -317,3 +317,79 @@ fn read_rumours(reader: &mut Reader<'_>) -> Result<Vec<Rumour>, Malformed> {
         Ok(Rumour { node: NodeId(r.u64()?), record: (r.u32()?, r.u32()?) })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foca::State;
+    use std::net::SocketAddrV4;
+
+    fn id(node: u64) -> Identity {
+        Identity { node: NodeId(node), epoch: 5, addr: SocketAddrV4::new([10, 0, 0, 1].into(), 7947) }
+    }
+
+    /// One message of each kind, each as long as it may be.
+    fn all() -> Vec<Matter> {
+        let rumour = Rumour { node: NodeId(9), record: (1, 2) };
+        let update = Member::new(id(3), 7, State::Suspect);
+        let entry = Entry { id: id(4), record: (5, 6) };
+        let swim = |message| Swim {
+            to: 77,
+            incarnation: 3,
+            message,
+            updates: vec![update.clone(); 40],
+            rumours: vec![rumour; 20],
+        };
+        let mut all: Vec<Matter> = [
+            Message::Ping(1),
+            Message::Ack(2),
+            Message::PingReq { target: id(1), probe_number: 3 },
+            Message::IndirectPing { origin: id(2), probe_number: 4 },
+            Message::IndirectAck { target: id(3), probe_number: 5 },
+            Message::ForwardedAck { origin: id(4), probe_number: 6 },
+            Message::Gossip,
+        ]
+        .map(|message| Matter::Swim(swim(message)))
+        .into();
+        all.extend([
+            Matter::Hello { asks: true },
+            Matter::Hello { asks: false },
+            Matter::Rumours(vec![rumour; RUMOURS_MAX]),
+            Matter::Ranges(vec![(u64::MAX, 3); RANGES_MAX]),
+            Matter::List { first: 1, last: 9, asks: true, entries: vec![entry; ENTRIES_MAX] },
+            Matter::Downs(vec![(NodeId(3), 4); DOWNS_MAX]),
+            Matter::Outlived { epoch: 4, is_down: true, record: (1, 1) },
+            Matter::Doubt { incarnation: 9 },
+            Matter::Here,
+            Matter::Pull(vec![NodeId(1); PULLS_MAX]),
+            Matter::Records(vec![vec![1; RECORD_BYTES_MAX]]),
+            Matter::Page(vec![2; PAGE_BYTES_MAX]),
+            Matter::Pages(vec![(1, 2); admission::PAGES_MAX]),
+            Matter::RingKey(vec![3; BOX_BYTES]),
+        ]);
+        all
+    }
+
+    #[test]
+    fn every_message_fits_a_datagram_and_comes_back_as_it_was() {
+        let head = Head { from: id(2), counter: 8, sight: Sight { hash: 1, alive: 2, roster: 3, ring: 4 } };
+        for matter in all() {
+            let text = encode(&head, &matter);
+            assert!(text.len() <= TEXT_BYTES_MAX);
+            assert_eq!(decode(&text), Ok((head, matter)));
+        }
+    }
+
+    #[test]
+    fn a_message_cut_short_is_refused_or_is_another_whole_message() {
+        let head = Head { from: id(2), counter: 8, sight: Sight::default() };
+        for matter in all() {
+            let text = encode(&head, &matter);
+            for n in 0..text.len() {
+                if let Ok((head, other)) = decode(&text[..n]) {
+                    assert_eq!(encode(&head, &other), text[..n], "{matter:?} cut to {n} bytes");
+                }
+            }
+        }
+    }
+}

@@ -3,14 +3,14 @@
 //! `World` holds the invariants at every step; a trial adds what must be true at its end, and panics where it is not.
 
 use anyhow::{Result, ensure};
-use cluster::{Event, Input, Standing};
+use cluster::{Event, Health, Input, Standing};
 
 use super::world::{Weather, World};
 
 /// A trial with one seed.
 pub type Trial = fn(u64);
 
-pub const TRIALS: [(&str, Trial); 17] = [
+pub const TRIALS: [(&str, Trial); 18] = [
     ("bad weather", bad_weather),
     ("half and half", half_and_half),
     ("one way", one_way),
@@ -28,6 +28,7 @@ pub const TRIALS: [(&str, Trial); 17] = [
     ("goodbye", goodbye),
     ("holes", holes),
     ("half a death", half_a_death),
+    ("failed connection", failed_connection),
 ];
 
 /// Seeds that once failed: they are always played.
@@ -371,4 +372,21 @@ fn half_a_death(seed: u64) {
     let all_know = |world: &World| world.up().all(|idx| !world.node(idx).is_alive(node));
     reach(&mut world, 6.0, "all know of it", all_know);
     reach(&mut world, 30.0, "agree", World::is_whole);
+}
+
+/// A connection that failed makes its service critical here and at once, until its node speaks anew.
+fn failed_connection(seed: u64) {
+    let mut world = together(4, seed, Weather::default());
+    let node = world.cast.actors[2].node;
+    let health = |world: &World, at: usize| world.node(at).health(node, "stages");
+    assert_eq!(health(&world, 0), Some(Health::Passing));
+    world.give(0, Input::Suspect { node, service: "stages" });
+    assert_eq!(health(&world, 0), Some(Health::Critical));
+    assert_eq!(health(&world, 1), Some(Health::Passing));
+    world.say(2);
+    reach(&mut world, 5.0, "hear the node", |world| world.all_know(2));
+    assert_eq!(health(&world, 0), Some(Health::Passing));
+    world.kill(2);
+    reach(&mut world, 20.0, "miss it", |world| world.up().all(|at| !world.node(at).is_alive(node)));
+    assert_eq!(health(&world, 1), Some(Health::Critical), "a dead node's service passes");
 }

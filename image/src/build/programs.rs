@@ -20,8 +20,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// A git that finds no repository.
 pub const NO_GIT: &str = "/nonexistent";
 
-/// Of each cipher and curve the arithmetic that a Core 2 would pick anyway: the others are dead weight.
-const ARITHMETIC: &str = "--cfg curve25519_dalek_backend=\"serial\" \
+/// Of each cipher, curve and hash the arithmetic that a Core 2 would pick anyway: the others are dead weight.
+const ARITHMETIC: &str = "--cfg curve25519_dalek_backend=\"serial\" --cfg sha2_backend=\"soft\" \
                           --cfg chacha20_backend=\"sse2\" --cfg poly1305_backend=\"soft\"";
 
 /// Static and without relocations: with one curve arithmetic 54 KB less in every initrd.
@@ -30,12 +30,6 @@ const INIT_FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=stat
 /// The programs of the root, with the place they are installed at.
 pub const NODE_PROGRAMS: [(&str, &str); 2] =
     [("agent", "usr/bin/agent"), ("rpc-worker", "usr/bin/rpc-worker")];
-
-/// One way of each cipher and hash instead of several: those a Core 2 takes, and no AVX2 to look out for.
-const NODE_FLAGS: &str = concat!(
-    " --cfg chacha20_backend=\"sse2\" --cfg poly1305_backend=\"soft\"",
-    " --cfg curve25519_dalek_backend=\"serial\" --cfg sha2_backend=\"soft\""
-);
 
 const INIT: &str = "init";
 
@@ -49,7 +43,7 @@ impl Programs {
     pub fn build(repository: &Path, target: &Path, logs: &Path, step: &Step) -> Result<Programs> {
         let node = target.join("node");
         let init = target.join("init");
-        let mut cargo = cargo("build", repository, &node, NODE_FLAGS);
+        let mut cargo = cargo("build", repository, &node, "");
         for (name, _) in NODE_PROGRAMS {
             cargo.args(["--package", name]);
         }
@@ -131,7 +125,7 @@ fn cargo(subcommand: &str, repository: &Path, target: &Path, more_flags: &str) -
 /// Builds one node program alone, with the names of its functions: what the benches run.
 pub fn one(repository: &Path, target: &Path, name: &str, logs: &Path, step: &Step) -> Result<PathBuf> {
     let node = target.join("node");
-    let mut cargo = cargo("build", repository, &node, NODE_FLAGS);
+    let mut cargo = cargo("build", repository, &node, "");
     tool::run(cargo.args(["--package", name]), &logs.join("programs.log"), step)?;
     Ok(node.join(TARGET).join("node").join(name))
 }

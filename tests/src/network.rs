@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Set for the test that runs inside.
 const INSIDE: &str = "DUET_TEST_NETWORK";
@@ -27,9 +28,21 @@ pub fn inside(test: &str) -> bool {
     // Root needs no user namespace, and some machines give it none.
     let root = rustix::process::geteuid().is_root();
     let words = if root { &words[2..] } else { &words[..] };
+    // Inside, every run has the same few process ids, so it gets a folder that no other run has.
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("duet-net-{}-{run}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
     let mut command = Command::new("unshare");
-    command.args(words).arg(own).args([test, "--exact", "--nocapture"]).env(INSIDE, "1");
+    command
+        .args(words)
+        .arg(own)
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .env("TMPDIR", &folder);
     let status = command.status().expect("unshare of package util-linux starts");
+    // What a killed test left goes with it.
+    let _ = std::fs::remove_dir_all(&folder);
     assert!(status.success(), "{test} failed in its network, see above");
     false
 }

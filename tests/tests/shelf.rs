@@ -50,6 +50,7 @@ impl Shelf {
             let boot = boot_toml(&host.mac, host.address);
             let root = Root::new(&format!("{name}-{idx}"), &boot, units());
             root.put("run/duet/multi-user", "9340 45690000000");
+            root.put_overlay_key(idx as u8 + 1);
             let id = NodeId::of_mac(host.mac.parse().unwrap()).to_string();
             Node { id, mac: host.mac.clone(), memory: out.join(format!("memory-{idx}")), root, agent: None }
         });

@@ -169,7 +169,6 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
 
     // Everything is opened before anything is served: a server with half its ports is worse than none.
     let listeners = listen(&wire, serve.http_port, "HTTP")?;
-    let admission = enrol::open(&serve.out, listen(&wire, serve.enrol_port, "admission")?)?;
     let mut hands = JoinSet::new();
     if serve.dhcp != DhcpMode::Off {
         let tftp = tftp::open(&wire)?;
@@ -180,6 +179,7 @@ pub async fn run_until(serve: Serve, stop: impl Future<Output = ()>) -> Result<(
     if serve.ra {
         open_ra(&wire, &shared, &mut hands)?;
     }
+    let admission = enrol::open(&serve.out, listen(&wire, serve.enrol_port, "admission")?)?;
     hands.spawn(http::serve(listeners, shared.clone()));
     let enrolment = match admission {
         Ok(opened) => Some(opened.serve(&shared, wire.address, &mut hands)),

@@ -38,6 +38,7 @@ impl Agent {
             stamps: vec![],
         };
         let root = Root::new(&format!("admission-{name}"), &facts.to_text(), units());
+        root.put_overlay_key(5);
         let journal = UnixListener::bind(root.path().join("run/duet/journal.sock")).expect("a socket");
         std::thread::spawn(move || {
             for mut stream in journal.incoming().flatten() {

@@ -2,9 +2,9 @@
 //!
 //! Elsewhere, such as on a developer's PC, there is no such folder and nothing is kept.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 /// Who may read a file.
@@ -32,6 +32,9 @@ pub fn write(name: &str, bytes: &[u8], readers: For) -> io::Result<()> {
     }
     let mut options = File::options();
     options.write(true).create_new(true).mode(mode);
-    options.open(&beside)?.write_all(bytes)?;
+    let mut file = options.open(&beside)?;
+    // The unit's UMask takes rights away from a new file.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
     std::fs::rename(&beside, &path)
 }

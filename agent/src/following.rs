@@ -21,7 +21,9 @@ pub fn follow(cluster: Arc<Cluster>, heard: Option<u64>) -> Events {
 async fn tell(cluster: Arc<Cluster>, heard: Option<u64>, sender: Sender) {
     // First the listener, then the list: what comes in between is in both, and told once.
     let mut news = cluster.listen();
-    let mut last = heard.unwrap_or_else(|| cluster.last_happening());
+    let newest = cluster.last_happening();
+    // A number from the future is of an agent that ran before this one: all that is kept is news.
+    let mut last = heard.map_or(newest, |heard| if heard > newest { 0 } else { heard });
     let mut waiting = VecDeque::from(cluster.happenings());
     loop {
         while let Some(happening) = waiting.pop_front() {
@@ -34,7 +36,12 @@ async fn tell(cluster: Arc<Cluster>, heard: Option<u64>, sender: Sender) {
                 return;
             }
         }
-        match tokio::time::timeout(BREATH, news.recv()).await {
+        let heard = tokio::select! {
+            heard = tokio::time::timeout(BREATH, news.recv()) => heard,
+            // At once: clients that come and go in crowds must leave nothing behind.
+            () = sender.gone() => return,
+        };
+        match heard {
             Ok(Ok(happening)) => waiting.push_back(happening),
             // So far behind that some were lost: the list has the newest.
             Ok(Err(RecvError::Lagged(_))) => waiting = cluster.happenings().into(),
@@ -66,6 +73,25 @@ mod tests {
         cluster.happened("down", None, "three".into());
         let next = events.next().await.unwrap();
         assert!(next.starts_with("id: 3\nevent: down\ndata: {") && next.contains("three"), "{next}");
+    }
+
+    #[tokio::test]
+    async fn a_client_of_an_agent_that_ran_before_hears_what_this_one_has_to_tell() {
+        let cluster = Arc::new(Cluster::default());
+        cluster.happened("joined", None, "one".into());
+        let mut events = follow(cluster, Some(500));
+        assert!(events.next().await.unwrap().starts_with("retry: "));
+        assert!(events.next().await.unwrap().contains("one"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_leaves_no_follower_behind() {
+        let cluster = Arc::new(Cluster::default());
+        let (sender, events) = events::channel();
+        let follower = tokio::spawn(tell(cluster, None, sender));
+        drop(events);
+        // It would breathe only after a quarter of a minute.
+        tokio::time::timeout(BREATH / 2, follower).await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -12,8 +12,6 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Where the overlay's WireGuard listens.
-const OVERLAY_PORT: u16 = 51820;
 /// Asking for facts costs two processes of systemd's.
 const FACTS_EVERY: Duration = Duration::from_secs(10);
 /// What is no news is told again after this time.
@@ -106,7 +104,7 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
 
 async fn tell_facts(node: &Node, cluster: &Cluster, told: &mut Option<(Instant, Facts)>) {
     let mut facts = facts::tell(&node.status().await);
-    facts.overlay_port = if node.overlay_key().is_some() { OVERLAY_PORT } else { 0 };
+    facts.overlay_port = if node.overlay_key().is_some() { crate::overlay::PORT } else { 0 };
     let is_due =
         told.as_ref().is_none_or(|(at, old)| at.elapsed() >= FACTS_AGE_MAX || facts::is_news(old, &facts));
     if !is_due {

@@ -13,8 +13,8 @@ pub mod state;
 mod wish;
 
 use crate::args::Overlay as Args;
-use crate::io::read;
 use anyhow::Context;
+pub use kernel::PORT;
 use kernel::{Kernel, KernelError};
 use key::Pair;
 use plan::{Present, Told};
@@ -22,6 +22,8 @@ use service::log::{self, Level};
 use service::notify;
 use service::watch::Watch;
 use state::{Overlay, State};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use wish::{WISH_BYTES_MAX, Wish};
@@ -117,7 +119,12 @@ impl Work {
             return None;
         }
         self.gone = None;
-        match Wish::parse(&read::bytes(&self.wish_file, WISH_BYTES_MAX as u64 + 1), own) {
+        let mut bytes = Vec::new();
+        let file = File::open(&self.wish_file).map(|file| file.take(WISH_BYTES_MAX as u64 + 1));
+        if let Err(error) = file.and_then(|mut file| file.read_to_end(&mut bytes)) {
+            return Some(format!("overlay.json cannot be read: {error}"));
+        }
+        match Wish::parse(&bytes, own) {
             Ok(wish) => self.wish = wish,
             Err(error) => return Some(error.to_string()),
         }

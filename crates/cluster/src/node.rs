@@ -341,7 +341,7 @@ impl Node {
         self.chores.add(self.now + SWEEP_EVERY, Chore::Sweep);
         self.tune_swim();
         self.mind_ring();
-        self.mind_strangers();
+        self.count_strangers();
     }
 
     /// Seconds since 1970 as the boot server's clock says.

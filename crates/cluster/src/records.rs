@@ -337,15 +337,12 @@ impl Node {
         }
     }
 
-    /// Those of whom no certified word came in time, if there are any, are asked for again.
-    pub(crate) fn mind_strangers(&mut self) {
-        let now = self.now;
-        let is_stranger = |id: &Identity| {
-            self.peers.get(id.node).is_some_and(|p| !p.is_certified() && now >= p.known + STRANGER_AFTER)
-        };
-        let ids: Vec<Identity> = self.peers.living().map(|peer| peer.id).filter(is_stranger).collect();
-        let own = self.own.node;
-        self.counters.strangers = ids.iter().filter(|id| id.node != own).count() as u64;
+    /// Counts those of whom no certified word came in time.
+    pub(crate) fn count_strangers(&mut self) {
+        let (own, now) = (self.own.node, self.now);
+        let others = self.peers.living().filter(|peer| peer.id.node != own);
+        let strangers = others.filter(|peer| !peer.is_certified() && now >= peer.known + STRANGER_AFTER);
+        self.counters.strangers = strangers.count() as u64;
     }
 
     /// A connection failed: its service is critical here until the node speaks anew.

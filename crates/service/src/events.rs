@@ -39,6 +39,11 @@ impl Sender {
         self.0.send(text.into()).await.is_ok()
     }
 
+    /// Resolves when the client is gone.
+    pub async fn gone(&self) {
+        self.0.closed().await;
+    }
+
     /// A word that browsers pass over: a client that is gone is noticed.
     pub async fn breathe(&self) -> bool {
         self.0.send(Bytes::from_static(b": here\n\n")).await.is_ok()

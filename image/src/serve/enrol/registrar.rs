@@ -16,8 +16,6 @@ use release::{HostName, Mac};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Where nodes hear gossip.
-pub const GOSSIP_PORT: u16 = 7947;
 /// A certificate's life. A node asks for a new one after two thirds of it, so a boot server may be away for ten days.
 pub const CERTIFICATE_LIFE_S: u64 = 30 * 24 * 3600;
 /// A certificate begins so much earlier, for clocks that differ.
@@ -273,7 +271,7 @@ impl Registrar {
         let others = self.book.nodes.iter().filter(|(node, _)| Some(**node) != but).map(|(_, record)| record);
         let mut others: Vec<&Record> = others.filter(is_member).collect();
         others.sort_by_key(|record| std::cmp::Reverse(record.called_unix_s));
-        let seed = |record: &Record| Some(SocketAddrV4::new(record.address?, GOSSIP_PORT));
+        let seed = |record: &Record| Some(SocketAddrV4::new(record.address?, gossip::PORT));
         others.into_iter().filter_map(seed).take(SEEDS_MAX).collect()
     }
 

@@ -70,7 +70,11 @@ impl Watcher {
         let listen = if address.is_loopback() { address } else { Ipv4Addr::UNSPECIFIED };
         let gossip = Gossip::start(SocketAddr::from((listen, PORT)), config, on_event)
             .with_context(|| format!("cannot listen on UDP port {PORT} for the gossip of the PCs"))?;
-        let facts = Facts { name: "boot server".to_owned(), build: build(), ..Facts::default() };
+        let facts = Facts {
+            name: "boot server".to_owned(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Facts::default()
+        };
         gossip.order(Order::Publish(facts.encode().context("the own facts")?));
         Ok(Watcher { gossip, switched })
     }
@@ -101,10 +105,6 @@ impl Watcher {
             enrolment.wanted.notify_one();
         }
     }
-}
-
-fn build() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
 }
 
 /// Brings every change that is on disk, and hears when the nodes have switched.

@@ -18,7 +18,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "admission",
     "cluster",
     "engine",
@@ -29,6 +29,7 @@ const PARTS: [&str; 10] = [
     "prompt",
     "release",
     "service",
+    "split",
 ];
 
 /// The few other leanings between parts: who leans on whom.

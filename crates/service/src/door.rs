@@ -1,15 +1,19 @@
-//! An HTTP/1.1 door for small answers, which no stranger can jam or kill.
+//! An HTTP/1.1 door, which no stranger can jam or kill.
 //!
 //! Everything is bounded: connections in all and from one address, the head, the time for the head, the body, the life
 //! of a connection. Only GET, HEAD and POST enter, and a body only where the program says how long it may be.
+//! A program with long bodies or long answers hands in a gate too, which judges a request by its head alone.
 //! It deliberately knows no path and no page: the program hands in a function from [`Ask`] to [`Answer`].
+
+mod lifetime;
 
 use crate::events::Events;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lifetime::Lifetime;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections in all; one costs about 20 KiB.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -29,7 +34,14 @@ pub const HEAD_FIELDS_MAX: usize = 64;
 /// From the connection, or from the answer before, to the last byte of the head.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// A connection ends after this time, whatever it does; a slow reader holds its place no longer.
+/// Only a gate can give a request longer.
 pub const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
+/// From the head of a request to the last byte of its body.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// A body up to this length always has room.
+pub const SHORT_BODY_BYTES: usize = 64 * 1024;
+/// All longer bodies together, until they are answered.
+pub const LONG_BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// After a failed accept, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,8 +50,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     pub connections: usize,
     pub connections_per_address: usize,
-    /// Longest body of a POST; 0 where nothing may be posted.
+    /// Longest body of a POST; 0 where nothing may be posted. A gate may say otherwise for one request.
     pub body_bytes: usize,
+}
+
+/// A request before anything of its body was read.
+#[derive(Debug)]
+pub struct Head<'a> {
+    pub path: &'a str,
+    pub is_post: bool,
+    pub client: SocketAddr,
+    pub fields: &'a HeaderMap,
+}
+
+/// What a gate allows one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    pub body_bytes: usize,
+    /// Its connection lives at least so long from now.
+    pub time: Duration,
+}
+
+impl Limits {
+    /// What every request may that no gate speaks of.
+    pub fn usual(&self) -> Allowance {
+        Allowance { body_bytes: self.body_bytes, time: Duration::ZERO }
+    }
 }
 
 impl Default for Limits {
@@ -61,6 +97,8 @@ pub struct Ask {
     pub posted: Option<Vec<u8>>,
     /// The last event that a client heard which comes again for more.
     pub heard: Option<u64>,
+    /// The header fields.
+    pub fields: HeaderMap,
 }
 
 /// What the program answers.
@@ -76,6 +114,20 @@ pub struct Answer {
 /// An answer, or events as they come.
 pub enum Reply {
     Whole(Answer),
+    Events(Events),
+    Full(Response),
+}
+
+/// An answer with fields that are known only now, whole or as it comes.
+pub struct Response {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub fields: Vec<(&'static str, String)>,
+    pub body: ResponseBody,
+}
+
+pub enum ResponseBody {
+    Whole(Vec<u8>),
     Events(Events),
 }
 
@@ -112,7 +164,18 @@ where
     F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
     A: Future<Output: Into<Reply>> + Send + 'static,
 {
+    serve_gated(limits, listener, move |_| Ok(limits.usual()), answer).await;
+}
+
+/// The same, with a gate that judges each request by its head: `Err` is the answer to one whose body is not read.
+pub async fn serve_gated<G, F, A>(limits: Limits, listener: TcpListener, gate: G, answer: F)
+where
+    G: Fn(&Head<'_>) -> Result<Allowance, Reply> + Clone + Send + Sync + 'static,
+    F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output: Into<Reply>> + Send + 'static,
+{
     let guests = Guests { limits, inside: Arc::default() };
+    let long_bodies = Arc::new(Semaphore::new(LONG_BODIES_BYTES_MAX));
     loop {
         let Ok((stream, client)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -120,28 +183,45 @@ where
         };
         // No place: the connection is closed at once, which costs nothing and says enough.
         let Some(place) = guests.admit(client.ip()) else { continue };
-        let visit = visit(stream, client, limits, answer.clone());
+        let entry = Entry {
+            client,
+            gate: gate.clone(),
+            long_bodies: long_bodies.clone(),
+            lifetime: Lifetime::new(CONNECTION_TIME_MAX),
+        };
+        let answer = answer.clone();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(CONNECTION_TIME_MAX, visit).await;
+            let lifetime = entry.lifetime.clone();
+            lifetime.bound(visit(stream, entry, answer)).await;
             drop(place);
         });
     }
 }
 
+/// What judges the requests of one connection.
+struct Entry<G> {
+    client: SocketAddr,
+    gate: G,
+    long_bodies: Arc<Semaphore>,
+    lifetime: Lifetime,
+}
+
 /// One connection; an error of it concerns nobody else.
-async fn visit<F, A>(stream: TcpStream, client: SocketAddr, limits: Limits, answer: F)
+async fn visit<G, F, A>(stream: TcpStream, entry: Entry<G>, answer: F)
 where
+    G: Fn(&Head<'_>) -> Result<Allowance, Reply>,
     F: Fn(Ask) -> A,
     A: Future<Output: Into<Reply>>,
 {
     let _ = stream.set_nodelay(true);
-    let answer = &answer;
+    let (answer, entry) = (&answer, &entry);
     let respond = hyper::service::service_fn(|request| async move {
-        let answer = match admit(request, client, limits).await {
-            Ok(ask) => answer(ask).await.into(),
-            Err(refusal) => Reply::Whole(refusal),
+        let reply = match admit(request, entry).await {
+            // The room of a long body is given back when the answer begins.
+            Ok((ask, _room)) => answer(ask).await.into(),
+            Err(refusal) => refusal,
         };
-        Ok::<_, Infallible>(respond(answer))
+        Ok::<_, Infallible>(respond(reply))
     });
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -152,37 +232,63 @@ where
         .await;
 }
 
-async fn admit(request: Request<Incoming>, client: SocketAddr, limits: Limits) -> Result<Ask, Answer> {
-    let posts = request.method() == Method::POST && limits.body_bytes > 0;
-    if !posts && request.method() != Method::GET && request.method() != Method::HEAD {
-        let allow = if limits.body_bytes > 0 { "GET, HEAD, POST" } else { "GET, HEAD" };
-        let fields = if limits.body_bytes > 0 { ALLOW_POST } else { ALLOW };
-        return Err(Answer { fields, ..Answer::text(405, &format!("only {allow}\n")) });
+async fn admit<G>(
+    request: Request<Incoming>,
+    entry: &Entry<G>,
+) -> Result<(Ask, Option<OwnedSemaphorePermit>), Reply>
+where
+    G: Fn(&Head<'_>) -> Result<Allowance, Reply>,
+{
+    let (parts, body) = request.into_parts();
+    let (path, fields, client) = (parts.uri.path().to_owned(), parts.headers, entry.client);
+    let is_post = parts.method == Method::POST;
+    let allowance = (entry.gate)(&Head { path: &path, is_post, client, fields: &fields })?;
+    let bytes_max = allowance.body_bytes;
+    let posts = is_post && bytes_max > 0;
+    if !posts && parts.method != Method::GET && parts.method != Method::HEAD {
+        let allow = if bytes_max > 0 { "GET, HEAD, POST" } else { "GET, HEAD" };
+        let fields = if bytes_max > 0 { ALLOW_POST } else { ALLOW };
+        return Err(Answer { fields, ..Answer::text(405, &format!("only {allow}\n")) }.into());
     }
-    if !posts && !request.body().is_end_stream() {
-        return Err(Answer { fields: CLOSE, ..Answer::text(413, "no body, please\n") });
+    if !posts && !body.is_end_stream() {
+        return Err(Answer { fields: CLOSE, ..Answer::text(413, "no body, please\n") }.into());
     }
-    let path = request.uri().path().to_string();
-    let is_of_a_browser = is_of_a_browser(request.headers());
+    entry.lifetime.lengthen(allowance.time);
+    let is_of_a_browser = is_of_a_browser(&fields);
     if !posts {
-        let heard = request.headers().get("last-event-id");
-        let heard = heard.and_then(|id| id.to_str().ok()?.parse().ok());
-        return Ok(Ask { path, client, is_of_a_browser, posted: None, heard });
+        let heard = fields.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+        return Ok((Ask { path, client, is_of_a_browser, posted: None, heard, fields }, None));
     }
     // What is announced too long is refused before it is read; what grows too long is not read on.
-    let too_long =
-        || Answer { fields: CLOSE, ..Answer::text(413, &format!("at most {} bytes\n", limits.body_bytes)) };
-    let body = request.into_body();
-    if body.size_hint().lower() > limits.body_bytes as u64 {
-        return Err(too_long());
+    let too_long = || Answer { fields: CLOSE, ..Answer::text(413, &format!("at most {bytes_max} bytes\n")) };
+    let hint = body.size_hint();
+    if hint.lower() > bytes_max as u64 {
+        return Err(too_long().into());
     }
-    let body = Limited::new(body, limits.body_bytes).collect().await.map_err(|_| too_long())?;
-    Ok(Ask { path, client, is_of_a_browser, posted: Some(body.to_bytes().into()), heard: None })
+    let bytes = hint.exact().and_then(|exact| usize::try_from(exact).ok()).unwrap_or(bytes_max);
+    let room = room(&entry.long_bodies, bytes)?;
+    let reading = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, bytes_max).collect());
+    let late = |_| Answer { fields: CLOSE, ..Answer::text(408, "the body came too slowly\n") };
+    let body = reading.await.map_err(late)?.map_err(|_| too_long())?;
+    let posted = Some(body.to_bytes().into());
+    Ok((Ask { path, client, is_of_a_browser, posted, heard: None, fields }, room))
+}
+
+/// Room for a long body; a short one needs none.
+fn room(long_bodies: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Answer> {
+    if bytes <= SHORT_BODY_BYTES {
+        return Ok(None);
+    }
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let full =
+        |_| Answer { fields: BUSY, ..Answer::text(503, "too many long requests at once; ask again\n") };
+    long_bodies.clone().try_acquire_many_owned(permits).map(Some).map_err(full)
 }
 
 const ALLOW: &[(&str, &str)] = &[("allow", "GET, HEAD")];
 const ALLOW_POST: &[(&str, &str)] = &[("allow", "GET, HEAD, POST")];
 const CLOSE: &[(&str, &str)] = &[("connection", "close")];
+const BUSY: &[(&str, &str)] = &[("connection", "close"), ("retry-after", "1")];
 
 /// Whether a browser asks, perhaps on behalf of a page from anywhere.
 ///
@@ -205,22 +311,34 @@ fn is_address(host: &str) -> bool {
 }
 
 /// The one place where an answer becomes bytes.
-fn respond(reply: Reply) -> Response<Either<Full<Bytes>, Events>> {
-    let (status, content_type, fields, body) = match reply {
+fn respond(reply: Reply) -> hyper::Response<Either<Full<Bytes>, Events>> {
+    let (status, content_type, fixed, fields, body) = match reply {
         Reply::Whole(Answer { status, content_type, body, fields }) => {
-            (status, content_type, fields, Either::Left(Full::new(Bytes::from(body))))
+            (status, content_type, fields, vec![], ResponseBody::Whole(body))
         }
-        Reply::Events(events) => (200, "text/event-stream", &[][..], Either::Right(events)),
+        Reply::Events(events) => (200, "text/event-stream", &[][..], vec![], ResponseBody::Events(events)),
+        Reply::Full(Response { status, content_type, fields, body }) => {
+            (status, content_type, &[][..], fields, body)
+        }
     };
-    let mut response = Response::new(body);
+    let mut response = hyper::Response::new(match body {
+        ResponseBody::Whole(body) => Either::Left(Full::new(Bytes::from(body))),
+        ResponseBody::Events(events) => Either::Right(events),
+    });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let always = [
         ("content-type", content_type),
         ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
     ];
-    for &(name, value) in always.iter().chain(fields) {
+    for &(name, value) in always.iter().chain(fixed) {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    for (name, value) in fields {
+        // What is no value of a field, such as one with a line feed, is left out.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }
@@ -276,6 +394,16 @@ mod tests {
         let greedy = fill(&guests, 1, CONNECTIONS_MAX);
         assert_eq!(greedy.len(), CONNECTIONS_PER_ADDRESS_MAX);
         assert!(guests.admit(address(2)).is_some());
+    }
+
+    #[test]
+    fn long_bodies_share_a_room_and_short_ones_need_none() {
+        let long_bodies = Arc::new(Semaphore::new(LONG_BODIES_BYTES_MAX));
+        let kept = room(&long_bodies, LONG_BODIES_BYTES_MAX).expect("room for one");
+        assert_eq!(room(&long_bodies, SHORT_BODY_BYTES + 1).expect_err("full").status, 503);
+        assert!(room(&long_bodies, SHORT_BODY_BYTES).expect("a short one").is_none());
+        drop(kept);
+        assert!(room(&long_bodies, SHORT_BODY_BYTES + 1).is_ok());
     }
 
     #[test]

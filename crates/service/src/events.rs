@@ -20,6 +20,30 @@ pub struct Sender(mpsc::Sender<Bytes>);
 /// What the door sends, as it comes.
 pub struct Events(mpsc::Receiver<Bytes>);
 
+/// Pieces of a pipe that wait for a slow reader; then its writer waits too.
+pub const PIECES_MAX: usize = 4;
+
+/// Takes an answer piece by piece, as it is.
+pub struct Pipe(mpsc::Sender<Bytes>);
+
+/// Both ends of an answer whose text somebody else made, such as one that is handed on.
+pub fn pipe() -> (Pipe, Events) {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    (Pipe(sender), Events(receiver))
+}
+
+impl Pipe {
+    /// Waits for a slow reader. False when the client is gone.
+    pub async fn send(&self, piece: Bytes) -> bool {
+        self.0.send(piece).await.is_ok()
+    }
+
+    /// Resolves when the client is gone.
+    pub async fn gone(&self) {
+        self.0.closed().await;
+    }
+}
+
 /// Both ends of a new answer.
 pub fn channel() -> (Sender, Events) {
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
@@ -80,6 +104,19 @@ mod tests {
         assert!(sender.send(7, "joined", "a\nevent: removed").await);
         events.next().await;
         assert_eq!(events.next().await.unwrap(), "id: 7\nevent: joined\ndata: a event: removed\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_pipe_holds_few_pieces_and_hands_them_on_as_they_are() {
+        let (pipe, mut events) = pipe();
+        for _ in 0..PIECES_MAX {
+            assert!(pipe.send(Bytes::from_static(b"data: {}\n\n")).await);
+        }
+        let mut waits = Box::pin(pipe.send(Bytes::from_static(b"last")));
+        let waker = std::task::Waker::noop();
+        assert!(waits.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        assert_eq!(events.next().await.unwrap(), "data: {}\n\n");
+        assert!(waits.await);
     }
 
     #[tokio::test]

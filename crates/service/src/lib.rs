@@ -1,7 +1,8 @@
 //! What both node programs need to be a service of a small PC.
 //!
-//! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`), readiness and watchdog
-//! towards systemd (`notify`), log lines with a level (`log`), and notices of changed files (`watch`).
+//! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`) and for an answer that is
+//! handed on as it comes (`upstream`), readiness and watchdog towards systemd (`notify`), log lines with a level (`log`),
+//! and notices of changed files (`watch`).
 //! It exists because agent and rpc-worker are separate programs with the same manners.
 //! It deliberately knows no page, no fact and no model.
 
@@ -12,6 +13,7 @@ pub mod events;
 pub mod fetch;
 pub mod log;
 pub mod notify;
+pub mod upstream;
 pub mod watch;
 
 /// Resolves when the program is asked to stop: SIGTERM from systemd, or Ctrl-C.

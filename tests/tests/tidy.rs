@@ -26,6 +26,7 @@ const PARTS: [&str; 11] = [
     "gossip",
     "kernels",
     "netboot",
+    "openai",
     "prompt",
     "release",
     "service",

@@ -7,6 +7,7 @@
 
 pub mod args;
 mod choice;
+pub mod expert;
 mod generate;
 mod health;
 mod measure;

@@ -18,7 +18,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "admission",
     "cluster",
     "engine",

@@ -1,0 +1,5 @@
+//! Experts: models that answer requests.
+//!
+//! `backend` is what computes.
+
+pub mod backend;

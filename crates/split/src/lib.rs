@@ -1,6 +1,6 @@
 //! The language model over many weak PCs: which expert lives where, what is cut into stages, and what a node is to hold.
 //!
-//! `expert` reads what the owner wants, `assign` is what one node is told to hold.
+//! `expert` reads what the owner wants, `place` makes the plan, `assign` is what one node is told to hold.
 //! It exists so that the agent, rpc-worker and `duet plan` mean the same by an expert and by a stage.
 //! It deliberately opens no file and no socket, and names no model's library.
 
@@ -8,3 +8,4 @@
 
 pub mod assign;
 pub mod expert;
+pub mod place;

@@ -1,0 +1,119 @@
+//! What a model needs on a node, and how long a token takes there, in whole numbers that cannot overflow.
+
+use super::{HOP_NS, Model, Node, WEIGHT_BYTES_PER_S, WORKING_BYTES};
+use crate::expert::Expert;
+
+const NS_PER_S: u128 = 1_000_000_000;
+/// Where nobody knows the wire.
+const WIRE_MBIT: u64 = 1000;
+/// Between two stages a number is a 32-bit float.
+const NUMBER_BYTES: u64 = 4;
+
+impl Model {
+    pub fn n_layers(&self) -> u32 {
+        u32::try_from(self.layer_bytes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The head's weights: the embedding again, where there is no matrix of its own.
+    fn head(&self) -> u64 {
+        if self.head_bytes == 0 { self.embedding_bytes } else { self.head_bytes }
+    }
+
+    fn layers(&self) -> u64 {
+        self.layer_bytes.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
+
+    /// What is read for one token: of the embedding only a row.
+    fn read_per_token(&self) -> u64 {
+        self.layers().saturating_add(self.head()).max(1)
+    }
+
+    /// Every slice carries it.
+    fn carried(&self) -> u64 {
+        self.embedding_bytes.saturating_add(self.head_bytes).saturating_add(WORKING_BYTES)
+    }
+
+    fn cache_per_layer(&self, expert: &Expert) -> u64 {
+        self.kv_bytes.saturating_mul(u64::from(expert.context)).saturating_mul(u64::from(expert.slots))
+    }
+}
+
+/// Weights, attention cache of all conversations, and room to work.
+pub fn whole_bytes(model: &Model, expert: &Expert) -> u64 {
+    let cache = model.cache_per_layer(expert).saturating_mul(u64::from(model.n_layers()));
+    model.layers().saturating_add(cache).saturating_add(model.carried())
+}
+
+/// Of any `n` layers: all count like the largest, so that any of them fit.
+pub fn stage_bytes(model: &Model, expert: &Expert, n: u32) -> u64 {
+    layer_bytes(model, expert).saturating_mul(u64::from(n)).saturating_add(model.carried())
+}
+
+pub fn layers_that_fit(model: &Model, expert: &Expert, free: u64) -> u32 {
+    let n = free.saturating_sub(model.carried()) / layer_bytes(model, expert);
+    u32::try_from(n).unwrap_or(u32::MAX).min(model.n_layers())
+}
+
+fn layer_bytes(model: &Model, expert: &Expert) -> u64 {
+    let largest = model.layer_bytes.iter().copied().max().unwrap_or(0);
+    largest.saturating_add(model.cache_per_layer(expert)).max(1)
+}
+
+/// How long a token takes on one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub ns: u64,
+    pub is_measured: bool,
+}
+
+/// Measured with this model, or else reckoned from the slowest that was measured there, or else assumed.
+pub fn pace(node: &Node, model: &Model, models: &[Model]) -> Pace {
+    let stem = |file: &'_ str| file.strip_suffix(".gguf").unwrap_or(file).to_owned();
+    if let Some(speed) =
+        node.speeds.iter().find(|speed| speed.model == stem(&model.file) && speed.decode_ns > 0)
+    {
+        return Pace { ns: speed.decode_ns, is_measured: true };
+    }
+    let rates = node.speeds.iter().filter(|speed| speed.decode_ns > 0).filter_map(|speed| {
+        let known = models.iter().find(|model| stem(&model.file) == speed.model)?;
+        Some(u128::from(known.read_per_token()) * NS_PER_S / u128::from(speed.decode_ns))
+    });
+    let assumed = u128::from(WEIGHT_BYTES_PER_S) * u128::from(node.cores.clamp(1, 2)) / 2;
+    let rate = rates.min().unwrap_or(assumed).max(1);
+    let ns = u128::from(model.read_per_token()) * NS_PER_S / rate;
+    Pace { ns: u64::try_from(ns).unwrap_or(u64::MAX).clamp(1, u64::MAX / 1_000_000), is_measured: false }
+}
+
+/// What a stage costs on a node: for each layer, for the head if it is the last, and for the hop that follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageCost {
+    pub layer_ns: u64,
+    pub head_ns: u64,
+    pub hop_ns: u64,
+}
+
+impl StageCost {
+    pub fn new(node: &Node, model: &Model, pace: Pace) -> StageCost {
+        let share = |bytes: u64| {
+            let ns = u128::from(pace.ns) * u128::from(bytes) / u128::from(model.read_per_token());
+            u64::try_from(ns).unwrap_or(u64::MAX)
+        };
+        let wire_mbit = if node.wire_mbit == 0 { WIRE_MBIT } else { u64::from(node.wire_mbit) };
+        let sent_ns = u64::from(model.width) * NUMBER_BYTES * 8 * 1000 / wire_mbit;
+        StageCost {
+            layer_ns: share(model.layers()) / u64::from(model.n_layers().max(1)),
+            head_ns: share(model.head()),
+            hop_ns: HOP_NS + sent_ns,
+        }
+    }
+
+    pub fn of(&self, n_layers: u32, is_last: bool) -> u64 {
+        let head = if is_last { self.head_ns } else { 0 };
+        self.layer_ns.saturating_mul(u64::from(n_layers)).saturating_add(head).saturating_add(self.hop_ns)
+    }
+}
+
+/// Tokens a second, times a thousand.
+pub fn milli(ns: u64) -> u64 {
+    1_000_000_000_000 / ns.max(1)
+}

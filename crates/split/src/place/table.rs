@@ -1,0 +1,283 @@
+//! Who sits where while a plan is made: memory left on each node, and the seats of each expert.
+
+use super::cost::{self, Pace, StageCost};
+use super::cut::{self, Candidate, NoCut};
+use super::{Model, NODE_COPIES_MAX, Node, RESERVE_BYTES, SPLIT_NS_MAX};
+use crate::expert::Expert;
+use std::cmp::Reverse;
+
+/// An expert whose model is known.
+pub struct Want<'a> {
+    pub expert: &'a Expert,
+    pub model: &'a Model,
+    /// Of one whole copy.
+    pub bytes: u64,
+    /// On each node.
+    pub paces: Vec<Pace>,
+    /// Whether the model's file is there or can come.
+    pub has_file: Vec<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chair {
+    pub node_idx: usize,
+    pub first: u32,
+    pub last: u32,
+    pub bytes: u64,
+}
+
+/// One copy, whole or cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    pub chairs: Vec<Chair>,
+    pub ns: u64,
+    pub is_kept: bool,
+}
+
+impl Copy {
+    pub fn is_whole(&self) -> bool {
+        self.chairs.len() == 1
+    }
+}
+
+/// What may change while places are tried.
+#[derive(Clone)]
+pub struct Seating {
+    /// Memory on each node.
+    pub used: Vec<u64>,
+    /// Homes on each node, whole or stage: those that speak at the same time at worst.
+    pub n_homes: Vec<u64>,
+    /// All copies on each node.
+    pub n_copies: Vec<u64>,
+    /// By want; the first copy is the home.
+    pub copies: Vec<Vec<Copy>>,
+}
+
+pub struct Table<'a> {
+    /// By id.
+    pub nodes: Vec<&'a Node>,
+    /// The least first, so that a large one does not cost two small ones their place.
+    pub wants: Vec<Want<'a>>,
+    pub now: Seating,
+    /// Why a want could not be cut, once that was tried.
+    pub uncut: Vec<Option<NoCut>>,
+    pub n_steps: u64,
+}
+
+impl<'a> Table<'a> {
+    pub fn new(nodes: &'a [Node], models: &'a [Model], experts: &'a [Expert]) -> Table<'a> {
+        let mut nodes: Vec<&Node> = nodes.iter().collect();
+        nodes.sort_by_key(|node| node.id);
+        nodes.dedup_by_key(|node| node.id);
+        let mut wants: Vec<Want> = Vec::new();
+        for expert in experts {
+            let Some(model) = models.iter().find(|m| m.file == expert.model && m.n_layers() > 0) else {
+                continue;
+            };
+            if wants.iter().any(|want| want.expert.name == expert.name) {
+                continue;
+            }
+            let has_file = |node: &&Node| node.files.as_ref().is_none_or(|files| files.contains(&model.file));
+            wants.push(Want {
+                expert,
+                model,
+                bytes: cost::whole_bytes(model, expert),
+                paces: nodes.iter().map(|node| cost::pace(node, model, models)).collect(),
+                has_file: nodes.iter().map(has_file).collect(),
+            });
+        }
+        wants.sort_by(|a, b| (a.bytes, &a.expert.name).cmp(&(b.bytes, &b.expert.name)));
+        let now = Seating {
+            used: vec![0; nodes.len()],
+            n_homes: vec![0; nodes.len()],
+            n_copies: vec![0; nodes.len()],
+            copies: vec![Vec::new(); wants.len()],
+        };
+        let uncut = vec![None; wants.len()];
+        Table { nodes, wants, now, uncut, n_steps: (experts.len() * models.len()) as u64 }
+    }
+
+    /// Whether a node may hold a whole copy, memory aside.
+    pub fn suits(&self, want_idx: usize, node_idx: usize) -> bool {
+        let want = &self.wants[want_idx];
+        want.has_file[node_idx] && self.is_fast_enough(want_idx, want.paces[node_idx].ns)
+    }
+
+    pub fn is_fast_enough(&self, want_idx: usize, ns: u64) -> bool {
+        let least = self.wants[want_idx].expert.least_tokens_per_second.unwrap_or(0.0);
+        cost::milli(ns) as f64 >= f64::from(least) * 1000.0
+    }
+
+    pub fn fits(&self, want_idx: usize, node_idx: usize) -> bool {
+        self.fits_in(want_idx, node_idx, self.left(node_idx))
+    }
+
+    /// As `fits`, for what was there before: it may go into half of the reserve, so that no small wave of a node's
+    /// memory throws a model out.
+    pub fn still_fits(&self, want_idx: usize, node_idx: usize) -> bool {
+        self.fits_in(want_idx, node_idx, self.left_to_kept(node_idx))
+    }
+
+    fn fits_in(&self, want_idx: usize, node_idx: usize, left: u64) -> bool {
+        let is_new = !self.sits(want_idx, node_idx) && self.has_chair(node_idx);
+        is_new && left >= self.wants[want_idx].bytes && self.suits(want_idx, node_idx)
+    }
+
+    /// Memory that a new model may take.
+    pub fn left(&self, node_idx: usize) -> u64 {
+        let room = self.nodes[node_idx].ram_bytes.saturating_sub(RESERVE_BYTES);
+        room.saturating_sub(self.now.used[node_idx])
+    }
+
+    fn left_to_kept(&self, node_idx: usize) -> u64 {
+        let room = self.nodes[node_idx].ram_bytes.saturating_sub(RESERVE_BYTES / 2);
+        room.saturating_sub(self.now.used[node_idx])
+    }
+
+    fn has_chair(&self, node_idx: usize) -> bool {
+        self.now.n_copies[node_idx] < NODE_COPIES_MAX
+    }
+
+    pub fn sits(&self, want_idx: usize, node_idx: usize) -> bool {
+        self.now.copies[want_idx].iter().flat_map(|copy| &copy.chairs).any(|chair| chair.node_idx == node_idx)
+    }
+
+    /// The node with room where a token comes soonest, if all that `busy` counts there speak too.
+    pub fn best(&mut self, want_idx: usize, busy: fn(&Seating) -> &[u64]) -> Option<usize> {
+        self.n_steps += self.nodes.len() as u64;
+        let fitting = (0..self.nodes.len()).filter(|node_idx| self.fits(want_idx, *node_idx));
+        fitting.min_by_key(|node_idx| {
+            let n = busy(&self.now)[*node_idx] + 1;
+            let ns = self.wants[want_idx].paces[*node_idx].ns.saturating_mul(n);
+            (ns, Reverse(self.left(*node_idx)), *node_idx)
+        })
+    }
+
+    pub fn seat_whole(&mut self, want_idx: usize, node_idx: usize, is_kept: bool) {
+        let want = &self.wants[want_idx];
+        let (last, bytes, ns) = (want.model.n_layers(), want.bytes, want.paces[node_idx].ns);
+        self.seat(want_idx, Copy { chairs: vec![Chair { node_idx, first: 0, last, bytes }], ns, is_kept });
+    }
+
+    pub fn seat(&mut self, want_idx: usize, copy: Copy) {
+        let is_home = self.now.copies[want_idx].is_empty();
+        for chair in &copy.chairs {
+            self.now.used[chair.node_idx] += chair.bytes;
+            // A plan over memory must not leave this file.
+            assert!(
+                self.now.used[chair.node_idx] <= self.nodes[chair.node_idx].ram_bytes,
+                "room was asked for"
+            );
+            self.now.n_copies[chair.node_idx] += 1;
+            self.now.n_homes[chair.node_idx] += u64::from(is_home);
+        }
+        self.now.copies[want_idx].push(copy);
+    }
+
+    /// Takes one copy away; the next one becomes the home.
+    pub fn unseat(&mut self, want_idx: usize, copy_idx: usize) {
+        let copy = self.now.copies[want_idx].remove(copy_idx);
+        for chair in &copy.chairs {
+            self.now.used[chair.node_idx] -= chair.bytes;
+            self.now.n_copies[chair.node_idx] -= 1;
+            self.now.n_homes[chair.node_idx] -= u64::from(copy_idx == 0);
+        }
+        if copy_idx == 0 {
+            for chair in self.now.copies[want_idx].first().into_iter().flat_map(|copy| &copy.chairs) {
+                self.now.n_homes[chair.node_idx] += 1;
+            }
+        }
+    }
+
+    /// A copy of an expert takes the place of its home.
+    pub fn make_home(&mut self, want_idx: usize, copy_idx: usize) {
+        let copies = &mut self.now.copies[want_idx];
+        for chair in &copies[0].chairs {
+            self.now.n_homes[chair.node_idx] -= 1;
+        }
+        copies.swap(0, copy_idx);
+        for chair in &copies[0].chairs {
+            self.now.n_homes[chair.node_idx] += 1;
+        }
+    }
+
+    /// How long a token of the home takes while all homes beside it speak.
+    pub fn shared_ns(&self, want_idx: usize) -> Option<u64> {
+        let home = self.now.copies[want_idx].first()?;
+        let n = home.chairs.iter().map(|chair| self.now.n_homes[chair.node_idx]).max()?;
+        Some(home.ns.saturating_mul(n.max(1)))
+    }
+
+    pub fn score(&self) -> (usize, u64) {
+        let shared = (0..self.wants.len()).filter_map(|want_idx| self.shared_ns(want_idx));
+        (shared.clone().count(), shared.map(cost::milli).sum())
+    }
+
+    pub fn stage_cost(&self, want_idx: usize, node_idx: usize) -> StageCost {
+        let want = &self.wants[want_idx];
+        StageCost::new(self.nodes[node_idx], want.model, want.paces[node_idx])
+    }
+
+    /// The best cut over what memory is left, seated as home if it is good enough.
+    pub fn seat_cut(&mut self, want_idx: usize) {
+        let want = &self.wants[want_idx];
+        let (model, expert) = (want.model, want.expert);
+        let has_file = |node_idx: &usize| self.wants[want_idx].has_file[*node_idx];
+        let candidates: Vec<Candidate> = (0..self.nodes.len())
+            .filter(|node_idx| has_file(node_idx) && self.has_chair(*node_idx))
+            .map(|node_idx| Candidate {
+                node_idx,
+                n_layers_max: cost::layers_that_fit(model, expert, self.left(node_idx)),
+                cost: self.stage_cost(want_idx, node_idx),
+            })
+            .collect();
+        self.n_steps += candidates.len() as u64;
+        let found = cut::cut(&candidates, model.n_layers(), &mut self.n_steps);
+        let found = found.and_then(|cut| {
+            if self.is_fast_enough(want_idx, cut.ns) { Ok(cut) } else { Err(NoCut::Slow { ns: cut.ns }) }
+        });
+        match found {
+            Ok(cut) => {
+                let chairs = chairs(&cut.stages, |n| cost::stage_bytes(model, expert, n));
+                self.seat(want_idx, Copy { chairs, ns: cut.ns, is_kept: false });
+            }
+            Err(why) => self.uncut[want_idx] = Some(why),
+        }
+    }
+
+    /// A cut that was in force, if it still can be.
+    pub fn seat_same_cut(&mut self, want_idx: usize, stages: &[(usize, u32)]) {
+        let want = &self.wants[want_idx];
+        let (model, expert) = (want.model, want.expert);
+        let chairs = chairs(stages, |n| cost::stage_bytes(model, expert, n));
+        let is_new =
+            |chair: &Chair| chairs.iter().filter(|other| other.node_idx == chair.node_idx).count() == 1;
+        let can_hold = |chair: &Chair| {
+            let has_room = self.left_to_kept(chair.node_idx) >= chair.bytes && self.has_chair(chair.node_idx);
+            has_room && want.has_file[chair.node_idx] && is_new(chair)
+        };
+        let covers = chairs.last().is_some_and(|chair| chair.last == model.n_layers());
+        if !covers || chairs.len() < 2 || !chairs.iter().all(can_hold) {
+            return;
+        }
+        let n = chairs.len();
+        let each = chairs.iter().enumerate().map(|(idx, chair)| {
+            self.stage_cost(want_idx, chair.node_idx).of(chair.last - chair.first, idx + 1 == n)
+        });
+        let ns = each.fold(0u64, u64::saturating_add);
+        if ns <= SPLIT_NS_MAX && self.is_fast_enough(want_idx, ns) {
+            self.seat(want_idx, Copy { chairs, ns, is_kept: true });
+        }
+    }
+}
+
+fn chairs(stages: &[(usize, u32)], bytes: impl Fn(u32) -> u64) -> Vec<Chair> {
+    let mut first = 0u32;
+    let mut seat = |(node_idx, n): &(usize, u32)| {
+        let last = first.saturating_add(*n);
+        let chair = Chair { node_idx: *node_idx, first, last, bytes: bytes(*n) };
+        first = last;
+        chair
+    };
+    stages.iter().map(&mut seat).collect()
+}

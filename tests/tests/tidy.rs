@@ -34,7 +34,8 @@ const PARTS: [&str; 12] = [
 ];
 
 /// The few other leanings between parts: who leans on whom.
-const LEANINGS: [(&str, &str); 3] = [("engine", "gguf"), ("engine", "kernels"), ("gossip", "cluster")];
+const LEANINGS: [(&str, &str); 4] =
+    [("engine", "gguf"), ("engine", "kernels"), ("gossip", "cluster"), ("split", "gguf")];
 const PRODUCTS: [&str; 3] = ["agent", "rpc-worker", "image"];
 
 /// All files that git keeps.

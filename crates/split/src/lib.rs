@@ -1,6 +1,7 @@
 //! The language model over many weak PCs: which expert lives where, what is cut into stages, and what a node is to hold.
 //!
-//! `expert` reads what the owner wants, `place` makes the plan, `assign` is what one node is told to hold.
+//! `expert` reads what the owner wants, `shape` knows the models, `place` makes the plan, `assign` is what one node is told
+//! to hold, `report` what it says it holds.
 //! It exists so that the agent, rpc-worker and `duet plan` mean the same by an expert and by a stage.
 //! It deliberately opens no file and no socket, and names no model's library.
 
@@ -9,3 +10,5 @@
 pub mod assign;
 pub mod expert;
 pub mod place;
+pub mod report;
+pub mod shape;

@@ -16,6 +16,7 @@ mod table;
 mod tell;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 use crate::assign;
 use crate::expert::Expert;
@@ -85,15 +86,15 @@ pub struct Speed {
 pub struct Model {
     pub file: String,
     pub layer_bytes: Vec<u64>,
-    /// Every slice carries both, because the loader wants them. The head's is 0 where the embedding serves as head.
+    /// The first slice carries the embedding, the last one the head, which is the embedding again where its bytes are 0.
     pub embedding_bytes: u64,
     pub head_bytes: u64,
     /// Of one position in one layer.
     pub kv_bytes: u64,
     /// Numbers that go from stage to stage for one token.
     pub width: u32,
-    /// Whether its architecture is known to give the same bits when it is cut.
-    pub can_split: bool,
+    /// Stages begin at multiples of this; 0 where the model is not known to give the same bits when it is cut.
+    pub split_step: u32,
 }
 
 /// A run of layers on one node.

@@ -28,35 +28,59 @@ impl Model {
         self.layers().saturating_add(self.head()).max(1)
     }
 
-    /// Every slice carries it.
-    fn carried(&self) -> u64 {
-        self.embedding_bytes.saturating_add(self.head_bytes).saturating_add(WORKING_BYTES)
-    }
-
     fn cache_per_layer(&self, expert: &Expert) -> u64 {
         self.kv_bytes.saturating_mul(u64::from(expert.context)).saturating_mul(u64::from(expert.slots))
+    }
+}
+
+/// Where a stage stands in its ring. What a slice carries beside its layers follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    First,
+    Middle,
+    Last,
+}
+
+impl Role {
+    /// Of the stage `idx` of `n`.
+    pub fn of(idx: usize, n: usize) -> Role {
+        match idx {
+            0 => Role::First,
+            _ if idx + 1 == n => Role::Last,
+            _ => Role::Middle,
+        }
     }
 }
 
 /// Weights, attention cache of all conversations, and room to work.
 pub fn whole_bytes(model: &Model, expert: &Expert) -> u64 {
     let cache = model.cache_per_layer(expert).saturating_mul(u64::from(model.n_layers()));
-    model.layers().saturating_add(cache).saturating_add(model.carried())
+    let ends = model.embedding_bytes.saturating_add(model.head_bytes).saturating_add(WORKING_BYTES);
+    model.layers().saturating_add(cache).saturating_add(ends)
 }
 
 /// Of any `n` layers: all count like the largest, so that any of them fit.
-pub fn stage_bytes(model: &Model, expert: &Expert, n: u32) -> u64 {
-    layer_bytes(model, expert).saturating_mul(u64::from(n)).saturating_add(model.carried())
+pub fn stage_bytes(model: &Model, expert: &Expert, n: u32, role: Role) -> u64 {
+    layer_bytes(model, expert).saturating_mul(u64::from(n)).saturating_add(carried(model, role))
 }
 
-pub fn layers_that_fit(model: &Model, expert: &Expert, free: u64) -> u32 {
-    let n = free.saturating_sub(model.carried()) / layer_bytes(model, expert);
+pub fn layers_that_fit(model: &Model, expert: &Expert, free: u64, role: Role) -> u32 {
+    let n = free.saturating_sub(carried(model, role)) / layer_bytes(model, expert);
     u32::try_from(n).unwrap_or(u32::MAX).min(model.n_layers())
 }
 
 fn layer_bytes(model: &Model, expert: &Expert) -> u64 {
     let largest = model.layer_bytes.iter().copied().max().unwrap_or(0);
     largest.saturating_add(model.cache_per_layer(expert)).max(1)
+}
+
+fn carried(model: &Model, role: Role) -> u64 {
+    let end = match role {
+        Role::First => model.embedding_bytes,
+        Role::Middle => 0,
+        Role::Last => model.head(),
+    };
+    end.saturating_add(WORKING_BYTES)
 }
 
 /// How long a token takes on one node.
@@ -107,8 +131,8 @@ impl StageCost {
         }
     }
 
-    pub fn of(&self, n_layers: u32, is_last: bool) -> u64 {
-        let head = if is_last { self.head_ns } else { 0 };
+    pub fn of(&self, n_layers: u32, role: Role) -> u64 {
+        let head = if role == Role::Last { self.head_ns } else { 0 };
         self.layer_ns.saturating_mul(u64::from(n_layers)).saturating_add(head).saturating_add(self.hop_ns)
     }
 }

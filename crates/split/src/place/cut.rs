@@ -1,18 +1,18 @@
 //! The cut of one model over nodes that cannot hold it: least time for a token, by dynamic programme.
 //!
-//! `best[head][n]` is the least time in which the nodes seen so far hold `n` layers, and whether one of them has the head.
-//! A node joins with any number of layers up to its memory, with or without the head, or not at all.
-//! Time adds up, so the order of the nodes does not matter, but for the last, which has the head.
+//! `best[ends][n]` is the least time in which the nodes seen so far hold `n` layers, and `ends` says whether one of them
+//! is the first stage and one the last. A node joins with any number of layers up to its memory in one of three roles,
+//! or not at all. Time adds up, so the order of the nodes between the ends does not matter.
 
-use super::cost::StageCost;
+use super::cost::{Role, StageCost};
 use super::{CUT_NODES_MAX, SPLIT_NS_MAX};
 
 /// A node that could hold a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     pub node_idx: usize,
-    /// Layers for which it has memory.
-    pub n_layers_max: u32,
+    /// Layers for which it has memory as first, middle and last stage.
+    pub n_layers_max: [u32; 3],
     pub cost: StageCost,
 }
 
@@ -34,41 +34,52 @@ pub enum NoCut {
 #[derive(Clone, Copy)]
 struct Choice {
     n: u32,
-    has_head: bool,
+    role: Role,
 }
 
-/// The candidates come in an order that does not depend on who tells them: by id.
-pub fn cut(candidates: &[Candidate], n_layers: u32, n_steps: &mut u64) -> Result<Cut, NoCut> {
+const ROLES: [Role; 3] = [Role::First, Role::Middle, Role::Last];
+/// Both ends are there.
+const DONE: usize = 3;
+
+/// The end that a role is, as a bit.
+const fn end(role: Role) -> usize {
+    match role {
+        Role::First => 1,
+        Role::Middle => 0,
+        Role::Last => 2,
+    }
+}
+
+/// The candidates come in an order that does not depend on who tells them: by id. Stages begin at multiples of `step`.
+pub fn cut(candidates: &[Candidate], n_layers: u32, step: u32, n_steps: &mut u64) -> Result<Cut, NoCut> {
     let chosen = cheapest(candidates, n_layers);
     let n_all = n_layers as usize;
-    // One node with all layers is no cut.
-    let most = |candidate: &Candidate| candidate.n_layers_max.min(n_layers.saturating_sub(1));
-    let mut best = [vec![u64::MAX; n_all + 1], vec![u64::MAX; n_all + 1]];
+    let mut best: [Vec<u64>; 4] = std::array::from_fn(|_| vec![u64::MAX; n_all + 1]);
     best[0][0] = 0;
-    let mut choices: Vec<[Vec<Choice>; 2]> = Vec::with_capacity(chosen.len());
+    let mut choices: Vec<[Vec<Choice>; 4]> = Vec::with_capacity(chosen.len());
     for candidate in &chosen {
-        let none = Choice { n: 0, has_head: false };
-        let mut here = [vec![none; n_all + 1], vec![none; n_all + 1]];
+        let none = Choice { n: 0, role: Role::Middle };
+        let mut here: [Vec<Choice>; 4] = std::array::from_fn(|_| vec![none; n_all + 1]);
         let before = best.clone();
-        for n_held in 1..=n_all {
-            for n in 1..=(most(candidate) as usize).min(n_held) {
-                *n_steps += 1;
-                let n = n as u32;
-                for (head, from, has_head) in [(0, 0, false), (1, 1, false), (1, 0, true)] {
-                    let ns = before[from][n_held - n as usize].saturating_add(candidate.cost.of(n, has_head));
-                    if ns < best[head][n_held] {
-                        best[head][n_held] = ns;
-                        here[head][n_held] = Choice { n, has_head };
+        for (role, n) in joins(candidate, n_layers, step) {
+            let (bit, ns) = (end(role), candidate.cost.of(n, role));
+            for from in (0..4).filter(|from| bit == 0 || from & bit == 0) {
+                for n_held in n as usize..=n_all {
+                    *n_steps += 1;
+                    let sum = before[from][n_held - n as usize].saturating_add(ns);
+                    if sum < best[from | bit][n_held] {
+                        best[from | bit][n_held] = sum;
+                        here[from | bit][n_held] = Choice { n, role };
                     }
                 }
             }
         }
         choices.push(here);
     }
-    let ns = best[1][n_all];
+    let ns = best[DONE][n_all];
     if ns == u64::MAX {
-        let sum = chosen.iter().fold(0u32, |sum, candidate| sum.saturating_add(most(candidate)));
-        return Err(NoCut::Room { n_layers: sum });
+        let sum = chosen.iter().fold(0u32, |sum, c| sum.saturating_add(c.n_layers_max[1]));
+        return Err(NoCut::Room { n_layers: sum.min(n_layers.saturating_sub(1)) });
     }
     if ns > SPLIT_NS_MAX {
         return Err(NoCut::Slow { ns });
@@ -76,34 +87,41 @@ pub fn cut(candidates: &[Candidate], n_layers: u32, n_steps: &mut u64) -> Result
     Ok(Cut { stages: trace(&chosen, &choices, n_all), ns })
 }
 
+/// Every way in which a node can take part. Only the last stage may end between two steps.
+fn joins(candidate: &Candidate, n_layers: u32, step: u32) -> Vec<(Role, u32)> {
+    // One node with all layers is no cut.
+    let most = |idx: usize| candidate.n_layers_max[idx].min(n_layers.saturating_sub(1));
+    let each = ROLES.into_iter().enumerate().flat_map(|(idx, role)| (1..=most(idx)).map(move |n| (role, n)));
+    each.filter(|(role, n)| *role == Role::Last || n.is_multiple_of(step.max(1))).collect()
+}
+
 /// The nodes that are worth a look: what a layer costs there, with its part of the hop.
 fn cheapest(candidates: &[Candidate], n_layers: u32) -> Vec<Candidate> {
-    let mut chosen: Vec<Candidate> = candidates.iter().copied().filter(|c| c.n_layers_max > 0).collect();
+    let most = |c: &Candidate| c.n_layers_max.into_iter().max().unwrap_or(0);
+    let mut chosen: Vec<Candidate> = candidates.iter().copied().filter(|c| most(c) > 0).collect();
     let per_layer = |c: &Candidate| {
-        c.cost.layer_ns.saturating_add(c.cost.hop_ns / u64::from(c.n_layers_max.min(n_layers).max(1)))
+        c.cost.layer_ns.saturating_add(c.cost.hop_ns / u64::from(most(c).min(n_layers).max(1)))
     };
     chosen.sort_by_key(|candidate| (per_layer(candidate), candidate.node_idx));
     chosen.truncate(CUT_NODES_MAX);
     chosen
 }
 
-/// Back from the end: who took how many. The one with the head goes last, the others by their layers.
-fn trace(chosen: &[Candidate], choices: &[[Vec<Choice>; 2]], n_layers: usize) -> Vec<(usize, u32)> {
-    let (mut head, mut left) = (1, n_layers);
+/// Back from the end: who took how many, and as what.
+fn trace(chosen: &[Candidate], choices: &[[Vec<Choice>; 4]], n_layers: usize) -> Vec<(usize, u32)> {
+    let (mut ends, mut left) = (DONE, n_layers);
     let mut taken = Vec::new();
     for (candidate, here) in chosen.iter().zip(choices).rev() {
-        let choice = here[head][left];
+        let choice = here[ends][left];
         if choice.n == 0 {
             continue;
         }
-        taken.push((choice.has_head, std::cmp::Reverse(choice.n), candidate.node_idx));
+        taken.push((choice.role, candidate.node_idx, choice.n));
         left -= choice.n as usize;
-        if choice.has_head {
-            head = 0;
-        }
+        ends &= !end(choice.role);
     }
     taken.sort_unstable();
-    taken.into_iter().map(|(_, n, node_idx)| (node_idx, n.0)).collect()
+    taken.into_iter().map(|(_, node_idx, n)| (node_idx, n)).collect()
 }
 
 #[cfg(test)]
@@ -111,16 +129,22 @@ mod tests {
     use super::*;
     use crate::place::tests::Dice;
 
-    /// Every way to give the layers to the nodes.
-    fn by_force(candidates: &[Candidate], left: u32, all: u32, has_head: bool, ns: u64) -> u64 {
-        let Some((first, rest)) = candidates.split_first() else {
-            return if left == 0 && has_head { ns } else { u64::MAX };
+    /// Every way to give the layers to the nodes, each with its role.
+    fn by_force(rest: &[Candidate], left: u32, all: u32, step: u32, ends: usize, ns: u64) -> u64 {
+        let Some((first, rest)) = rest.split_first() else {
+            return if left == 0 && ends == DONE { ns } else { u64::MAX };
         };
-        let mut least = by_force(rest, left, all, has_head, ns);
-        for n in 1..=left.min(first.n_layers_max).min(all - 1) {
-            least = least.min(by_force(rest, left - n, all, has_head, ns + first.cost.of(n, false)));
-            if !has_head {
-                least = least.min(by_force(rest, left - n, all, true, ns + first.cost.of(n, true)));
+        let mut least = by_force(rest, left, all, step, ends, ns);
+        for (idx, role) in ROLES.into_iter().enumerate() {
+            let bit = end(role);
+            if ends & bit != 0 {
+                continue;
+            }
+            for n in 1..=left.min(first.n_layers_max[idx]).min(all - 1) {
+                if role == Role::Last || n % step == 0 {
+                    let ns = ns + first.cost.of(n, role);
+                    least = least.min(by_force(rest, left - n, all, step, ends | bit, ns));
+                }
             }
         }
         least
@@ -128,13 +152,15 @@ mod tests {
 
     #[test]
     fn the_programme_finds_what_trying_everything_finds() {
+        let mut n_found = 0;
         for seed in 1..=300 {
             let mut dice = Dice::new(seed);
             let n_layers = 2 + dice.below(7) as u32;
+            let step = 1 + dice.below(3) as u32 / 2;
             let candidates: Vec<Candidate> = (0..1 + dice.below(5) as usize)
                 .map(|node_idx| Candidate {
                     node_idx,
-                    n_layers_max: dice.below(7) as u32,
+                    n_layers_max: [0; 3].map(|_| dice.below(7) as u32),
                     cost: StageCost {
                         layer_ns: 1 + dice.below(9_000_000),
                         head_ns: dice.below(40_000_000),
@@ -142,14 +168,18 @@ mod tests {
                     },
                 })
                 .collect();
-            let want = by_force(&candidates, n_layers, n_layers, false, 0);
-            match cut(&candidates, n_layers, &mut 0) {
+            let want = by_force(&candidates, n_layers, n_layers, step, 0, 0);
+            match cut(&candidates, n_layers, step, &mut 0) {
                 Ok(found) => {
+                    n_found += 1;
                     assert_eq!(found.ns, want, "seed {seed}");
-                    let last = found.stages.len() - 1;
-                    let stages = found.stages.iter().enumerate();
-                    let sum: u64 =
-                        stages.map(|(i, (node, n))| candidates[*node].cost.of(*n, i == last)).sum();
+                    let n = found.stages.len();
+                    let mut sum = 0;
+                    for (idx, (node_idx, n_held)) in found.stages.iter().enumerate() {
+                        let role = Role::of(idx, n);
+                        assert!(*n_held <= candidates[*node_idx].n_layers_max[role as usize], "seed {seed}");
+                        sum += candidates[*node_idx].cost.of(*n_held, role);
+                    }
                     assert_eq!(sum, want, "seed {seed}: the stages are not what was counted");
                     assert_eq!(found.stages.iter().map(|(_, n)| n).sum::<u32>(), n_layers, "seed {seed}");
                 }
@@ -157,5 +187,6 @@ mod tests {
                 Err(NoCut::Room { .. }) => assert_eq!(want, u64::MAX, "seed {seed}"),
             }
         }
+        assert!(n_found > 100, "only {n_found} cuts were found");
     }
 }

@@ -48,7 +48,7 @@ fn keep(table: &mut Table, seat: &Seat) {
             }
         }
         _ => {
-            if n == 0 && want.expert.split && want.model.can_split {
+            if n == 0 && want.expert.split && want.model.split_step > 0 {
                 table.seat_same_cut(want_idx, &stages);
             }
         }
@@ -176,7 +176,7 @@ fn copies(table: &mut Table) {
 fn cuts(table: &mut Table) {
     for want_idx in 0..table.wants.len() {
         let want = &table.wants[want_idx];
-        if table.now.copies[want_idx].is_empty() && want.expert.split && want.model.can_split {
+        if table.now.copies[want_idx].is_empty() && want.expert.split && want.model.split_step > 0 {
             table.seat_cut(want_idx);
         }
     }

@@ -1,6 +1,6 @@
 //! Who sits where while a plan is made: memory left on each node, and the seats of each expert.
 
-use super::cost::{self, Pace, StageCost};
+use super::cost::{self, Pace, Role, StageCost};
 use super::cut::{self, Candidate, NoCut};
 use super::{Model, NODE_COPIES_MAX, Node, RESERVE_BYTES, SPLIT_NS_MAX};
 use crate::expert::Expert;
@@ -227,18 +227,19 @@ impl<'a> Table<'a> {
             .filter(|node_idx| has_file(node_idx) && self.has_chair(*node_idx))
             .map(|node_idx| Candidate {
                 node_idx,
-                n_layers_max: cost::layers_that_fit(model, expert, self.left(node_idx)),
+                n_layers_max: [Role::First, Role::Middle, Role::Last]
+                    .map(|role| cost::layers_that_fit(model, expert, self.left(node_idx), role)),
                 cost: self.stage_cost(want_idx, node_idx),
             })
             .collect();
         self.n_steps += candidates.len() as u64;
-        let found = cut::cut(&candidates, model.n_layers(), &mut self.n_steps);
+        let found = cut::cut(&candidates, model.n_layers(), model.split_step, &mut self.n_steps);
         let found = found.and_then(|cut| {
             if self.is_fast_enough(want_idx, cut.ns) { Ok(cut) } else { Err(NoCut::Slow { ns: cut.ns }) }
         });
         match found {
             Ok(cut) => {
-                let chairs = chairs(&cut.stages, |n| cost::stage_bytes(model, expert, n));
+                let chairs = chairs(&cut.stages, |n, role| cost::stage_bytes(model, expert, n, role));
                 self.seat(want_idx, Copy { chairs, ns: cut.ns, is_kept: false });
             }
             Err(why) => self.uncut[want_idx] = Some(why),
@@ -249,20 +250,23 @@ impl<'a> Table<'a> {
     pub fn seat_same_cut(&mut self, want_idx: usize, stages: &[(usize, u32)]) {
         let want = &self.wants[want_idx];
         let (model, expert) = (want.model, want.expert);
-        let chairs = chairs(stages, |n| cost::stage_bytes(model, expert, n));
+        let chairs = chairs(stages, |n, role| cost::stage_bytes(model, expert, n, role));
         let is_new =
             |chair: &Chair| chairs.iter().filter(|other| other.node_idx == chair.node_idx).count() == 1;
         let can_hold = |chair: &Chair| {
             let has_room = self.left_to_kept(chair.node_idx) >= chair.bytes && self.has_chair(chair.node_idx);
             has_room && want.has_file[chair.node_idx] && is_new(chair)
         };
-        let covers = chairs.last().is_some_and(|chair| chair.last == model.n_layers());
+        let covers = chairs.last().is_some_and(|chair| chair.last == model.n_layers())
+            && chairs
+                .iter()
+                .all(|chair| chair.first < chair.last && chair.first % model.split_step.max(1) == 0);
         if !covers || chairs.len() < 2 || !chairs.iter().all(can_hold) {
             return;
         }
         let n = chairs.len();
         let each = chairs.iter().enumerate().map(|(idx, chair)| {
-            self.stage_cost(want_idx, chair.node_idx).of(chair.last - chair.first, idx + 1 == n)
+            self.stage_cost(want_idx, chair.node_idx).of(chair.last - chair.first, Role::of(idx, n))
         });
         let ns = each.fold(0u64, u64::saturating_add);
         if ns <= SPLIT_NS_MAX && self.is_fast_enough(want_idx, ns) {
@@ -271,13 +275,14 @@ impl<'a> Table<'a> {
     }
 }
 
-fn chairs(stages: &[(usize, u32)], bytes: impl Fn(u32) -> u64) -> Vec<Chair> {
+fn chairs(stages: &[(usize, u32)], bytes: impl Fn(u32, Role) -> u64) -> Vec<Chair> {
     let mut first = 0u32;
-    let mut seat = |(node_idx, n): &(usize, u32)| {
+    let mut seat = |(idx, (node_idx, n)): (usize, &(usize, u32))| {
         let last = first.saturating_add(*n);
-        let chair = Chair { node_idx: *node_idx, first, last, bytes: bytes(*n) };
+        let bytes = bytes(*n, Role::of(idx, stages.len()));
+        let chair = Chair { node_idx: *node_idx, first, last, bytes };
         first = last;
         chair
     };
-    stages.iter().map(&mut seat).collect()
+    stages.iter().enumerate().map(&mut seat).collect()
 }

@@ -1,0 +1,164 @@
+//! From what nodes tell of themselves to what a plan is made of: memory, speeds, files, and the plan in force.
+
+use super::{Model, Node, NodeId, Part, Seat, Speed};
+use crate::expert::{Expert, SERVICE};
+use std::collections::BTreeMap;
+
+/// What stands before a model's name where its decode speed is told.
+pub const DECODE: &str = "decode/";
+/// The same for the prompt.
+pub const PROMPT: &str = "prompt/";
+const MIB: u64 = 1 << 20;
+
+/// A node as its facts tell it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    pub id: u64,
+    pub name: String,
+    pub cores: u32,
+    pub ram_free_mib: u64,
+    pub wire_mbit: u32,
+    /// What was measured, tokens a second times a thousand: `decode/` and the model.
+    pub speeds: Vec<(String, u64)>,
+    /// Models that lie there, without `.gguf`, their MiB, and whether they are loaded.
+    pub models: Vec<(String, u64, bool)>,
+    /// `llama-api-` and the expert, for each expert served.
+    pub services: Vec<String>,
+}
+
+impl Told {
+    /// `anywhere` supposes that every model can be fetched; otherwise only what lies there counts.
+    pub fn node(&self, anywhere: bool) -> Node {
+        // What a loaded model takes is free to the plan: it decides anew who takes it.
+        let loaded = self.models.iter().filter(|(_, _, is_loaded)| *is_loaded);
+        let loaded = loaded.fold(0u64, |sum, (_, mib, _)| sum.saturating_add(*mib));
+        let speed = |(what, milli): &(String, u64)| {
+            let model = what.strip_prefix(DECODE)?.to_owned();
+            Some(Speed { model, decode_ns: 1_000_000_000_000u64.checked_div(*milli)? })
+        };
+        let files = self.models.iter().map(|(stem, ..)| format!("{stem}.gguf"));
+        Node {
+            id: NodeId(self.id),
+            name: if self.name.is_empty() { NodeId(self.id).to_string() } else { self.name.clone() },
+            cores: self.cores,
+            ram_bytes: self.ram_free_mib.saturating_add(loaded).saturating_mul(MIB),
+            wire_mbit: self.wire_mbit,
+            speeds: self.speeds.iter().filter_map(speed).collect(),
+            files: (!anywhere).then(|| files.collect()),
+        }
+    }
+}
+
+/// The seats that these nodes hold now, as a plan in force: what a new coordinator finds.
+/// The fastest copy of an expert comes first, so it is taken for the home.
+pub fn in_force(told: &[Told], models: &[Model], experts: &[Expert]) -> Vec<Seat> {
+    let mut seats = Vec::new();
+    for expert in experts {
+        let Some(model) = models.iter().find(|model| model.file == expert.model) else { continue };
+        let stem = model.file.strip_suffix(".gguf").unwrap_or(&model.file);
+        let serves = |told: &&Told| {
+            let service = |name: &String| name.strip_prefix(SERVICE) == Some(expert.name.as_str());
+            told.services.iter().any(service) && told.models.iter().any(|(name, _, is)| *is && name == stem)
+        };
+        let mut whole: Vec<(u64, Seat)> = told
+            .iter()
+            .filter(serves)
+            .map(|told| {
+                let ns = super::cost::pace(&told.node(true), model, models).ns;
+                let part = Part { node: NodeId(told.id), first: 0, last: model.n_layers(), bytes: 0 };
+                (ns, Seat { expert: expert.name.clone(), parts: vec![part], tokens_per_s_milli: 0 })
+            })
+            .collect();
+        whole.sort_by_key(|(ns, seat)| (*ns, seat.parts[0].node));
+        seats.extend(whole.into_iter().map(|(_, seat)| seat));
+        seats.extend(ring(told, expert, stem, model.n_layers()));
+    }
+    seats
+}
+
+/// The stages of one model that are loaded somewhere, if they are one whole ring.
+fn ring(told: &[Told], expert: &Expert, stem: &str, n_layers: u32) -> Option<Seat> {
+    let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
+    for node in told {
+        for (name, _, is_loaded) in &node.models {
+            let Some((first, last)) = layers(name, stem) else { continue };
+            if *is_loaded {
+                parts.entry(first).or_insert(Part { node: NodeId(node.id), first, last, bytes: 0 });
+            }
+        }
+    }
+    let mut next = 0;
+    for part in parts.values() {
+        if part.first != next || part.last <= part.first {
+            return None;
+        }
+        next = part.last;
+    }
+    let parts: Vec<Part> = parts.into_values().collect();
+    (next == n_layers && parts.len() > 1).then(|| Seat {
+        expert: expert.name.clone(),
+        parts,
+        tokens_per_s_milli: 0,
+    })
+}
+
+/// The layers that a slice's name tells, as [`crate::assign::slice_file`] makes it.
+fn layers(name: &str, stem: &str) -> Option<(u32, u32)> {
+    let (first, last) = name.strip_prefix(stem)?.strip_prefix(".layers-")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(id: u64) -> Told {
+        Told { id, name: format!("n{id}"), cores: 2, ram_free_mib: 1000, ..Told::default() }
+    }
+
+    fn world() -> (Vec<Model>, Vec<Expert>) {
+        let text = "name = \"large\"\nmodel = \"m.gguf\"\nquantisation = \"Q1_0\"\ncontext = 512\n";
+        let model =
+            Model { file: "m.gguf".into(), layer_bytes: vec![MIB; 8], split_step: 1, ..Model::default() };
+        (vec![model], vec![Expert::parse(text).unwrap()])
+    }
+
+    #[test]
+    fn memory_of_loaded_models_counts_as_free_to_the_plan() {
+        let mut one = told(1);
+        one.models = vec![("m".into(), 300, true), ("n".into(), 200, false)];
+        one.speeds = vec![("decode/m".into(), 5000), ("prompt/m".into(), 9000), ("decode/n".into(), 0)];
+        let node = one.node(false);
+        assert_eq!(node.ram_bytes, 1300 * MIB);
+        assert_eq!(node.files, Some(vec!["m.gguf".into(), "n.gguf".into()]));
+        assert_eq!(node.speeds, [Speed { model: "m".into(), decode_ns: 200_000_000 }]);
+        assert_eq!(one.node(true).files, None);
+    }
+
+    #[test]
+    fn what_is_served_is_the_plan_in_force() {
+        let (models, experts) = world();
+        let (mut slow, mut fast) = (told(1), told(2));
+        for node in [&mut slow, &mut fast] {
+            node.models = vec![("m".into(), 300, true)];
+            node.services = vec!["agent".into(), "llama-api-large".into()];
+        }
+        slow.speeds = vec![("decode/m".into(), 1000)];
+        fast.speeds = vec![("decode/m".into(), 9000)];
+        let seats = in_force(&[slow, fast, told(3)], &models, &experts);
+        let nodes: Vec<u64> = seats.iter().map(|seat| seat.parts[0].node.0).collect();
+        assert_eq!(nodes, [2, 1]);
+    }
+
+    #[test]
+    fn loaded_slices_are_a_ring_only_if_none_is_missing() {
+        let (models, experts) = world();
+        let mut nodes = [told(1), told(2)];
+        nodes[0].models = vec![("m.layers-5-8".into(), 300, true)];
+        nodes[1].models = vec![("m.layers-0-5".into(), 300, true)];
+        let seats = in_force(&nodes, &models, &experts);
+        assert_eq!(seats[0].parts.iter().map(|part| part.node.0).collect::<Vec<_>>(), [2, 1]);
+        nodes[1].models[0].0 = "m.layers-0-4".into();
+        assert!(in_force(&nodes, &models, &experts).is_empty());
+    }
+}

@@ -1,0 +1,160 @@
+//! The shapes of models: bytes of layers, embedding and head, out of a model's file or out of `models/manifest.toml`.
+//!
+//! The manifest knows models that lie nowhere yet, so that a plan can be made before anything is fetched.
+//! A file that does lie somewhere counts more: it says of itself what it is.
+
+use crate::assign::LAYERS_MAX;
+use crate::expert::is_model_file;
+use crate::place::Model;
+use gguf::{Error, Gguf};
+use serde::Deserialize;
+
+pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+pub const MODELS_MAX: usize = 256;
+/// Of one layer, of an embedding: more is no number of bytes.
+const BYTES_MAX: u64 = 1 << 40;
+const WIDTH_MAX: u32 = 1 << 17;
+/// The attention cache holds keys and values as Q8_0: 34 bytes for 32 numbers.
+const CACHE_BYTES: u64 = 34;
+const CACHE_NUMBERS: u64 = 32;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    #[serde(default)]
+    model: Vec<Entry>,
+}
+
+/// One model of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub file: String,
+    pub licence: String,
+    pub layers: u32,
+    /// Of one layer.
+    pub layer_bytes: u64,
+    pub embedding_bytes: u64,
+    #[serde(default)]
+    pub head_bytes: u64,
+    pub width: u32,
+    /// Numbers that one position keeps in one layer, keys and values together.
+    pub cache_numbers: u64,
+    /// Whether stages of it were compared with the whole, bit by bit.
+    #[serde(default)]
+    pub can_split: bool,
+}
+
+/// The models of the manifest's text, or the first thing wrong with it.
+pub fn manifest(text: &str) -> Result<Vec<Model>, String> {
+    if text.len() > MANIFEST_BYTES_MAX {
+        return Err(format!("a manifest has at most {MANIFEST_BYTES_MAX} bytes"));
+    }
+    let manifest: Manifest = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
+        format!("line {line}: {}", error.message().replace('\n', ", "))
+    })?;
+    if manifest.model.len() > MODELS_MAX {
+        return Err(format!("a manifest has at most {MODELS_MAX} models"));
+    }
+    manifest.model.into_iter().map(|entry| entry.model()).collect()
+}
+
+impl Entry {
+    fn model(self) -> Result<Model, String> {
+        let sizes = [self.layer_bytes, self.embedding_bytes, self.head_bytes, self.cache_numbers];
+        if !is_model_file(&self.file) {
+            return Err(format!("{:?} is no model's file", self.file));
+        }
+        if !(1..=LAYERS_MAX).contains(&self.layers)
+            || self.width > WIDTH_MAX
+            || sizes.iter().any(|n| *n > BYTES_MAX)
+        {
+            return Err(format!("{} has a number that no model has", self.file));
+        }
+        Ok(Model {
+            file: self.file,
+            layer_bytes: vec![self.layer_bytes; self.layers as usize],
+            embedding_bytes: self.embedding_bytes,
+            head_bytes: self.head_bytes,
+            kv_bytes: self.cache_numbers * CACHE_BYTES / CACHE_NUMBERS,
+            width: self.width,
+            split_step: u32::from(self.can_split),
+        })
+    }
+}
+
+/// The shape of a model whose head was read. `split_step` is 0 for a model that must not be cut.
+pub fn of_file(file: &str, head: &Gguf, split_step: u32) -> Result<Model, Error> {
+    let facts = gguf::check_model(head)?;
+    let mut model = Model {
+        file: file.to_owned(),
+        layer_bytes: vec![0; usize::try_from(facts.n_layers).unwrap_or(0)],
+        width: u32::try_from(facts.n_embd).unwrap_or(WIDTH_MAX),
+        split_step,
+        ..Model::default()
+    };
+    for tensor in &head.tensors {
+        let mut words = tensor.name.split('.');
+        let layer = match (words.next(), words.next().map(str::parse::<usize>)) {
+            (Some("blk"), Some(Ok(idx))) => model.layer_bytes.get_mut(idx),
+            _ => None,
+        };
+        // Norms and whatever else stands beside the layers travel with the embedding.
+        let place = match (layer, tensor.name.as_str()) {
+            (Some(layer), _) => layer,
+            (None, "output.weight") => &mut model.head_bytes,
+            (None, _) => &mut model.embedding_bytes,
+        };
+        *place = place.saturating_add(tensor.bytes);
+    }
+    let of = |key: &str| head.uint(&format!("{}.{key}", facts.architecture));
+    let n_heads = facts.n_heads.iter().copied().max().unwrap_or(0).max(1);
+    let width = facts.n_embd / n_heads;
+    let each = of("attention.key_length").unwrap_or(width) + of("attention.value_length").unwrap_or(width);
+    let n_heads_kv = facts.n_heads_kv.iter().copied().max().unwrap_or(0);
+    model.kv_bytes = n_heads_kv.saturating_mul(each).saturating_mul(CACHE_BYTES) / CACHE_NUMBERS;
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = include_str!("../../../models/manifest.toml");
+
+    #[test]
+    fn every_expert_of_the_repository_has_its_model_in_the_manifest() {
+        let models = manifest(MANIFEST).unwrap();
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/experts");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let expert =
+                crate::expert::Expert::parse(&std::fs::read_to_string(entry.unwrap().path()).unwrap());
+            let expert = expert.unwrap();
+            assert!(models.iter().any(|model| model.file == expert.model), "{}", expert.model);
+        }
+    }
+
+    #[test]
+    fn the_one_bit_models_have_their_published_sizes() {
+        let models = manifest(MANIFEST).unwrap();
+        let mib = |file: &str| {
+            let model = models.iter().find(|model| model.file == file).unwrap();
+            (model.layer_bytes.iter().sum::<u64>() + model.embedding_bytes + model.head_bytes) >> 20
+        };
+        assert_eq!(mib("Bonsai-1.7B-Q1_0.gguf"), 231);
+        assert_eq!(mib("Bonsai-4B-Q1_0.gguf"), 540);
+        assert_eq!(mib("Bonsai-8B-Q1_0.gguf"), 1098);
+    }
+
+    #[test]
+    fn a_manifest_is_read_strictly() {
+        let one = "[[model]]\nfile = \"a.gguf\"\nlicence = \"MIT\"\nlayers = 2\nlayer_bytes = 1\nembedding_bytes = 1\nwidth = 1\ncache_numbers = 1\n";
+        assert_eq!(manifest(one).unwrap().len(), 1);
+        let told = |text: String| manifest(&text).unwrap_err();
+        assert!(told(format!("{one}colour = 1\n")).starts_with("line 9: unknown field `colour`"));
+        assert_eq!(told(one.replace("= 2", "= 0")), "a.gguf has a number that no model has");
+        assert_eq!(told(one.replace("a.gguf", "a/b.gguf")), "\"a/b.gguf\" is no model's file");
+    }
+}

@@ -145,7 +145,7 @@ mod tests {
         };
         assert_eq!(mib("Bonsai-1.7B-Q1_0.gguf"), 231);
         assert_eq!(mib("Bonsai-4B-Q1_0.gguf"), 540);
-        assert_eq!(mib("Bonsai-8B-Q1_0.gguf"), 1098);
+        assert_eq!(mib("Bonsai-8B-Q1_0.gguf"), 1099);
     }
 
     #[test]

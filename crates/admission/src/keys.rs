@@ -45,6 +45,8 @@ pub enum Statement {
     Roster,
     /// By the authority: what the owner asks of a node.
     Order,
+    /// By the authority: who may ask the gateways.
+    ApiKeys,
     /// By the authority: the first answer to a call home.
     Challenge,
     /// By the authority: the second.
@@ -68,6 +70,7 @@ impl Statement {
             Statement::Certificate => "the certificate",
             Statement::Roster => "the roster",
             Statement::Order => "the order",
+            Statement::ApiKeys => "the list of API keys",
             Statement::Challenge | Statement::Answer => "the answer",
             Statement::Ask | Statement::Open => "the call home",
             Statement::Facts => "the facts",
@@ -82,6 +85,7 @@ impl Statement {
             Statement::Certificate => b"duet1 certificat",
             Statement::Roster => b"duet1 roster    ",
             Statement::Order => b"duet1 order     ",
+            Statement::ApiKeys => b"duet1 api keys  ",
             Statement::Answer => b"duet1 answer    ",
             Statement::Challenge => b"duet1 challenge ",
             Statement::Ask => b"duet1 ask       ",

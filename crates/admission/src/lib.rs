@@ -1,4 +1,5 @@
-//! Who belongs to a cluster: keys, node certificates, the roster, the ring of cluster keys, the call home, orders.
+//! Who belongs to a cluster: keys, node certificates, the roster, the ring of cluster keys, the call home, orders;
+//! and who from outside may ask its models.
 //!
 //! Boot server, agent and gossip all read and write these few texts and bytes.
 //! They live here once, so that no two of them can drift apart.
@@ -8,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod api_keys;
 mod bytes;
 mod call;
 mod certificate;
@@ -22,6 +24,10 @@ mod roster;
 mod sealed;
 
 pub use answer::{ANSWER_BYTES_MAX, Admission, Answer, Challenge, Proof, REASON_BYTES_MAX, SEEDS_MAX};
+pub use api_keys::{
+    API_KEY_NAME_BYTES_MAX, API_KEYS_FILE_BYTES_MAX, API_KEYS_MAX, API_KEYS_PATH, API_KEYS_TEXT_BYTES_MAX,
+    ApiKey, ApiKeyFile, ApiKeys, KeyLimits,
+};
 pub use call::{
     Ask, CALL_BYTES_MAX, CallId, Caller, ENROL_PATH, ENROL_PORT, Hardware, OPEN_PATH, Open,
     PROCESSOR_BYTES_MAX,

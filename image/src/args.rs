@@ -30,5 +30,6 @@ pub enum Command {
     Sim(crate::sim::args::SimArgs),
     Serve(ServeArgs),
     Nodes(crate::nodes::args::NodesArgs),
+    Keys(crate::keys::args::KeysArgs),
     Release(ReleaseArgs),
 }

@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod demo;
 pub mod disk;
 pub mod elf;
+pub mod keys;
 pub mod man;
 pub mod nodes;
 pub mod progress;
@@ -33,6 +34,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Sim(args) => sim::command(args),
         Command::Serve(args) => serve::command(args),
         Command::Nodes(args) => nodes::command(args),
+        Command::Keys(args) => keys::command(args),
         Command::Release(args) => releases::args::command(args),
     }
 }

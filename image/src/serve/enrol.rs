@@ -3,6 +3,7 @@
 //! These are the hands: they read calls, ask the wire who calls, write the book before anything is promised, and seal
 //! the answers. What is decided, the [`registrar`] decides.
 
+mod api_keys;
 pub mod book;
 pub mod control;
 mod keys;
@@ -106,6 +107,7 @@ impl Opened {
         }
         hands.spawn(keep(self.enrolment.clone(), shared.clone()));
         hands.spawn(watcher::serve(self.enrolment.clone(), shared.clone(), address));
+        hands.spawn(api_keys::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(control::serve(self.control, self.enrolment.clone(), shared.clone()));
         self.enrolment
     }

@@ -1,0 +1,159 @@
+//! `duet keys`: who from outside may ask the models of the cluster.
+//!
+//! A key is printed once, when it is made; the file `out/state/keys.json` keeps its SHA-256. The running `duet serve`
+//! sees the file change and brings the list to every node, so this command needs no server.
+
+pub mod args;
+
+use crate::disk::{read_limited, write_secret};
+use crate::releases::unix_now_s;
+use admission::{API_KEYS_FILE_BYTES_MAX, API_KEYS_MAX, ApiKey, ApiKeyFile};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use args::{AddArgs, KeysArgs, KeysCommand, ListArgs};
+use rustix::fs::{FlockOperation, flock};
+use rustix::rand::{GetRandomFlags, getrandom};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Where the owner's keys are kept.
+pub fn path(out: &Path) -> PathBuf {
+    out.join("state/keys.json")
+}
+
+/// What is kept; nothing where no key was ever made.
+pub fn read(out: &Path) -> Result<Option<ApiKeyFile>> {
+    let path = path(out);
+    match read_limited(&path, API_KEYS_FILE_BYTES_MAX) {
+        Ok(text) => {
+            let file = ApiKeyFile::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// `duet keys`.
+pub fn command(args: KeysArgs) -> Result<()> {
+    match args.command {
+        KeysCommand::Add(add) => {
+            let mut secret = Zeroizing::new([0; 32]);
+            let n = getrandom(&mut secret[..], GetRandomFlags::empty());
+            ensure!(n == Ok(secret.len()), "the kernel gives no random numbers");
+            let text = Zeroizing::new(ApiKey::text(&secret));
+            change(&args.out, |file| self::add(file, &add, &text))?;
+            println!("{}", *text);
+            eprintln!("This key is shown once; only its hash is kept. Clients use it as their API key.");
+        }
+        KeysCommand::Remove(which) => {
+            change(&args.out, |file| remove(file, &which.name))?;
+            eprintln!("{} is removed; nodes that are up hear of it within seconds.", which.name);
+        }
+        KeysCommand::List(how) => print!("{}", list(&read(&args.out)?.unwrap_or_default(), &how)?),
+    }
+    Ok(())
+}
+
+/// One change at a time, on disk before anything is said.
+fn change(out: &Path, change: impl FnOnce(&mut ApiKeyFile) -> Result<()>) -> Result<()> {
+    let state = out.join("state");
+    std::fs::create_dir_all(&state).with_context(|| format!("making {}", state.display()))?;
+    let lock = File::create(state.join("keys.lock")).context("making a lock beside the keys")?;
+    flock(&lock, FlockOperation::LockExclusive).context("waiting for another `duet keys`")?;
+    let mut file = read(out)?.unwrap_or_default();
+    change(&mut file)?;
+    file.touch(unix_now_s());
+    write_secret(&path(out), file.to_json().as_bytes())
+}
+
+fn add(file: &mut ApiKeyFile, args: &AddArgs, text: &str) -> Result<()> {
+    let key = ApiKey::new(&args.name, text, args.limits());
+    let key = key.context("a name has at most 32 small letters, digits, dots, hyphens and underlines")?;
+    ensure!(
+        !file.keys.iter().any(|old| old.name == args.name),
+        "there is a key {} already; `duet keys remove {}` comes first",
+        args.name,
+        args.name
+    );
+    ensure!(file.keys.len() < API_KEYS_MAX, "a cluster has at most {API_KEYS_MAX} keys");
+    file.keys.push(key);
+    Ok(())
+}
+
+fn remove(file: &mut ApiKeyFile, name: &str) -> Result<()> {
+    let before = file.keys.len();
+    file.keys.retain(|key| key.name != name);
+    if file.keys.len() == before {
+        bail!("there is no key {name}; `duet keys list` shows them all");
+    }
+    Ok(())
+}
+
+fn list(file: &ApiKeyFile, args: &ListArgs) -> Result<String> {
+    if args.json {
+        let key = |key: &ApiKey| serde_json::json!({ "name": key.name, "limits": key.limits });
+        let keys: Vec<_> = file.keys.iter().map(key).collect();
+        return Ok(serde_json::to_string(&serde_json::json!({ "keys": keys }))? + "\n");
+    }
+    if file.keys.is_empty() {
+        return Ok("There is no key, so nobody may ask. `duet keys add NAME` makes one.\n".to_owned());
+    }
+    let width = file.keys.iter().map(|key| key.name.len()).max().unwrap_or(0).max(4);
+    let mut text = format!("{:<width$}  A MINUTE  AT ONCE  TOKENS A DAY\n", "NAME");
+    for key in &file.keys {
+        let limits = key.limits;
+        let (minute, once, day) = (limits.per_minute, limits.at_once, limits.tokens_per_day);
+        text += &format!("{:<width$}  {minute:<8}  {once:<7}  {day}\n", key.name);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn args(name: &str) -> AddArgs {
+        AddArgs { name: name.to_owned(), per_minute: 60, at_once: 4, tokens_per_day: 1000 }
+    }
+
+    #[test]
+    fn a_key_is_kept_as_its_hash_in_a_file_of_the_owners_alone() {
+        let out = std::env::temp_dir().join(format!("duet-api-keys-{}", std::process::id()));
+        let text = ApiKey::text(&[7; 32]);
+        change(&out, |file| add(file, &args("laptop"), &text)).unwrap();
+        let first = read(&out).unwrap().unwrap();
+        let kept = std::fs::read_to_string(path(&out)).unwrap();
+        let mode = std::fs::metadata(path(&out)).unwrap().permissions().mode();
+        change(&out, |file| remove(file, "laptop")).unwrap();
+        let second = read(&out).unwrap().unwrap();
+        std::fs::remove_dir_all(&out).unwrap();
+        assert!(ApiKey::find(&first.keys, &text).is_some());
+        assert!(!kept.contains(&text[5..]), "{kept}");
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(second.keys.is_empty() && second.version > first.version);
+    }
+
+    #[test]
+    fn names_are_taken_once_and_mistakes_are_told() {
+        let mut file = ApiKeyFile::default();
+        add(&mut file, &args("laptop"), "a").unwrap();
+        let twice = add(&mut file, &args("laptop"), "b").unwrap_err();
+        assert_eq!(twice.to_string(), "there is a key laptop already; `duet keys remove laptop` comes first");
+        assert!(add(&mut file, &args("a b"), "c").is_err());
+        assert!(remove(&mut file, "phone").is_err());
+    }
+
+    #[test]
+    fn the_list_shows_names_and_limits() {
+        let mut file = ApiKeyFile::default();
+        assert!(list(&file, &ListArgs { json: false }).unwrap().contains("`duet keys add NAME`"));
+        add(&mut file, &args("laptop"), "a").unwrap();
+        let want = "NAME    A MINUTE  AT ONCE  TOKENS A DAY\nlaptop  60        4        1000\n";
+        assert_eq!(list(&file, &ListArgs { json: false }).unwrap(), want);
+        let json = list(&file, &ListArgs { json: true }).unwrap();
+        assert!(json.contains("\"tokens_per_day\":1000") && !json.contains("sha256"), "{json}");
+    }
+}

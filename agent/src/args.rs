@@ -50,6 +50,18 @@ pub struct Serve {
     /// public key of the overlay, 64 hex digits, where no overlay runs
     #[argh(option, from_str_fn(overlay_key))]
     pub overlay_key: Option<OverlayPublic>,
+    /// file with API keys, where no boot server gives them
+    #[argh(option)]
+    pub api_keys: Option<PathBuf>,
+    /// folder with the experts' files (default /usr/share/duet/experts)
+    #[argh(option, default = "PathBuf::from(\"/usr/share/duet/experts\")")]
+    pub experts: PathBuf,
+    /// HTTP://ADDRESS:PORT that answers all that is asked of models, instead of the cluster
+    #[argh(option, from_str_fn(server))]
+    pub llm_url: Option<SocketAddr>,
+    /// the same for what nobody in the cluster serves; may be given several times
+    #[argh(option, from_str_fn(server))]
+    pub llm_last_resort: Vec<SocketAddr>,
 }
 
 /// Print the status of this node.
@@ -173,6 +185,13 @@ pub const PORT: u16 = 8000;
 
 fn overlay_key(text: &str) -> Result<OverlayPublic, String> {
     OverlayPublic::parse(text).ok_or_else(|| "--overlay-key is 64 small hex digits".into())
+}
+
+/// `http://10.0.0.1:8081`: an address, no name, because nothing here asks a name server.
+fn server(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let address = address.and_then(|address| address.parse().ok());
+    address.ok_or_else(|| "an address is written http://10.0.0.1:8081".into())
 }
 
 pub fn usual_worker() -> SocketAddr {

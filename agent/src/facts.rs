@@ -32,4 +32,5 @@ pub struct Status {
     pub input_devices: Vec<input::InputDevice>,
     pub units: units::Units,
     pub cluster: crate::cluster::ClusterStatus,
+    pub gateway: crate::gateway::meters::GatewayStatus,
 }

@@ -3,6 +3,7 @@
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
+//! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer.
 //! `overlay` is a process of its own, with a rim of its own.
 
 pub mod args;
@@ -12,10 +13,12 @@ pub mod enrol;
 mod enrolling;
 pub mod facts;
 mod following;
+pub mod gateway;
 mod gossiping;
 pub mod health;
 pub mod hear;
 pub mod io;
+mod offered;
 mod ordering;
 pub mod orders;
 pub mod overlay;

@@ -5,6 +5,7 @@
 //! their hashes, so that nothing smuggled into a text could run.
 
 mod cluster;
+mod gateway;
 mod html;
 mod sections;
 
@@ -30,6 +31,7 @@ pub fn render(status: &Status) -> String {
     sections::memory(&mut html, &status.memory);
     sections::network(&mut html, &status.interfaces);
     sections::sound_and_keys(&mut html, &status.sound_cards, &status.input_devices);
+    gateway::gateway(&mut html, &status.gateway);
     sections::units(&mut html, &status.units);
     sections::boot(&mut html, status.boot.as_ref());
     sections::machine(&mut html, status);
@@ -83,6 +85,27 @@ mod tests {
         let page = render(&Status { name: evil.into(), sound_cards: vec![card], ..Status::default() });
         assert_eq!(page.matches("<script>").count(), 1);
         assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;"));
+    }
+
+    #[test]
+    fn the_gateways_keys_and_failures_are_shown() {
+        let key = crate::gateway::keys::KeyStatus {
+            name: "laptop".into(),
+            requests: 7,
+            at_once: 1,
+            tokens_today: 90,
+        };
+        let failures = vec!["calm at 10.0.0.7:8081: connection <refused>".to_owned()];
+        let gateway = crate::gateway::meters::GatewayStatus {
+            requests: 7,
+            in_flight: 1,
+            failed: 1,
+            keys: vec![key],
+            failures,
+        };
+        let page = render(&Status { gateway, ..Status::default() });
+        assert!(page.contains("<td>laptop</td>") && page.contains("connection &lt;refused&gt;"));
+        assert!(render(&Status::default()).contains("duet keys add NAME"));
     }
 
     #[test]

@@ -4,10 +4,11 @@ use crate::args::Serve;
 use crate::cluster::Cluster;
 use crate::enrolling::{self, Told};
 use crate::facts::Status;
+use crate::gateway::{self, Gateway};
 use crate::io::node::Node;
 use crate::ordering::Ordering;
 use crate::{following, gossiping, page, reporting, text};
-use admission::{ORDER_PATH, ORDER_TEXT_BYTES_MAX, Wish};
+use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits, Reply};
 use service::notify;
@@ -21,11 +22,16 @@ const PAGE_FIELDS: &[(&str, &str)] = &[
     ("x-frame-options", "DENY"),
 ];
 
+/// Streams of the gateway stay for minutes, and one client may have many.
+const LIMITS: Limits =
+    Limits { connections: 160, connections_per_address: 64, body_bytes: ORDER_TEXT_BYTES_MAX };
+
 pub async fn run(args: Serve) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr().context("cannot tell the own address")?;
     let options = enrolling::Options::of(&args);
+    let offered = crate::offered::options(&args)?;
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
     let (member, joined) = tokio::sync::watch::channel(None);
     let cluster = Arc::new(Cluster::default());
@@ -34,14 +40,27 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     notify::ready();
 
     let (port, ordering) = (address.port(), Ordering::new(joined.clone()));
-    let shared = Arc::new(Shared { node: node.clone(), cluster: cluster.clone(), port, ordering });
-    let limits = Limits { body_bytes: ORDER_TEXT_BYTES_MAX, ..Limits::default() };
-    let pages = door::serve_within(limits, listener, move |ask| answer(shared.clone(), ask));
+    let gateway = Arc::new(Gateway::new(node.clone(), cluster.clone(), joined.clone(), offered));
+    let gate = gateway.clone();
+    let shared = Arc::new(Shared {
+        node: node.clone(),
+        cluster: cluster.clone(),
+        port,
+        ordering,
+        gateway: gateway.clone(),
+    });
+    let pages = door::serve_gated(
+        LIMITS,
+        listener,
+        move |head| gate.admit(head, &LIMITS),
+        move |ask| answer(shared.clone(), ask),
+    );
     tokio::select! {
         _ = pages => {}
         _ = reporting::run(node.clone(), address.port()) => {}
         _ = enrolling::run(node.clone(), options, told) => {}
         _ = gossiping::run(node, cluster.clone(), joined) => {}
+        _ = gateway.remember() => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -56,23 +75,30 @@ struct Shared {
     cluster: Arc<Cluster>,
     port: u16,
     ordering: Ordering,
+    gateway: Arc<Gateway>,
 }
 
 impl Shared {
     async fn status(&self) -> Status {
-        Status { cluster: self.cluster.status(), ..self.node.status().await }
+        let (cluster, gateway) = (self.cluster.status(), self.gateway.status());
+        Status { cluster, gateway, ..self.node.status().await }
     }
 }
 
 async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
+    if ask.path.starts_with(gateway::PATH) {
+        return shared.gateway.answer(ask).await;
+    }
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(&shared, &ask).await,
+        API_KEYS_PATH => shared.gateway.take_keys(&ask),
         _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
         "/" => page(&shared.status().await),
         "/api/status" => json(&shared.status().await),
         "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
         "/healthz" => healthz(&shared.node).await,
-        _ => Answer::text(404, "there is / and /api/status, /api/events and /healthz\n"),
+        gateway::METRICS_PATH => shared.gateway.metrics(),
+        _ => Answer::text(404, "there is /, /v1/models, /api/status, /api/events, /metrics and /healthz\n"),
     };
     Reply::Whole(whole)
 }

@@ -7,6 +7,7 @@ use crate::facts::network::{Interface, Tables};
 use crate::facts::system::{self, System};
 use crate::facts::units::Units;
 use crate::facts::{Status, input, memory, processor, sound};
+use crate::gateway::meters::GatewayStatus;
 use crate::health::{Evidence, judge};
 use crate::overlay::state::{Overlay, STATE_BYTES_MAX};
 use admission::OverlayPublic;
@@ -74,6 +75,7 @@ impl Node {
             interfaces,
             units: slow.units,
             cluster: ClusterStatus::default(),
+            gateway: GatewayStatus::default(),
         }
     }
 

@@ -187,7 +187,7 @@ pub fn begin_wide(html: &mut Html, title: &'static str) {
     html.raw("<section class=\"wide\">\n<h2>").raw(title).raw("</h2>\n");
 }
 
-fn begin(html: &mut Html, title: &'static str) {
+pub fn begin(html: &mut Html, title: &'static str) {
     html.raw("<section>\n<h2>").raw(title).raw("</h2>\n");
 }
 

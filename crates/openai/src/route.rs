@@ -8,13 +8,21 @@ use crate::{ApiError, MODEL_BYTES_MAX};
 pub struct Routing {
     pub model: String,
     pub is_stream: bool,
+    /// The client wants the count of tokens at a stream's end.
+    pub with_usage: bool,
     pub has_tools: bool,
 }
 
 impl Routing {
     pub fn read(bytes: &[u8]) -> Result<Routing, ApiError> {
         let fields = body(bytes)?;
+        let options = fields.get("stream_options").filter(|options| options.is_object());
+        let with_usage = match options {
+            Some(options) => options.object()?.flag("include_usage")?.unwrap_or(false),
+            None => false,
+        };
         Ok(Routing {
+            with_usage,
             model: fields.need("model")?.text(MODEL_BYTES_MAX)?,
             is_stream: fields.flag("stream")?.unwrap_or(false),
             has_tools: fields.get("tools").is_some_and(|tools| tools.json() != "[]"),
@@ -24,17 +32,32 @@ impl Routing {
 
 /// The same request for another model; all else stays as it was written.
 pub fn with_model(bytes: &[u8], model: &str) -> Result<Vec<u8>, ApiError> {
+    with_fields(bytes, &[("model", &text(model))])
+}
+
+/// The same for a stream that is to end with its count of tokens, for whoever counts.
+pub fn with_model_and_usage(bytes: &[u8], model: &str) -> Result<Vec<u8>, ApiError> {
+    with_fields(bytes, &[("model", &text(model)), ("stream_options", "{\"include_usage\":true}")])
+}
+
+/// These fields have these values, as JSON.
+fn with_fields(bytes: &[u8], changed: &[(&str, &str)]) -> Result<Vec<u8>, ApiError> {
     let fields = body(bytes)?;
-    let text = |text: &str| serde_json::to_string(text).expect("texts can always be written");
-    let mut out = format!("{{\"model\":{}", text(model));
-    for (name, value) in fields.entries().filter(|(name, _)| *name != "model") {
-        out.push(',');
+    let is_kept = |name: &str| changed.iter().all(|(other, _)| *other != name);
+    let kept = fields.entries().filter(|(name, _)| is_kept(name));
+    let mut out = String::with_capacity(bytes.len() + 128);
+    for (name, value) in changed.iter().copied().chain(kept) {
+        out.push(if out.is_empty() { '{' } else { ',' });
         out.push_str(&text(name));
         out.push(':');
         out.push_str(value);
     }
     out.push('}');
     Ok(out.into_bytes())
+}
+
+fn text(text: &str) -> String {
+    serde_json::to_string(text).expect("texts can always be written")
 }
 
 #[cfg(test)]
@@ -44,7 +67,10 @@ mod tests {
     #[test]
     fn a_gateway_reads_model_and_stream() {
         let routing = Routing::read(br#"{"messages":7,"stream":true,"model":"auto","tools":[{}]}"#).unwrap();
-        assert_eq!(routing, Routing { model: "auto".into(), is_stream: true, has_tools: true });
+        let want = Routing { model: "auto".into(), is_stream: true, with_usage: false, has_tools: true };
+        assert_eq!(routing, want);
+        let body = br#"{"model":"a","stream_options":{"include_usage":true}}"#;
+        assert!(Routing::read(body).unwrap().with_usage);
         assert_eq!(Routing::read(b"{}").unwrap_err().param.as_deref(), Some("model"));
     }
 
@@ -54,5 +80,8 @@ mod tests {
         let got = with_model(body, "x\"y").unwrap();
         let want = r#"{"model":"x\"y","b":{"z" : 1.0, "a":[ ]},"a\n":"\u00e9"}"#;
         assert_eq!(String::from_utf8(got).unwrap(), want);
+        let counted = with_model_and_usage(br#"{"stream_options":null,"n":1}"#, "x").unwrap();
+        let want = r#"{"model":"x","stream_options":{"include_usage":true},"n":1}"#;
+        assert_eq!(String::from_utf8(counted).unwrap(), want);
     }
 }

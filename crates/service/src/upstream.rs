@@ -6,7 +6,8 @@
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+pub use hyper::header::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use std::fmt;

@@ -1,0 +1,266 @@
+//! Where a request goes: from what is known of all copies to an ordered list of candidates, each with its reason; pure.
+//!
+//! The order of discovery is: an address that the owner set, what the gossip tells, a list of last resort.
+
+use admission::NodeId;
+use cluster::Health;
+use openai::ApiError;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// The model that lets the cluster choose.
+pub const AUTO: &str = "auto";
+/// The tag of an expert that answers anything.
+pub const GENERAL: &str = "general";
+/// When every copy is gone for the moment, clients are told to come back so soon.
+const RETRY_MS: u32 = 2000;
+
+/// One node that serves one expert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    pub expert: String,
+    pub node: Option<NodeId>,
+    /// The node's name, for reasons and figures.
+    pub place: String,
+    pub address: SocketAddr,
+    pub is_local: bool,
+    pub health: Health,
+    /// A connection to it failed since it last told.
+    pub is_doubted: bool,
+    pub busy: u16,
+    pub slots: u16,
+    /// Tokens a second times a thousand, 0 where nobody measured.
+    pub milli: u32,
+}
+
+/// What is known of an expert beside its copies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    pub tags: Vec<String>,
+    pub is_for_embeddings: bool,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Text,
+    Embeddings,
+}
+
+/// Everything that routing looks at.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub copies: Vec<Copy>,
+    pub manners: BTreeMap<String, Manner>,
+    /// Everything goes there.
+    pub set: Option<SocketAddr>,
+    /// Asked when nobody else is known.
+    pub last_resort: Vec<SocketAddr>,
+}
+
+/// One place to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// What the request's `model` becomes there.
+    pub model: String,
+    pub node: Option<NodeId>,
+    pub address: SocketAddr,
+    /// Why it stands where it stands.
+    pub why: String,
+}
+
+/// The candidates, best first; never empty.
+pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate>, ApiError> {
+    let plain = |address: SocketAddr, why: &str| Candidate {
+        model: model.to_owned(),
+        node: None,
+        address,
+        why: why.to_owned(),
+    };
+    if let Some(address) = view.set {
+        return Ok(vec![plain(address, "the owner set this address")]);
+    }
+    let mut copies: Vec<&Copy> = match model {
+        AUTO => chosen(view, purpose),
+        name => view.copies.iter().filter(|copy| copy.expert == name).collect(),
+    };
+    copies.sort_by_cached_key(|copy| (wish(view, model, copy), order(copy)));
+    let found: Vec<Candidate> = copies.into_iter().map(candidate).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    if !view.last_resort.is_empty() {
+        let known =
+            |address: &SocketAddr| plain(*address, "nobody tells of this model, so the fixed list is asked");
+        return Ok(view.last_resort.iter().map(known).collect());
+    }
+    if model == AUTO || view.manners.contains_key(model) {
+        return Err(ApiError::overloaded("no node serves a model for this at the moment", RETRY_MS));
+    }
+    Err(ApiError::unknown_model(model))
+}
+
+/// The place of the router: it will choose by what is asked; for now every expert of the right purpose may answer.
+fn chosen(view: &View, purpose: Purpose) -> Vec<&Copy> {
+    let fits = |copy: &&Copy| {
+        let is_for_embeddings = view.manners.get(&copy.expert).is_some_and(|manner| manner.is_for_embeddings);
+        is_for_embeddings == (purpose == Purpose::Embeddings)
+    };
+    view.copies.iter().filter(fits).collect()
+}
+
+/// With `auto`, an expert for anything comes first; those of other tags answer when it cannot.
+fn wish(view: &View, model: &str, copy: &Copy) -> u8 {
+    let tags = view.manners.get(&copy.expert).map(|manner| &manner.tags);
+    match tags {
+        _ if model != AUTO => 0,
+        Some(tags) if tags.iter().any(|tag| tag == GENERAL) => 0,
+        _ => 1,
+    }
+}
+
+/// Small is good: trusted, well, free, fast; then what is here, then by name, so that the order is always the same.
+fn order(copy: &Copy) -> (bool, Health, bool, std::cmp::Reverse<u32>, bool, u16, String) {
+    let is_full = copy.busy >= copy.slots.max(1);
+    let speed = std::cmp::Reverse(share(copy));
+    (copy.is_doubted, copy.health, is_full, speed, !copy.is_local, copy.busy, copy.place.clone())
+}
+
+/// What one more request would get of its speed.
+fn share(copy: &Copy) -> u32 {
+    copy.milli / (u32::from(copy.busy) + 1)
+}
+
+fn candidate(copy: &Copy) -> Candidate {
+    let mut why = vec![if copy.is_local { "here".to_owned() } else { format!("on {}", copy.place) }];
+    why.push(format!("{} of {} slots taken", copy.busy, copy.slots.max(1)));
+    match copy.milli {
+        0 => why.push("not measured yet".to_owned()),
+        _ => why.push(format!("{}.{} tokens a second for it", share(copy) / 1000, share(copy) % 1000 / 100)),
+    }
+    match copy.health {
+        Health::Passing => {}
+        Health::Warning => why.push("impaired".to_owned()),
+        Health::Critical => why.push("down by its own word".to_owned()),
+    }
+    if copy.is_doubted {
+        why.push("did not answer lately".to_owned());
+    }
+    Candidate { model: copy.expert.clone(), node: copy.node, address: copy.address, why: why.join(", ") }
+}
+
+/// The models of `/v1/models`: every expert that somebody serves, and the choice among them.
+pub fn models(view: &View) -> Vec<&str> {
+    let is_up = |copy: &&Copy| copy.health != Health::Critical;
+    let mut names: Vec<&str> = view.copies.iter().filter(is_up).map(|copy| copy.expert.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if !names.is_empty() {
+        names.push(AUTO);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(expert: &str, place: &str, milli: u32) -> Copy {
+        Copy {
+            expert: expert.into(),
+            node: Some(NodeId(1)),
+            place: place.into(),
+            address: SocketAddr::from(([10, 0, 0, 1], 8081)),
+            is_local: false,
+            health: Health::Passing,
+            is_doubted: false,
+            busy: 0,
+            slots: 2,
+            milli,
+        }
+    }
+
+    fn view(copies: Vec<Copy>) -> View {
+        let manner = |tag: &str| Manner { tags: vec![tag.into()], is_for_embeddings: tag == "embeddings" };
+        let manners = [("calm", "general"), ("code", "coding"), ("vectors", "embeddings")];
+        let manners = manners.map(|(name, tag)| (name.to_owned(), manner(tag))).into();
+        View { copies, manners, ..View::default() }
+    }
+
+    fn check(copies: Vec<Copy>, model: &str, purpose: Purpose, want: &str) {
+        let places = |copies: &[Copy], found: &[Candidate]| {
+            let place = |candidate: &Candidate| {
+                let is_it =
+                    |copy: &&Copy| candidate.why.contains(&copy.place) && copy.expert == candidate.model;
+                copies.iter().find(is_it).map_or_else(|| "here".to_owned(), |copy| copy.place.clone())
+            };
+            found.iter().map(place).collect::<Vec<_>>().join(" ")
+        };
+        let found = route(&view(copies.clone()), model, purpose);
+        assert_eq!(found.map(|found| places(&copies, &found)).unwrap_or_else(|e| e.message), want);
+    }
+
+    #[test]
+    fn the_fastest_free_copy_comes_first_and_the_rest_follow() {
+        let copies =
+            vec![copy("calm", "slow", 4000), copy("calm", "quick", 9000), copy("code", "other", 20_000)];
+        check(copies, "calm", Purpose::Text, "quick slow");
+    }
+
+    #[test]
+    fn a_busy_copy_is_worth_its_share_and_a_full_one_comes_after_all_free_ones() {
+        let busy = Copy { busy: 1, ..copy("calm", "busy", 9000) };
+        let full = Copy { busy: 2, ..copy("calm", "full", 90_000) };
+        check(vec![full, busy, copy("calm", "free", 5000)], "calm", Purpose::Text, "free busy full");
+    }
+
+    #[test]
+    fn doubted_and_sick_copies_are_tried_last() {
+        let doubted = Copy { is_doubted: true, ..copy("calm", "doubted", 90_000) };
+        let sick = Copy { health: Health::Critical, ..copy("calm", "sick", 90_000) };
+        let hurt = Copy { health: Health::Warning, ..copy("calm", "hurt", 90_000) };
+        let copies = vec![doubted, sick, hurt, copy("calm", "well", 1)];
+        check(copies, "calm", Purpose::Text, "well hurt sick doubted");
+    }
+
+    #[test]
+    fn among_equals_what_is_here_comes_first() {
+        let here = Copy { is_local: true, ..copy("calm", "zzz", 5000) };
+        check(vec![copy("calm", "aaa", 5000), here], "calm", Purpose::Text, "here aaa");
+    }
+
+    #[test]
+    fn auto_takes_a_general_expert_and_falls_back_to_others() {
+        let copies =
+            vec![copy("code", "coder", 90_000), copy("calm", "talker", 1000), copy("vectors", "v", 99_000)];
+        check(copies.clone(), AUTO, Purpose::Text, "talker coder");
+        check(copies, AUTO, Purpose::Embeddings, "v");
+    }
+
+    #[test]
+    fn a_model_that_nobody_knows_is_unknown_and_one_that_nobody_serves_now_is_late() {
+        check(vec![], "calm", Purpose::Text, "no node serves a model for this at the moment");
+        check(vec![], AUTO, Purpose::Text, "no node serves a model for this at the moment");
+        check(vec![], "gpt-4", Purpose::Text, "the model \"gpt-4\" does not exist");
+    }
+
+    #[test]
+    fn a_set_address_comes_before_all_and_the_fixed_list_after_all() {
+        let address = SocketAddr::from(([10, 0, 0, 9], 80));
+        let set = View { set: Some(address), ..view(vec![copy("calm", "a", 1)]) };
+        assert_eq!(route(&set, "any", Purpose::Text).unwrap()[0].address, address);
+        let fixed = View { last_resort: vec![address], ..view(vec![copy("calm", "a", 1)]) };
+        assert_eq!(route(&fixed, "any", Purpose::Text).unwrap()[0].address, address);
+        assert_eq!(
+            route(&fixed, "calm", Purpose::Text).unwrap()[0].why,
+            "on a, 0 of 2 slots taken, 0.0 tokens a second for it"
+        );
+    }
+
+    #[test]
+    fn the_list_of_models_names_each_expert_once_and_the_choice_last() {
+        let copies = vec![copy("code", "a", 1), copy("calm", "a", 1), copy("calm", "b", 1)];
+        assert_eq!(models(&view(copies)), ["calm", "code", AUTO]);
+        assert!(models(&view(vec![])).is_empty());
+    }
+}

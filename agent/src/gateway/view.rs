@@ -1,0 +1,117 @@
+//! The copies of all experts, from what the gossip and this node itself tell; pure.
+
+use super::route::Copy;
+use cluster::Facts;
+use gossip::{Member, Picture};
+use std::net::SocketAddr;
+
+/// What the service of an expert is called; the expert's name follows.
+const SERVICE: &str = split::expert::SERVICE;
+
+/// All copies that live nodes tell of; those of this node are reached at `worker`.
+pub fn copies(picture: &Picture, worker: SocketAddr) -> Vec<Copy> {
+    let live = picture.members.iter().filter(|member| member.is_alive() && member.role == "node");
+    live.flat_map(|member| of_member(member, worker)).collect()
+}
+
+fn of_member(member: &Member, worker: SocketAddr) -> Vec<Copy> {
+    let Some(facts) = &member.facts else { return vec![] };
+    let mut copies = of_facts(facts, worker);
+    let port = |copy: &Copy| {
+        facts.services.iter().find(|told| told.name == service(&copy.expert)).map(|told| told.port)
+    };
+    for copy in &mut copies {
+        copy.node = Some(member.id);
+        copy.is_doubted = member.doubted.contains(&service(&copy.expert));
+        copy.is_local = member.is_self;
+        // Models are served on the overlay only; one without a place there is not reached.
+        if let (false, Some(overlay), Some(port)) = (member.is_self, member.overlay, port(copy)) {
+            copy.address = SocketAddr::from((overlay, port));
+        }
+    }
+    copies.retain(|copy| copy.is_local || member.overlay.is_some());
+    copies
+}
+
+/// The copies that a node tells, as if it were this one.
+pub fn of_facts(facts: &Facts, worker: SocketAddr) -> Vec<Copy> {
+    let copy = |told: &cluster::Service| {
+        let expert = told.name.strip_prefix(SERVICE)?.to_owned();
+        let milli = facts.speeds.iter().find(|speed| speed.what == format!("decode/{expert}"));
+        Some(Copy {
+            node: None,
+            place: facts.name.clone(),
+            address: worker,
+            is_local: true,
+            health: told.health,
+            is_doubted: false,
+            busy: told.busy,
+            slots: told.slots,
+            milli: milli.map_or(0, |speed| speed.milli),
+            expert,
+        })
+    };
+    facts.services.iter().filter_map(copy).collect()
+}
+
+/// The name of an expert's service, as facts tell it.
+pub fn service(expert: &str) -> String {
+    format!("{SERVICE}{expert}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use admission::NodeId;
+    use cluster::{Service, Speed};
+
+    fn facts() -> Facts {
+        let service =
+            |name: &str, port| Service { name: name.into(), port, busy: 1, slots: 4, ..Service::default() };
+        Facts {
+            name: "kitchen".into(),
+            services: vec![service("agent", 8000), service("llama-api-calm", 8081)],
+            speeds: vec![Speed { what: "decode/calm".into(), milli: 7000 }],
+            ..Facts::default()
+        }
+    }
+
+    fn member(is_self: bool, overlay: Option<&str>) -> Member {
+        Member {
+            id: NodeId(7),
+            is_self,
+            role: "node",
+            name: "kitchen".into(),
+            address: "10.0.0.7:7947".parse().unwrap(),
+            overlay: overlay.map(|text| text.parse().unwrap()),
+            standing: "alive",
+            for_s: 0,
+            heard_s: None,
+            sees: None,
+            facts: Some(facts()),
+            unread: None,
+            doubted: vec!["llama-api-calm".into()],
+            certificate: None,
+        }
+    }
+
+    fn check(member: Member, want: &str) {
+        let copies = of_member(&member, SocketAddr::from(([127, 0, 0, 1], 8081)));
+        let told = |copy: &Copy| {
+            let Copy { expert, address, busy, slots, milli, is_doubted, is_local, .. } = copy;
+            format!("{expert} {address} {busy}/{slots} {milli} {is_doubted} {is_local}")
+        };
+        assert_eq!(copies.iter().map(told).collect::<Vec<_>>().join(" "), want);
+    }
+
+    #[test]
+    fn another_nodes_expert_is_reached_on_the_overlay_and_ones_own_on_loopback() {
+        check(member(false, Some("fd01::7")), "calm [fd01::7]:8081 1/4 7000 true false");
+        check(member(true, Some("fd01::7")), "calm 127.0.0.1:8081 1/4 7000 true true");
+    }
+
+    #[test]
+    fn a_node_without_a_place_on_the_overlay_serves_nobody_else() {
+        check(member(false, None), "");
+    }
+}

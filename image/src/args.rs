@@ -29,6 +29,7 @@ pub enum Command {
     Bench(crate::bench::BenchArgs),
     Sim(crate::sim::args::SimArgs),
     Serve(ServeArgs),
+    Models(crate::models::ModelsArgs),
     Nodes(crate::nodes::args::NodesArgs),
     Keys(crate::keys::args::KeysArgs),
     Release(ReleaseArgs),

@@ -9,6 +9,7 @@ pub mod disk;
 pub mod elf;
 pub mod keys;
 pub mod man;
+pub mod models;
 pub mod nodes;
 pub mod progress;
 pub mod releases;
@@ -33,6 +34,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Bench(args) => bench::command(args),
         Command::Sim(args) => sim::command(args),
         Command::Serve(args) => serve::command(args),
+        Command::Models(args) => models::command(args),
         Command::Nodes(args) => nodes::command(args),
         Command::Keys(args) => keys::command(args),
         Command::Release(args) => releases::args::command(args),

@@ -109,13 +109,16 @@ impl Context {
         check("n_batch", settings.n_batch, 1, N_BATCH_MAX)?;
         check("n_threads", settings.n_threads, 1, N_THREADS_MAX)?;
         check("n_seqs", settings.n_seqs, 1, N_SEQS_MAX)?;
+        if model.slice().is_some_and(|slice| slice.is_last() == settings.hands_on) {
+            return Err(Error::Slice { why: "all but the last hand on their hidden states" });
+        }
         let stopper = Stopper::default();
         let capture = Box::new(Capture::new(&model, settings.hands_on));
         let cache = possible_cache(&model, settings.cache);
         let mut params = params(&model, &settings, cache);
         params.abort_callback = Some(is_stopped);
         params.abort_callback_data = Arc::as_ptr(&stopper.0).cast_mut().cast();
-        if settings.hands_on {
+        if capture.is_needed() {
             params.cb_eval = Some(crate::stage::on_eval);
             params.cb_eval_user_data = (&raw const *capture).cast_mut().cast();
         }
@@ -208,6 +211,9 @@ impl Context {
 
     /// Evaluates one batch; sequences may be mixed.
     pub fn evaluate_rows(&mut self, rows: &[Row]) -> Result<(), Error> {
+        if self.model.slice().is_some_and(|slice| !slice.is_first()) {
+            return Err(Error::Slice { why: "only the first takes tokens" });
+        }
         for row in rows {
             self.model.known(row.token)?;
         }
@@ -247,7 +253,7 @@ impl Context {
         };
         assert!(tokens.len() == n || hidden.len() == n * self.model.n_embd(), "a batch is of one length");
         self.outputs.clear();
-        self.capture.start();
+        self.capture.start(hidden);
         log::clear();
         // SAFETY: every pointer of the batch is null or has `n` items (`n * n_embd` floats), was asserted above, and
         // outlives the call; tokens, positions and sequences are within their limits.

@@ -31,6 +31,8 @@ pub enum Error {
     OtherModel,
     /// The model cannot be a later stage of several.
     Stage { why: &'static str },
+    /// A slice of a model was used as what it is not.
+    Slice { why: &'static str },
     /// A saved state that does not belong here or was damaged.
     State { why: &'static str },
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Error {
             Error::Grammar { why } => write!(f, "the grammar {why}"),
             Error::OtherModel => f.write_str("the sampler and the context have different models"),
             Error::Stage { why } => write!(f, "the model takes no hidden states: it {why}"),
+            Error::Slice { why } => write!(f, "the model is a slice, and {why}"),
             Error::State { why } => write!(f, "the saved state {why}"),
         }
     }

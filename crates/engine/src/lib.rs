@@ -36,6 +36,7 @@ pub use kernels;
 pub use model::{Load, Model, Token, check_file};
 pub use quantise::{FileType, Quantise, quantise};
 pub use sampler::{GRAMMAR_BYTES_MAX, Sampler, Sampling};
+pub use stage::HiddenRow;
 pub use state::STATE_BYTES_MAX;
 
 use llama_cpp_sys_2 as sys;

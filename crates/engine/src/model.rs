@@ -36,6 +36,7 @@ pub struct Model {
     head: gguf::Gguf,
     facts: gguf::Facts,
     fingerprint: u64,
+    slice: Option<gguf::Slice>,
 }
 
 // SAFETY: the library changes a model only while it is loaded and freed; contexts of several threads may share it.
@@ -56,6 +57,7 @@ impl Model {
         init();
         let (head, facts) = read_head(path)?;
         let fingerprint = fingerprint::of_file(path, &head)?;
+        let slice = head.slice_of().map_err(|why| Error::Broken { path: path.display().to_string(), why })?;
         let name = c_path(path)?;
         let mut watched = Watched { progress: how.progress.as_mut(), cancelled: false, panic: None };
         // SAFETY: takes nothing, returns a plain struct.
@@ -81,7 +83,7 @@ impl Model {
             free(&raw);
             return Err(log::refused("give the vocabulary"));
         };
-        Ok(Model { raw, vocab, head, facts, fingerprint })
+        Ok(Model { raw, vocab, head, facts, fingerprint, slice })
     }
 
     pub(crate) fn raw(&self) -> *mut sys::llama_model {
@@ -100,6 +102,11 @@ impl Model {
     /// What the file says of the model's shape.
     pub fn facts(&self) -> &gguf::Facts {
         &self.facts
+    }
+
+    /// Which layers of which model these are, if they are not all.
+    pub fn slice(&self) -> Option<&gguf::Slice> {
+        self.slice.as_ref()
     }
 
     /// What no other model has, as far as its file's head and a sample of its weights tell.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Parts, best, bits, context, load, shared, slice, tiny};
+use common::{Folder, Parts, best, bits, context, load, shared, tiny};
 use engine::{Cache, Context, Error, Load, Model, Row, Sampler, Sampling, Settings, Token};
 use gguf::{Array, Value};
 use std::path::Path;
@@ -343,44 +343,6 @@ fn sampling_beyond_its_limits_is_an_error() {
     assert!(bad(Sampling { temperature: -1.0, ..Sampling::default() }));
     assert!(bad(Sampling { top_p: 1.5, ..Sampling::default() }));
     assert!(bad(Sampling { repeat_penalty: 0.0, ..Sampling::default() }));
-}
-
-/// Whole and in stages: the same bits, for the prompt and for decode.
-fn check_stages(bytes: &[u8], cuts: &[u64], folder: &Folder) {
-    let whole = load(&folder.file("whole.gguf", bytes));
-    let mut whole = context(&whole, Settings::default());
-    let mut stages: Vec<Context> = cuts
-        .windows(2)
-        .map(|cut| {
-            let model = load(&folder.file(&format!("{}.gguf", cut[0]), &slice(bytes, cut[0]..cut[1])));
-            let hands_on = Some(&cut[1]) != cuts.last();
-            context(&model, Settings { hands_on, ..Settings::default() })
-        })
-        .collect();
-    let (mut tokens, mut at) = (vec![1, 30, 41, 52, 63], 0);
-    for step in 0..12 {
-        whole.evaluate(&tokens, 0, at).unwrap();
-        let (first, others) = stages.split_first_mut().unwrap();
-        first.evaluate(&tokens, 0, at).unwrap();
-        assert_eq!(first.logits(), None, "a stage before the last has no logits");
-        let mut hidden = first.hidden().unwrap().to_vec();
-        for stage in &mut *others {
-            stage.evaluate_hidden(&hidden, 0, at).unwrap();
-            hidden = stage.hidden().map(<[f32]>::to_vec).unwrap_or_default();
-        }
-        let staged = others.last().unwrap().logits().unwrap();
-        let want = whole.logits().unwrap();
-        assert_eq!(bits(staged), bits(want), "step {step}");
-        at += tokens.len() as u32;
-        tokens = vec![best(want) as Token];
-    }
-}
-
-#[test]
-fn stages_compute_the_same_bits_as_the_whole() {
-    check_stages(&tiny::model("llama"), &[0, 1, 2], &Folder::new("stages-dice"));
-    let Some(path) = shared("llm/stories260K.gguf") else { return };
-    check_stages(&std::fs::read(path).unwrap(), &[0, 1, 3, 5], &Folder::new("stages"));
 }
 
 #[test]

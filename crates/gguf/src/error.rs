@@ -36,6 +36,10 @@ pub enum Error {
     Place { tensor: String, offset: u64, why: &'static str },
     /// The file is well made, but no model: which key or tensor, and what is wrong with it.
     Model { name: String, why: String },
+    /// A model that cannot be cut, or not there; or a slice that does not say what it is.
+    Slice { why: String },
+    /// The hash behind a file does not fit its bytes.
+    Seal { why: &'static str },
     /// A writer was given other bytes than it was promised.
     Unfinished { tensor: String, bytes: u64, promised: u64 },
 }
@@ -76,6 +80,8 @@ impl fmt::Display for Error {
                 write!(f, "tensor {tensor:?} at byte {offset} of the data {why}")
             }
             Error::Model { name, why } => write!(f, "{name} {why}"),
+            Error::Slice { why } => write!(f, "the model cannot be cut so: {why}"),
+            Error::Seal { why } => write!(f, "the seal {why}"),
             Error::Unfinished { tensor, bytes, promised } => {
                 write!(f, "tensor {tensor:?} got {bytes} bytes, {promised} were promised")
             }

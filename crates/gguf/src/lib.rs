@@ -4,23 +4,30 @@
 //! before memory is asked for, and every limit has a name.
 //! [`Gguf::read`] proves that a file is well made, [`check_model`] that it can be a model: the model's library aborts the
 //! process on much that it did not expect.
-//! This crate turns bytes into values and back; it knows no model library and no network, and opens no file.
+//! A model can be cut into slices by its layers; `file` holds the only hands.
+//! This crate turns bytes into values and back; it knows no model library and no network.
 
 #![forbid(unsafe_code)]
 
 mod error;
+mod file;
 mod kind;
 mod model;
 mod read;
+mod seal;
+mod slice;
 mod source;
 mod ternary;
 mod value;
 mod write;
 
 pub use error::Error;
+pub use file::{check_slice_file, read_head, write_slice_file};
 pub use kind::Kind;
 pub use model::{Facts, check_model};
 pub use read::{Gguf, Tensor};
+pub use seal::{SEAL_BYTES, Sealer, check_seal};
+pub use slice::{ModelId, SLICES_MAX, Slice, even_cuts};
 pub use value::{Array, Texts, Value};
 pub use write::{NewTensor, Writer};
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod families;
 pub mod tiny;
 
 use engine::{Context, Load, Model, Settings};
@@ -157,18 +158,4 @@ fn widen_rows(bytes: &[u8], from: &[u64], to: &[u64], gain: f32) -> Vec<u8> {
         wide_row.iter_mut().zip(row).for_each(|(out, float)| *out = f32::from_le_bytes(*float) * gain);
     }
     out.into_iter().flat_map(f32::to_le_bytes).collect()
-}
-
-/// The layers of a range as a model of their own.
-pub fn slice(bytes: &[u8], layers: std::ops::Range<u64>) -> Vec<u8> {
-    let mut parts = Parts::read(bytes);
-    parts.tensors.retain_mut(|(tensor, _)| {
-        let Some(rest) = tensor.name.strip_prefix("blk.") else { return true };
-        let (layer, rest) = rest.split_once('.').unwrap();
-        let layer: u64 = layer.parse().unwrap();
-        tensor.name = format!("blk.{}.{rest}", layer.wrapping_sub(layers.start));
-        layers.contains(&layer)
-    });
-    parts.set("llama.block_count", Value::U32((layers.end - layers.start) as u32));
-    parts.write()
 }

@@ -14,7 +14,7 @@ impl Dice {
     }
 
     /// From -1 to 1.
-    fn weight(&mut self) -> f32 {
+    pub fn weight(&mut self) -> f32 {
         self.roll(20_001) as f32 / 10_000.0 - 1.0
     }
 }
@@ -25,11 +25,7 @@ const N_LAYERS: u64 = 2;
 
 /// The file of a model: 2 layers, 64 wide, heads of 32, a token for every byte. Only `llama` is a true architecture of it.
 pub fn model(architecture: &str) -> Vec<u8> {
-    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>", "\u{2581}"].map(str::to_owned).into();
-    tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
-    tokens.extend(('a'..='z').map(String::from));
-    let n = tokens.len();
-    let kinds = [2, 3, 3, 1].into_iter().chain([6; 256]).chain([1; 26]).collect();
+    let (n, tokenizer) = bytes_vocabulary();
     let text = |text: &str| Value::Text(text.to_owned());
     let meta = [
         ("general.architecture", text(architecture)),
@@ -42,18 +38,11 @@ pub fn model(architecture: &str) -> Vec<u8> {
         ("llama.attention.head_count_kv", Value::U32(1)),
         ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
         ("llama.rope.dimension_count", Value::U32(32)),
-        ("tokenizer.ggml.model", text("llama")),
-        ("tokenizer.ggml.tokens", Value::Array(Array::Text(tokens.iter().map(String::as_str).collect()))),
-        ("tokenizer.ggml.scores", Value::Array(Array::F32((0..n).map(|idx| -(idx as f32)).collect()))),
-        ("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds))),
-        ("tokenizer.ggml.bos_token_id", Value::U32(1)),
-        ("tokenizer.ggml.eos_token_id", Value::U32(2)),
-        ("tokenizer.ggml.unknown_token_id", Value::U32(0)),
     ];
     let named = |key: &str| key.replace("llama.", &format!("{architecture}."));
-    let meta = meta.map(|(key, value)| (named(key), value));
+    let meta = meta.into_iter().map(|(key, value)| (named(key), value)).chain(tokenizer).collect::<Vec<_>>();
     let meta: Vec<(&str, Value)> = meta.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-    let tensors = tensors(n as u64);
+    let tensors = tensors(n);
     let mut writer = Writer::new(Vec::new(), &meta, &tensors).unwrap();
     let mut dice = Dice(0x00d0_e700);
     for tensor in &tensors {
@@ -62,6 +51,25 @@ pub fn model(architecture: &str) -> Vec<u8> {
         writer.write(&weights.flat_map(f32::to_le_bytes).collect::<Vec<u8>>()).unwrap();
     }
     writer.finish().unwrap()
+}
+
+/// A token for every byte and letter; how many they are, and the keys that say so.
+pub fn bytes_vocabulary() -> (u64, Vec<(String, Value)>) {
+    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>", "\u{2581}"].map(str::to_owned).into();
+    tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+    tokens.extend(('a'..='z').map(String::from));
+    let n = tokens.len();
+    let kinds = [2, 3, 3, 1].into_iter().chain([6; 256]).chain([1; 26]).collect();
+    let keys = [
+        ("model", Value::Text("llama".to_owned())),
+        ("tokens", Value::Array(Array::Text(tokens.iter().map(String::as_str).collect()))),
+        ("scores", Value::Array(Array::F32((0..n).map(|idx| -(idx as f32)).collect()))),
+        ("token_type", Value::Array(Array::I32(kinds))),
+        ("bos_token_id", Value::U32(1)),
+        ("eos_token_id", Value::U32(2)),
+        ("unknown_token_id", Value::U32(0)),
+    ];
+    (n as u64, keys.map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).into())
 }
 
 fn tensors(n_vocab: u64) -> Vec<NewTensor> {

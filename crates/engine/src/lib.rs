@@ -21,6 +21,7 @@ pub mod machine;
 mod memory;
 mod model;
 mod part;
+mod priority;
 mod quantise;
 mod sampler;
 mod stage;
@@ -34,6 +35,7 @@ pub use error::Error;
 /// The kernels, so that a program can choose whose run and see that they do.
 pub use kernels;
 pub use model::{Load, Model, Token, check_file};
+pub use priority::let_others_first;
 pub use quantise::{FileType, Quantise, quantise};
 pub use sampler::{GRAMMAR_BYTES_MAX, Sampler, Sampling};
 pub use stage::HiddenRow;

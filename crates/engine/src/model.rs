@@ -202,6 +202,14 @@ impl Model {
         self.known(token).is_ok_and(|token| unsafe { sys::llama_vocab_is_eog(self.vocab(), token) })
     }
 
+    /// The texts of the tokens that mean something instead of standing for text, such as `<|im_end|>`.
+    pub fn marks(&self) -> Vec<String> {
+        let tokens = 0..i32::try_from(self.n_vocab()).unwrap_or(0);
+        // SAFETY: the token is one of the vocabulary's.
+        let marks = tokens.filter(|token| unsafe { sys::llama_vocab_is_control(self.vocab(), *token) });
+        marks.filter_map(|token| String::from_utf8(self.piece(token, true).ok()?).ok()).collect()
+    }
+
     /// The token, if the vocabulary has it.
     pub(crate) fn known(&self, token: Token) -> Result<Token, Error> {
         let n_vocab = self.n_vocab() as i32;

@@ -23,7 +23,10 @@ pub struct Sampling {
     pub min_p: f32,
     /// Divides the logits of tokens that were there; 1 for none.
     pub repeat_penalty: f32,
-    /// How far back the penalty looks.
+    /// Taken off the logits of tokens that were there: from each once, and from each as often as it was there.
+    pub presence_penalty: f32,
+    pub frequency_penalty: f32,
+    /// How far back the penalties look.
     pub repeat_last: u32,
     pub seed: u32,
     /// GBNF, beginning at `root`.
@@ -38,6 +41,8 @@ impl Default for Sampling {
             top_p: 1.0,
             min_p: 0.0,
             repeat_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
             repeat_last: 64,
             seed: 0,
             grammar: None,
@@ -76,9 +81,13 @@ impl Sampler {
         within("top_p", how.top_p, 0.0, 1.0)?;
         within("min_p", how.min_p, 0.0, 1.0)?;
         within("repeat_penalty", how.repeat_penalty, 0.1, 10.0)?;
+        within("presence_penalty", how.presence_penalty, -2.0, 2.0)?;
+        within("frequency_penalty", how.frequency_penalty, -2.0, 2.0)?;
         crate::context::check("repeat_last", how.repeat_last, 0, REPEAT_LAST_MAX)?;
         crate::context::check("top_k", how.top_k, 0, i32::MAX as u32)?;
-        let penalties = if how.repeat_penalty == 1.0 { None } else { Some(penalties(&model, how)?) };
+        let looks_back =
+            how.repeat_penalty != 1.0 || how.presence_penalty != 0.0 || how.frequency_penalty != 0.0;
+        let penalties = looks_back.then(|| penalties(&model, how)).transpose()?;
         let grammar = how.grammar.as_deref().map(|text| grammar(&model, text)).transpose()?;
         let dice = if how.temperature == 0.0 { None } else { Some(dice(how)?) };
         Ok(Sampler { penalties, grammar, dice, model, candidates: Vec::new() })
@@ -87,11 +96,20 @@ impl Sampler {
     /// The next token after the last row of the last batch; it is remembered.
     /// The context must be of the sampler's own model: the samplers know the tokens of no other.
     pub fn sample(&mut self, context: &Context) -> Result<Token, Error> {
+        self.sample_from(context, context.logits())
+    }
+
+    /// The same after one row of the last batch.
+    pub fn sample_at(&mut self, context: &Context, row_idx: usize) -> Result<Token, Error> {
+        self.sample_from(context, context.logits_of(row_idx))
+    }
+
+    fn sample_from(&mut self, context: &Context, logits: Option<&[f32]>) -> Result<Token, Error> {
         if !Arc::ptr_eq(&self.model, context.model()) {
             return Err(Error::OtherModel);
         }
         let none = Error::Library { what: "give logits", said: "the last evaluation kept none".to_owned() };
-        let token = self.choose(context.logits().ok_or(none)?)?;
+        let token = self.choose(logits.ok_or(none)?)?;
         self.accept(token);
         Ok(token)
     }
@@ -164,8 +182,9 @@ fn own(raw: *mut sys::llama_sampler) -> Result<Chain, Error> {
 
 fn penalties(model: &Model, how: &Sampling) -> Result<Chain, Error> {
     let (n_vocab, last) = (model.n_vocab() as i32, how.repeat_last as i32);
+    let (frequency, presence) = (how.frequency_penalty, how.presence_penalty);
     // SAFETY: numbers only, within their limits.
-    own(unsafe { sys::llama_sampler_init_penalties(n_vocab, last, how.repeat_penalty, 0.0, 0.0) })
+    own(unsafe { sys::llama_sampler_init_penalties(n_vocab, last, how.repeat_penalty, frequency, presence) })
 }
 
 fn grammar(model: &Model, text: &str) -> Result<Chain, Error> {

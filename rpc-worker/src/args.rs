@@ -1,6 +1,7 @@
 //! The command line as data.
 
 use crate::choice::{self, Choice};
+use crate::expert::wishes::Sources;
 use argh::FromArgs;
 use engine::kernels::Way;
 use std::net::SocketAddr;
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 #[argh(
     example = "rpc-worker\nrpc-worker --listen 127.0.0.1:18081\ncurl http://127.0.0.1:8081/health\nrpc-worker generate MODEL.gguf --prompt 'Once upon a time'",
     example = "The same bits at every start:\n  rpc-worker --way tables",
-    note = "Without a command it serves: GET /health answers with build, uptime, kernels and memory as JSON."
+    example = "One model, by hand:\n  rpc-worker --model MODEL.gguf\n  curl http://127.0.0.1:8081/v1/chat/completions -d '{{\"model\":\"local\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'",
+    note = "Without a command it serves: GET /health answers with build, uptime, kernels, memory and experts as JSON, /metrics for Prometheus, and /v1 speaks the OpenAI API for the experts that this node was given."
 )]
 pub struct Args {
     /// print the version
@@ -27,8 +29,36 @@ pub struct Args {
     /// file with the node's overlay address, where it listens too (default /run/duet-overlay/address)
     #[argh(option, default = "PathBuf::from(\"/run/duet-overlay/address\")")]
     pub overlay: PathBuf,
+    /// file that says what this node is to hold (default /run/duet-agent/assignment.json); before there is one, the
+    /// smallest chat model is served as local
+    #[argh(option, default = "PathBuf::from(\"/run/duet-agent/assignment.json\")")]
+    pub assignment: PathBuf,
+    /// folder of the models (default /var/lib/duet/models)
+    #[argh(option, default = "PathBuf::from(\"/var/lib/duet/models\")")]
+    pub models: PathBuf,
+    /// serve this expert, whatever the node is to hold
+    #[argh(option)]
+    pub expert: Option<PathBuf>,
+    /// serve this model, as the expert local or as the one of --expert
+    #[argh(option)]
+    pub model: Option<PathBuf>,
+    /// folder where the beginning of all conversations is kept, so that the next start need not read it
+    #[argh(option)]
+    pub warm: Option<PathBuf>,
+    /// threads of each model (default: one for each core)
+    #[argh(option)]
+    pub threads: Option<u32>,
     #[argh(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Args {
+    /// Where the wishes for experts come from.
+    pub fn sources(&self) -> Sources {
+        let Args { assignment, models, expert, model, .. } = self;
+        let (assignment, models) = (assignment.clone(), models.clone());
+        Sources { assignment, models, expert: expert.clone(), model: model.clone() }
+    }
 }
 
 #[derive(FromArgs, Debug)]

@@ -1,6 +1,7 @@
-//! What `/health` says: build, uptime, and the memory that could be lent.
+//! What `/health` says: build, uptime, the memory that could be lent, and the experts that are held.
 
 use crate::choice::InForce;
+use crate::expert::hall::{Hall, Shown};
 use serde::Serialize;
 use std::fs::File;
 use std::io::Read;
@@ -20,10 +21,14 @@ pub struct Health {
     memory_available_kib: u64,
     /// What this process itself occupies.
     memory_own_kib: u64,
+    /// Of the assignment that is followed; 0 for none.
+    generation: u64,
+    experts: Vec<Shown>,
 }
 
-pub fn now(uptime: Duration, in_force: InForce) -> Health {
-    health(uptime, in_force, &read("/proc/meminfo"), &read("/proc/self/status"))
+pub fn now(uptime: Duration, in_force: InForce, hall: &Hall) -> Health {
+    let health = health(uptime, in_force, &read("/proc/meminfo"), &read("/proc/self/status"));
+    Health { generation: hall.generation(), experts: hall.shown(), ..health }
 }
 
 fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> Health {
@@ -34,6 +39,8 @@ fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> H
         memory_total_kib: kib(meminfo, "MemTotal:"),
         memory_available_kib: kib(meminfo, "MemAvailable:"),
         memory_own_kib: kib(status, "VmRSS:"),
+        generation: 0,
+        experts: Vec::new(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Lends this node's memory and cores to the language model. As a service it says how it is, for now; as a command it
-//! generates, measures, probes and quantises.
+//! Lends this node's memory and cores to the language model. As a service it answers for the experts that the node was
+//! given and says how it is; as a command it generates, measures, probes and quantises.
 //!
 //! It is a program of its own, because the model's library may abort: the agent must outlive that.
 //! It deliberately knows nothing of the agent, and listens on loopback, and on the overlay
@@ -19,8 +19,11 @@ mod trials;
 use anyhow::Context;
 use args::{Args, Command};
 use choice::InForce;
-use service::door::{self, Answer, Ask};
+use expert::hall::{Hall, Manner};
+use expert::{metrics, routes, wishes};
+use service::door::{self, Answer, Ask, Reply};
 use service::{log, notify};
+use std::thread::available_parallelism;
 use std::time::Instant;
 use tokio::net::TcpListener;
 
@@ -34,8 +37,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Quantise(args)) => return quantise::run(args),
         None => {}
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(READERS_MAX).build();
     runtime.context("cannot start the runtime")?.block_on(serve(args))
+}
+
+/// Threads that make tokens of long requests, beside the one that holds the doors.
+const READERS_MAX: usize = 2;
+
+/// What every answer needs.
+#[derive(Clone)]
+struct Node {
+    start: Instant,
+    in_force: InForce,
+    hall: Hall,
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
@@ -47,27 +62,44 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let in_force = choice::in_force(choice);
     log::say(log::Level::Info, &format!("rpc-worker: {}", choice::told(choice)));
     log::say(log::Level::Info, &format!("rpc-worker: listening on {address}"));
+    let n_threads = args.threads.unwrap_or_else(|| available_parallelism().map_or(1, |n| n.get() as u32));
+    let hall = Hall::open(Manner { n_threads, warm: args.warm.clone() }).context("no thread for models")?;
+    let sources = args.sources();
     notify::ready();
-    let answer = move |ask| answer(ask, start, in_force);
+    let node = Node { start, in_force, hall: hall.clone() };
+    let answer = move |ask| answer(ask, node.clone());
     tokio::select! {
-        _ = door::serve(listener, answer) => {}
+        _ = door::serve_gated(routes::LIMITS, listener, routes::gate, answer.clone()) => {}
         _ = overlay::serve(&args.overlay, address.port(), answer) => {}
         _ = watchdog() => {}
+        done = wishes::follow(&sources, &hall) => done?,
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
     notify::stopping();
     Ok(())
 }
 
-async fn answer(ask: Ask, start: Instant, in_force: InForce) -> Answer {
-    if ask.path != "/health" {
-        return Answer::text(404, "there is /health\n");
-    }
-    match serde_json::to_vec(&health::now(start.elapsed(), in_force)) {
-        Ok(body) => Answer::json(200, body),
-        Err(e) => Answer::text(500, &format!("the health cannot be written: {e}\n")),
+async fn answer(ask: Ask, node: Node) -> Reply {
+    match ask.path.as_str() {
+        "/health" => {
+            match serde_json::to_vec(&health::now(node.start.elapsed(), node.in_force, &node.hall)) {
+                Ok(body) => Answer::json(200, body),
+                Err(e) => Answer::text(500, &format!("the health cannot be written: {e}\n")),
+            }
+            .into()
+        }
+        "/metrics" => {
+            Answer { content_type: METRICS_TYPE, ..Answer::text(200, &metrics::text(&node.hall)) }.into()
+        }
+        _ => match routes::answer(&node.hall, ask).await {
+            Some(reply) => reply,
+            None => Answer::text(404, "there are /health, /metrics and /v1/models\n").into(),
+        },
     }
 }
+
+/// Which version of its text form Prometheus is given.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Runs on the same thread as everything else, so a hang of that thread is seen by systemd.
 async fn watchdog() {

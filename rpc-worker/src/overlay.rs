@@ -3,7 +3,8 @@
 //! The overlay's process writes the address once the interface has it, and this program only reads the file.
 //! An address outside of the overlay is refused, so that no mistake there opens the door to the network card.
 
-use service::door::{self, Answer, Ask};
+use crate::expert::routes;
+use service::door::{self, Ask, Reply};
 use service::log::{self, Level};
 use service::watch::Watch;
 use std::io::Read;
@@ -21,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub async fn serve<F, A>(file: &Path, port: u16, answer: F)
 where
     F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    A: Future<Output = Reply> + Send + 'static,
 {
     let mut watch = match Watch::new(file) {
         Ok(watch) => watch,
@@ -44,13 +45,13 @@ where
 async fn open<F, A>(address: Option<Ipv6Addr>, port: u16, answer: F)
 where
     F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    A: Future<Output = Reply> + Send + 'static,
 {
     let Some(address) = address else { return std::future::pending().await };
     match TcpListener::bind((address, port)).await {
         Ok(listener) => {
             log::say(Level::Info, &format!("rpc-worker: listening on [{address}]:{port}"));
-            door::serve(listener, answer).await;
+            door::serve_gated(routes::LIMITS, listener, routes::gate, answer).await;
         }
         Err(_) => tokio::time::sleep(RETRY).await,
     }

@@ -109,9 +109,9 @@ pub trait Backend: Send {
         Ok(false)
     }
 
-    /// Lets a slot begin with the first `n` positions of the kept beginning, in place of what it holds.
-    fn take_prefix(&mut self, slot: Slot, n: u32) -> Result<(), BackendError> {
-        let _ = (slot, n);
+    /// Lets a slot begin with the whole of the kept beginning, in place of what it holds.
+    fn take_prefix(&mut self, slot: Slot) -> Result<(), BackendError> {
+        let _ = slot;
         Err(BackendError::Broken("no beginning is kept".to_owned()))
     }
 }

@@ -1,5 +1,21 @@
-//! Experts: models that answer requests.
+//! Experts: models that answer requests of the OpenAI API.
 //!
-//! `backend` is what computes.
+//! From the door inwards: `routes` are the paths, `wishes` and `hall` say which experts there are, `serving` is one of
+//! them. `talk` makes tokens of messages, `schedule` shares the slots of a `backend` among requests, `calls` and
+//! `answers` make of what it says what a client reads. `whole` is the backend of a model that this node holds alone.
 
+pub mod answers;
 pub mod backend;
+mod calls;
+mod chances;
+mod embed;
+pub mod figures;
+pub mod hall;
+pub mod job;
+pub mod metrics;
+pub mod routes;
+pub mod schedule;
+pub mod serving;
+pub mod talk;
+pub mod whole;
+pub mod wishes;

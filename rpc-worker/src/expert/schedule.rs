@@ -1,0 +1,436 @@
+//! The scheduler: many requests over the few slots of one backend.
+//!
+//! Every step takes one token of each running answer, and beside them a piece of the oldest unread prompt, so that a
+//! long prompt makes nobody else's answer stand still. A slot keeps what it has read: a request that begins like the
+//! one before it reads only the rest.
+//! It deliberately knows no model file, no HTTP and no text but the one it shows.
+
+use super::backend::{Backend, BackendError, Chosen, Event, Manner, Slot, Work};
+use super::figures::{Count, Figures};
+use super::job::{Chance, Job, Piece, Said};
+use engine::{Model, Token};
+use openai::answer::Finish;
+use prompt::StopMachine;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
+
+/// Rows of a prompt that are read at once where nobody waits for tokens: few enough that whoever goes away, or comes
+/// with a short question, is looked after soon.
+const PROMPT_ROWS: usize = 128;
+/// What a prompt may take of a step beside running answers, so that these keep at least half of their speed.
+const PROMPT_SHARE: f64 = 0.5;
+/// It never stands still either. Fewer rows than these are multiplied by other kernels, which round otherwise: so no
+/// piece of a prompt is smaller, and what a prompt gives does not depend on how it was cut or what was kept of it.
+const PROMPT_ROWS_LEAST: usize = 4;
+/// A model that was just loaded reads this and writes a few tokens, so that everybody knows how fast it is.
+const REHEARSAL: &str = "Two PCs, both alike in dignity, in a fair cluster where we lay our scene.";
+const REHEARSAL_TOKENS: u32 = 3;
+/// A client that takes nothing for so long is given up.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// How often paused sequences are looked at when nothing else is to be done.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A place of the backend's, what it holds, and whose it is.
+struct Seat {
+    /// What is evaluated there.
+    held: Vec<Token>,
+    running: Option<Running>,
+    /// When it was last given away; the longest unused goes first.
+    turn: u64,
+}
+
+/// A request in a slot.
+struct Running {
+    job: Job,
+    stop: StopMachine,
+    /// Prompt and answer.
+    tokens: Vec<Token>,
+    /// Positions that were handed to the backend.
+    n_begun: usize,
+    n_flying: usize,
+    /// Since when its client takes nothing.
+    full_since: Option<Instant>,
+    arrived: Instant,
+}
+
+impl Running {
+    fn n_generated(&self) -> u32 {
+        (self.tokens.len() - self.job.prompt.len()) as u32
+    }
+
+    fn is_reading(&self) -> bool {
+        self.n_begun < self.job.prompt.len()
+    }
+}
+
+pub struct Scheduler<B: Backend> {
+    backend: B,
+    seats: Vec<Seat>,
+    queue: VecDeque<(Job, Instant)>,
+    /// The beginning that the backend keeps.
+    prefix: Vec<Token>,
+    figures: Arc<Figures>,
+    turn: u64,
+}
+
+impl<B: Backend> Scheduler<B> {
+    pub fn new(backend: B, figures: Arc<Figures>) -> Scheduler<B> {
+        let n_slots = backend.shape().n_slots;
+        let seats = (0..n_slots).map(|_| Seat { held: Vec::new(), running: None, turn: 0 }).collect();
+        Scheduler { backend, seats, queue: VecDeque::new(), prefix: Vec::new(), figures, turn: 0 }
+    }
+
+    /// Evaluates the beginning that most requests share.
+    pub fn warm_up(&mut self, prefix: Vec<Token>) -> Result<(), BackendError> {
+        if !prefix.is_empty() && self.backend.keep_prefix(&prefix)? {
+            self.prefix = prefix;
+        }
+        Ok(())
+    }
+
+    /// Tells the speeds before the first request. What goes wrong here goes wrong there too, and is told there.
+    pub fn rehearse(&mut self) {
+        let Ok(mut tokens) = self.backend.model().tokenise(REHEARSAL, true, false) else { return };
+        tokens.truncate(self.backend.shape().n_rows.min(self.backend.shape().n_ctx as usize / 2));
+        if self.backend.shape().n_ahead > 1 || self.backend.open(0, 0, Manner::default()).is_err() {
+            return;
+        }
+        let mut at = 0;
+        for _ in 0..=REHEARSAL_TOKENS {
+            let n = tokens.len();
+            let work = Work { slot: 0, at, tokens: std::mem::take(&mut tokens), choose: true };
+            let start = Instant::now();
+            self.backend.begin(vec![work]);
+            let Some(Event::Done { end, chosen: Some(chosen), .. }) = self.backend.wait().pop() else {
+                break;
+            };
+            let (read, written) = if n > 1 { (n, 0) } else { (0, n) };
+            self.figures.step(read, written, start.elapsed());
+            (at, tokens) = (end, vec![chosen.token]);
+        }
+        self.backend.close(0);
+    }
+
+    /// Works until nobody can send requests any more. What runs then fails, so that it can go on elsewhere.
+    pub fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            if !self.take(jobs) {
+                return self.give_up();
+            }
+            self.seat_the_waiting();
+            let n_begun = self.begin();
+            if n_begun == (0, 0) && self.seats.iter().all(is_still) {
+                continue;
+            }
+            let start = Instant::now();
+            let events = self.backend.wait();
+            if self.backend.shape().n_ahead == 1 {
+                self.figures.step(n_begun.0, n_begun.1, start.elapsed());
+            }
+            for event in events {
+                self.follow(event);
+            }
+        }
+    }
+
+    /// New requests; waits for one where there is nothing else to do. `false` when there will be no more.
+    fn take(&mut self, jobs: &Receiver<Job>) -> bool {
+        let is_idle = self.queue.is_empty() && self.seats.iter().all(|seat| seat.running.is_none());
+        let first = if is_idle {
+            jobs.recv().map_err(|_| TryRecvError::Disconnected)
+        } else if self.seats.iter().all(is_still) {
+            jobs.recv_timeout(PAUSE).map_err(|e| match e {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            })
+        } else {
+            jobs.try_recv()
+        };
+        let mut next = first;
+        loop {
+            match next {
+                Ok(job) => self.queue.push_back((job, Instant::now())),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+            next = jobs.try_recv();
+        }
+    }
+
+    fn give_up(&mut self) {
+        let error = BackendError::Lost("this node gives the expert up".to_owned());
+        for (job, _) in self.queue.drain(..) {
+            let _ = job.says.try_send(Said::Failed(error.clone()));
+        }
+        for seat in &mut self.seats {
+            if let Some(running) = seat.running.take() {
+                let _ = running.job.says.try_send(Said::Failed(error.clone()));
+            }
+        }
+    }
+
+    /// Gives free slots to those who wait, the first first, each the slot that has read most of its prompt.
+    fn seat_the_waiting(&mut self) {
+        let is_gone = |job: &Job| job.says.is_closed();
+        let n_before = self.queue.len();
+        self.queue.retain(|(job, _)| !is_gone(job));
+        self.figures.add(Count::Cancelled, (n_before - self.queue.len()) as u64);
+        while let Some(slot) = self.best_slot() {
+            let Some((job, arrived)) = self.queue.pop_front() else { break };
+            self.seat(slot, job, arrived);
+        }
+        self.tell_busy();
+    }
+
+    fn tell_busy(&self) {
+        self.figures.set_busy(self.seats.iter().filter(|seat| seat.running.is_some()).count());
+    }
+
+    fn best_slot(&self) -> Option<usize> {
+        let (job, _) = self.queue.front()?;
+        let free = self.seats.iter().enumerate().filter(|(_, seat)| seat.running.is_none());
+        let worth = |seat: &Seat| {
+            let n = shared(&seat.held, &job.prompt);
+            // A slot that shares no more than the kept beginning is worth no more than another.
+            let n = if n > self.prefix.len() { n } else { 0 };
+            (n, u64::MAX - seat.turn)
+        };
+        free.max_by_key(|(_, seat)| worth(seat)).map(|(slot, _)| slot)
+    }
+
+    fn seat(&mut self, slot: usize, job: Job, arrived: Instant) {
+        // After the last token of a prompt one is chosen, so the last piece is always evaluated.
+        let most = job.prompt.len().saturating_sub(PROMPT_ROWS_LEAST);
+        let own = shared(&self.seats[slot].held, &job.prompt).min(most);
+        let is_begun = !self.prefix.is_empty() && job.prompt[..most].starts_with(&self.prefix);
+        let opened = if is_begun && own < self.prefix.len() {
+            self.backend
+                .open(slot as Slot, 0, job.manner.clone())
+                .and_then(|_| self.backend.take_prefix(slot as Slot))
+                .map(|()| self.prefix.len())
+        } else {
+            self.backend.open(slot as Slot, own as u32, job.manner.clone()).map(|n| n as usize)
+        };
+        let stop = StopMachine::new(&job.stops);
+        let seat = &mut self.seats[slot];
+        self.turn += 1;
+        seat.turn = self.turn;
+        let (n_kept, stop) = match (opened, stop) {
+            (Ok(n_kept), Ok(stop)) => (n_kept, stop),
+            (Err(error), _) => {
+                seat.held.clear();
+                self.figures.add(Count::Failed, 1);
+                // Its client may be gone; then nobody needs to know.
+                let _ = job.says.try_send(Said::Failed(error));
+                return;
+            }
+            (_, Err(error)) => {
+                let error = BackendError::Refused(error.to_string());
+                let _ = job.says.try_send(Said::Failed(error));
+                return;
+            }
+        };
+        seat.held = job.prompt[..n_kept].to_vec();
+        let _ = job.says.try_send(Said::Began { n_cached: n_kept as u32 });
+        self.figures.add(Count::PromptTokens, job.prompt.len() as u64);
+        self.figures.add(Count::CachedTokens, n_kept as u64);
+        let mut job = job;
+        job.ticket.seated();
+        let tokens = job.prompt.clone();
+        seat.running =
+            Some(Running { job, stop, tokens, n_begun: n_kept, n_flying: 0, full_since: None, arrived });
+    }
+
+    /// Begins one piece of work for each sequence that can go on: rows of prompts, rows of answers.
+    fn begin(&mut self) -> (usize, usize) {
+        let shape = self.backend.shape();
+        let mut room = shape.n_rows;
+        let mut works = Vec::new();
+        let now = Instant::now();
+        for slot in 0..self.seats.len() {
+            self.look_after(slot, now);
+        }
+        let mut n_decoded = 0;
+        for (slot, seat) in self.seats.iter_mut().enumerate() {
+            let Some(running) = seat.running.as_mut() else { continue };
+            let is_next =
+                !running.is_reading() && running.n_flying == 0 && running.n_begun < running.tokens.len();
+            if is_next && running.full_since.is_none() && room > 0 {
+                works.push(work(slot, running, 1));
+                n_decoded += 1;
+                room -= 1;
+            }
+        }
+        let writes =
+            |seat: &Seat| seat.running.as_ref().is_some_and(|r| !r.is_reading() && r.full_since.is_none());
+        let rows = if self.seats.iter().any(writes) { self.rows_beside() } else { PROMPT_ROWS };
+        let mut rows = rows.min(room);
+        let mut n_read = 0;
+        let mut readers: Vec<usize> = (0..self.seats.len()).collect();
+        readers.sort_by_key(|slot| self.seats[*slot].turn);
+        for slot in readers {
+            let Some(running) = self.seats[slot].running.as_mut() else { continue };
+            if rows >= PROMPT_ROWS_LEAST.min(shape.n_rows)
+                && running.is_reading()
+                && running.n_flying < shape.n_ahead
+            {
+                let n = piece(running.job.prompt.len() - running.n_begun, rows, room);
+                works.push(work(slot, running, n));
+                n_read += n;
+                room -= n;
+                rows = rows.saturating_sub(n).min(room);
+            }
+        }
+        if !works.is_empty() {
+            self.backend.begin(works);
+        }
+        (n_read, n_decoded)
+    }
+
+    /// Rows of a prompt that take as long as one token of an answer, where the share is a half.
+    fn rows_beside(&self) -> usize {
+        let speeds = self.figures.speeds();
+        let rows = speeds.prompt / speeds.decode * PROMPT_SHARE / (1.0 - PROMPT_SHARE);
+        // Not a number before the first measurement, which becomes 0.
+        (rows as usize).clamp(PROMPT_ROWS_LEAST, PROMPT_ROWS)
+    }
+
+    /// Lets go of whoever left or takes nothing, and pauses whoever is slow.
+    fn look_after(&mut self, slot: usize, now: Instant) {
+        let Some(running) = self.seats[slot].running.as_mut() else { return };
+        let is_full = running.job.says.capacity() < ROOM_FOR_A_STEP;
+        running.full_since = is_full.then(|| running.full_since.unwrap_or(now));
+        let is_stalled = running.full_since.is_some_and(|since| now - since > STALL_MAX);
+        if running.job.says.is_closed() || is_stalled {
+            self.figures.add(Count::Cancelled, 1);
+            self.leave(slot);
+        }
+    }
+
+    /// The slot is free; what it holds stays for the next.
+    fn leave(&mut self, slot: usize) -> Option<Running> {
+        self.backend.close(slot as Slot);
+        let running = self.seats[slot].running.take()?;
+        if running.n_flying > 0 {
+            // Nobody will tell what became of that.
+            self.seats[slot].held.clear();
+        }
+        self.tell_busy();
+        Some(running)
+    }
+
+    fn follow(&mut self, event: Event) {
+        match event {
+            Event::Done { slot, end, chosen } => {
+                let slot = slot as usize;
+                let Some(running) = self.seats.get_mut(slot).and_then(|seat| seat.running.as_mut()) else {
+                    return;
+                };
+                running.n_flying = running.n_flying.saturating_sub(1);
+                let end = (end as usize).min(running.tokens.len());
+                let held = running.tokens[..end].to_vec();
+                let done = chosen.and_then(|chosen| self.write(slot, &chosen));
+                self.seats[slot].held = held;
+                if let Some(finish) = done {
+                    self.end(slot, finish);
+                }
+            }
+            Event::Failed { slot, error } => {
+                let slot = slot as usize;
+                if slot < self.seats.len()
+                    && let Some(running) = self.leave(slot)
+                {
+                    self.figures.add(Count::Failed, 1);
+                    let _ = running.job.says.try_send(Said::Failed(error));
+                    self.seats[slot].held.clear();
+                }
+            }
+        }
+    }
+
+    /// One more token of an answer; says why it ends, if it does.
+    fn write(&mut self, slot: usize, chosen: &Chosen) -> Option<Finish> {
+        let n_ctx = self.backend.shape().n_ctx as usize;
+        let model = Arc::clone(self.backend.model());
+        let running = self.seats[slot].running.as_mut()?;
+        if running.n_generated() == 0 {
+            self.figures.add(Count::FirstTokens, 1);
+            self.figures.add(Count::FirstTokenMs, running.arrived.elapsed().as_millis() as u64);
+        }
+        if model.ends(chosen.token) {
+            return Some(Finish::Stop);
+        }
+        self.figures.add(Count::Tokens, 1);
+        running.tokens.push(chosen.token);
+        let marks = running.job.shows_marks;
+        let shown = running.stop.push(&model.piece(chosen.token, marks).unwrap_or_default());
+        let chance = chance(&model, chosen);
+        if !shown.text.is_empty() || chance.is_some() {
+            say(&running.job, Said::Piece(Piece { text: shown.text, chance }));
+        }
+        if shown.stopped.is_some() {
+            return Some(Finish::Stop);
+        }
+        let is_full = running.tokens.len() >= n_ctx || running.n_generated() >= running.job.n_tokens_max;
+        is_full.then_some(Finish::Length)
+    }
+
+    fn end(&mut self, slot: usize, finish: Finish) {
+        // The slot is free before the last word is said.
+        let Some(running) = self.leave(slot) else { return };
+        let n_generated = running.n_generated();
+        let rest = running.stop.finish().text;
+        if !rest.is_empty() {
+            say(&running.job, Said::Piece(Piece { text: rest, chance: None }));
+        }
+        say(&running.job, Said::Ended { finish, n_generated });
+    }
+}
+
+/// A piece, the rest of the text, and the end.
+const ROOM_FOR_A_STEP: usize = 3;
+
+/// Whether nothing happens in a slot before its client takes something.
+fn is_still(seat: &Seat) -> bool {
+    seat.running.as_ref().is_none_or(|running| running.n_flying == 0 && running.full_since.is_some())
+}
+
+/// How many rows of `left` are read next: about as many as may be, and no small rest is left.
+fn piece(left: usize, rows: usize, room: usize) -> usize {
+    if left < rows + PROMPT_ROWS_LEAST { left.min(room) } else { rows }
+}
+
+/// The next `n` tokens of a sequence as work; after its last token one is chosen.
+fn work(slot: usize, running: &mut Running, n: usize) -> Work {
+    let at = running.n_begun;
+    running.n_begun += n;
+    running.n_flying += 1;
+    Work {
+        slot: slot as Slot,
+        at: at as u32,
+        tokens: running.tokens[at..at + n].to_vec(),
+        choose: at + n == running.tokens.len(),
+    }
+}
+
+/// There was room before the step began; a client that left is noticed before the next.
+fn say(job: &Job, said: Said) {
+    if let Err(TrySendError::Full(_)) = job.says.try_send(said) {
+        unreachable!("a step begins only where there is room for what it says");
+    }
+}
+
+fn chance(model: &Model, chosen: &Chosen) -> Option<Chance> {
+    let logprob = chosen.logprob?;
+    let bytes = |token: Token| model.piece(token, true).unwrap_or_default();
+    let rivals = chosen.rivals.iter().map(|(token, logprob)| (bytes(*token), *logprob)).collect();
+    Some(Chance { bytes: bytes(chosen.token), logprob, rivals })
+}
+
+/// Tokens that two texts begin with.
+fn shared(a: &[Token], b: &[Token]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}

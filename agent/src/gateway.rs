@@ -159,23 +159,17 @@ impl Gateway {
     /// Every expert that somebody serves; an address that the owner set speaks for itself.
     async fn models(&self, id: &str) -> Result<Response, ApiError> {
         let view = self.view().await;
-        let names = route::models(&view);
-        let beyond =
-            view.set.into_iter().chain(view.last_resort.iter().copied().filter(|_| names.is_empty()));
-        for address in beyond {
-            if let Some(response) = relay::handed_on(address, "/v1/models", id).await {
-                return Ok(response);
-            }
+        if let Some(response) = beyond(&view, "/v1/models", id).await {
+            return Ok(response);
         }
-        let data: Vec<_> = names.iter().map(|name| model(name)).collect();
+        let data: Vec<_> = route::models(&view).iter().map(|name| model(name)).collect();
         Ok(json(serde_json::json!({ "object": "list", "data": data })))
     }
 
     async fn model(&self, name: &str, id: &str) -> Result<Response, ApiError> {
         let view = self.view().await;
-        if let Some(address) = view.set {
-            let answer = relay::handed_on(address, &format!("/v1/models/{name}"), id).await;
-            return answer.ok_or_else(|| ApiError::unknown_model(name));
+        if let Some(response) = beyond(&view, &format!("/v1/models/{name}"), id).await {
+            return Ok(response);
         }
         let known = route::models(&view).into_iter().find(|known| *known == name);
         known.map(|name| json(model(name))).ok_or_else(|| ApiError::unknown_model(name))
@@ -254,6 +248,17 @@ impl Gateway {
     fn meters(&self) -> MutexGuard<'_, Meters> {
         self.meters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What others say of their models: an address that the owner set, or the last resort of a cluster that serves none.
+async fn beyond(view: &View, path: &str, id: &str) -> Option<Response> {
+    let last_resort = view.last_resort.iter().filter(|_| view.copies.is_empty());
+    for address in view.set.iter().chain(last_resort) {
+        if let Some(response) = relay::handed_on(*address, path, id).await {
+            return Some(response);
+        }
+    }
+    None
 }
 
 /// A stream's answer begins with its first token, or without one after a while.

@@ -56,6 +56,13 @@ const NEEDS: &[Need] = &[
     need(For::Test, "busybox", &["busybox"]),
     need(For::Test, "curl", &["curl"]),
     need(For::Test, "isc-dhcp-client", &["dhclient"]),
+    need(For::Test, "nodejs", &["node"]), // for the real clients of the gateway
+    need(For::Test, "npm", &["npm"]),
+    need(
+        For::Test,
+        "python3-venv",
+        &["/usr/lib/python3*/ensurepip/__init__.py", "/usr/local/lib/python3*/ensurepip/__init__.py"],
+    ),
     need(For::Test, "qemu-user", &["qemu-x86_64"]),
     need(For::Test, "tftp-hpa", &["tftp"]),
     need(For::Test, "udhcpc", &["udhcpc"]),

@@ -1,6 +1,8 @@
 //! What the tests that cross crates share.
 
 pub mod core2;
+pub mod gateway;
+pub mod model;
 pub mod network;
 pub mod node;
 pub mod release;

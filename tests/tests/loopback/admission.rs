@@ -1,11 +1,11 @@
 //! Call home over a real wire: the real `duet serve`, the real agent, the owner's commands, and callers of no good.
 
-use crate::lab::{CLIENT_MAC, Lab, NEW, PATIENCE, SERVER, run, wait};
+use crate::lab::{CLIENT, CLIENT_MAC, Lab, NEW, PATIENCE, SERVER, run, wait};
 use admission::{
     Answer, Ask, BoxSecret, Caller, Challenge, ENROL_PATH, ENROL_PORT, Hardware, Membership, NodeSecret,
     OPEN_PATH, Open, OverlayPublic,
 };
-use release::{BootFacts, Mac, Mode, ReleaseId, SecretKey};
+use release::{Address, BootFacts, Mac, Mode, ReleaseId, SecretKey};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,18 @@ struct Agent {
 }
 
 impl Agent {
+    /// It has no address to gossip with.
     fn new(lab: &Lab, name: &str, release_key: &SecretKey) -> Agent {
+        Agent::at(None, lab, name, release_key)
+    }
+
+    /// It gossips too.
+    fn gossiping(lab: &Lab, name: &str, release_key: &SecretKey) -> Agent {
+        let address = Address { ip: CLIENT, mask: [255, 255, 255, 0].into(), gateway: None };
+        Agent::at(Some(address), lab, name, release_key)
+    }
+
+    fn at(address: Option<Address>, lab: &Lab, name: &str, release_key: &SecretKey) -> Agent {
         let facts = BootFacts {
             release: ReleaseId::parse(NEW).expect("an id"),
             release_key: Some(release_key.public()),
@@ -33,7 +44,7 @@ impl Agent {
             attempt: Some(1),
             mac: Some(Mac::parse(CLIENT_MAC).expect("a MAC")),
             interface: None,
-            address: None,
+            address,
             servers: vec![release::Server { ip: SERVER, port: 80 }],
             stamps: vec![],
         };
@@ -84,6 +95,30 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// The status with which the gateway answers for its models.
+    fn models(&self, lab: &Lab, key: &str) -> String {
+        lab.at_client(|| {
+            let mut stream = TcpStream::connect("127.0.0.1:8000").expect("the gateway");
+            let head = format!("GET /v1/models HTTP/1.0\r\nAuthorization: Bearer {key}\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("a request");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).expect("an answer");
+            text.split(' ').nth(1).expect("a status").to_owned()
+        })
+    }
+
+    /// Waits until these are the names of all keys.
+    fn wait_keys(&self, lab: &Lab, want: &[&str]) {
+        let names = || {
+            let status = self.status(lab);
+            let keys = status["gateway"]["keys"].as_array().expect("a list").clone();
+            keys.iter().map(|key| key["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+        };
+        wait(|| (names() == want).then_some(()), || format!("{:?} instead of {want:?}", names()));
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         if self.child.is_some() {
@@ -101,6 +136,13 @@ fn nodes(lab: &Lab, words: &str) -> Command {
 
 fn said(lab: &Lab, words: &str) -> String {
     String::from_utf8(run(&mut nodes(lab, words)).stdout).expect("text")
+}
+
+/// `duet keys` of the owner.
+fn keys(lab: &Lab, words: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duet-under-test"));
+    command.args(["keys", "--out"]).arg(&lab.out).args(words.split(' '));
+    String::from_utf8(run(&mut command).stdout).expect("text").trim_end().to_owned()
 }
 
 /// The only PC of the cluster.
@@ -252,6 +294,31 @@ fn the_owner_approves_by_the_code_that_both_sides_show_renames_and_takes_out() {
     assert_eq!((&list["nodes"][0]["state"], &list["ring_next"]), (&"removed".into(), &2.into()));
     let refused = nodes(&lab, "logs kitchen").output().expect("duet");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no member"), "{refused:?}");
+}
+
+#[test]
+fn a_key_of_the_owners_opens_every_node_until_it_is_removed() {
+    let Some(mut lab) = Lab::new("admission-keys") else { return };
+    lab.start(FILES_ONLY);
+    let mut agent = Agent::gossiping(&lab, "keys", &tests::release::key());
+    agent.start(&lab);
+    agent.wait_log("duet: member of cluster");
+    let key = keys(&lab, "add laptop");
+    agent.wait_keys(&lab, &["laptop"]);
+    assert_eq!((agent.models(&lab, &key), agent.models(&lab, "duet-other")), ("200".into(), "401".into()));
+
+    // A crash of both: the node knows its keys from RAM, without a word from the server.
+    lab.kill();
+    agent.kill();
+    agent.start(&lab);
+    agent.wait_log("duet: member of cluster");
+    agent.wait_keys(&lab, &["laptop"]);
+    assert_eq!(agent.models(&lab, &key), "200");
+
+    lab.start(FILES_ONLY);
+    keys(&lab, "remove laptop");
+    agent.wait_keys(&lab, &[]);
+    assert_eq!(agent.models(&lab, &key), "401");
 }
 
 #[test]

@@ -1,0 +1,138 @@
+//! Real clients: the libraries named openai of Python and of Node, as they are published, against agent and gateway.
+//!
+//! They are installed once, below `clients` of the build's folder, in the versions that `tests/clients` names.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
+use admission::KeyLimits;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tests::gateway::{Gateway, KEY};
+use tests::model::{Manner, Model};
+use tests::node::WAIT_MAX;
+
+/// All that each client must be able to do.
+const CASES: [&str; 12] = [
+    "a_list",
+    "a_chat",
+    "a_stream",
+    "a_tool",
+    "a_schema",
+    "a_completion",
+    "an_embedding",
+    "errors",
+    "limits",
+    "a_retry",
+    "a_break",
+    "a_cancel",
+];
+
+const LIMITS: KeyLimits = KeyLimits { per_minute: 6000, at_once: 64, tokens_per_day: 1_000_000 };
+
+fn source(file: &str) -> PathBuf {
+    tests::repository().join("tests/clients").join(file)
+}
+
+/// Runs a step of an installation; the error says why there is none.
+fn step(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output();
+    let output =
+        output.map_err(|error| format!("{} does not start: {error}", command.get_program().display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{} failed: {}", command.get_program().display(), said.lines().last().unwrap_or_default()))
+}
+
+/// A folder that is made once for each version of `lock`.
+fn installed(
+    name: &str,
+    lock: &str,
+    install: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    let folder = tests::out().join("clients").join(name);
+    let (wanted, stamp) = (fs::read_to_string(source(lock)).unwrap(), folder.join("installed"));
+    if fs::read_to_string(&stamp).is_ok_and(|has| has == wanted) {
+        return Ok(folder);
+    }
+    // What a failed installation left is no beginning.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    install(&folder)?;
+    fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
+    Ok(folder)
+}
+
+fn python() -> Result<Command, String> {
+    let folder = installed("python", "requirements.txt", |folder| {
+        step(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        let mut pip = Command::new(folder.join("bin/pip"));
+        step(pip.args(["install", "--quiet", "--no-input", "--requirement"]).arg(source("requirements.txt")))
+    })?;
+    let mut command = Command::new(folder.join("bin/python"));
+    command.arg(source("client.py"));
+    Ok(command)
+}
+
+fn node() -> Result<Command, String> {
+    let folder = installed("node", "package-lock.json", |folder| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(source(file), folder.join(file)).map_err(|error| error.to_string())?;
+        }
+        step(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))
+    })?;
+    // Node looks for the library beside the script.
+    fs::copy(source("client.mjs"), folder.join("client.mjs")).map_err(|error| error.to_string())?;
+    let mut command = Command::new("node");
+    command.arg(folder.join("client.mjs"));
+    Ok(command)
+}
+
+fn gateway(name: &str, limits: KeyLimits, model: Option<&Model>) -> Gateway {
+    let words = model.map(|model| ["--llm-last-resort".to_owned(), format!("http://{}", model.address)]);
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    Gateway::start(Path::new(env!("CARGO_BIN_EXE_agent-under-test")), name, limits, &words)
+}
+
+/// Every case of one client, each against a gateway whose model behaves as the case needs it.
+fn check(name: &str, client: Result<Command, String>) {
+    let mut client = match client {
+        Ok(client) => client,
+        Err(why) => return tests::skip(name, &why),
+    };
+    let models = [Manner::Well, Manner::FullOnce, Manner::BreaksLate, Manner::Endless].map(Model::new);
+    let [well, full_once, breaks, endless] = &models;
+    let narrow = KeyLimits { per_minute: 1, ..LIMITS };
+    let gateways = [
+        ("WELL", LIMITS, Some(well)),
+        ("FULL_ONCE", LIMITS, Some(full_once)),
+        ("BREAKS", LIMITS, Some(breaks)),
+        ("ENDLESS", LIMITS, Some(endless)),
+        ("LIMITED", narrow, Some(well)),
+        ("ALONE", LIMITS, None),
+    ];
+    let gateways =
+        gateways.map(|(which, limits, model)| (which, gateway(&format!("{name}-{which}"), limits, model)));
+    for (which, gateway) in &gateways {
+        client.env(format!("DUET_{which}"), format!("http://{}/v1", gateway.address));
+    }
+    let output = client.env("DUET_KEY", KEY).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let done: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+    assert_eq!(done, CASES, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(full_once.n_heard(), 2, "the client was to ask twice");
+    endless.gone.recv_timeout(WAIT_MAX).expect("the model still writes for a client that is gone");
+}
+
+#[test]
+fn the_python_library_does_all_it_is_used_for() {
+    check("python", python());
+}
+
+#[test]
+fn the_node_library_does_all_it_is_used_for() {
+    check("node", node());
+}

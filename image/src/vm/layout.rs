@@ -4,6 +4,7 @@ use super::keeper::Program;
 use super::machine::{self, Dhcp, Firmware, Pc, Places};
 use super::shelf::Options;
 use super::wire;
+use crate::disk::write_secret;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -52,12 +53,24 @@ impl Layout {
         let releases = fs::canonicalize(&options.releases)
             .with_context(|| format!("{} is not there; `duet build` makes it", options.releases.display()))?;
         symlink(releases, layout.server_out.join("releases")).context("the releases cannot be linked")?;
+        layout.keep_key(&options.releases)?;
         layout.write_settings(&options.pcs)?;
         // For `duet vm --shell`, which is another process.
         let link = logs.join("sockets");
         let _ = fs::remove_file(&link);
         symlink(&layout.sockets, link).context("the sockets cannot be linked")?;
         Ok(layout)
+    }
+
+    /// With the key that signed the releases the boot server takes the PCs into a cluster, as a real one does.
+    fn keep_key(&self, releases: &Path) -> Result<()> {
+        let Some(key) = releases.parent().map(|out| out.join("keys/release.key")).filter(|key| key.exists())
+        else {
+            return Ok(());
+        };
+        make_folder(&self.server_out.join("keys"))?;
+        let text = fs::read(&key).with_context(|| format!("{} cannot be read", key.display()))?;
+        write_secret(&self.server_out.join("keys/release.key"), &text)
     }
 
     /// The boot server reads its settings anew when they change.

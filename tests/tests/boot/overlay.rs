@@ -6,7 +6,8 @@ use image::vm::shelf::Shelf;
 use image::vm::stages::Stage;
 use serde_json::Value;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const QUICK: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(120);
@@ -16,47 +17,56 @@ const TCP_OPEN: [u16; 1] = [8000];
 const UDP_LET_IN: [u16; 2] = [7947, 51820];
 
 #[test]
-fn the_wire_finds_only_the_page_and_two_nodes_meet_on_the_overlay_until_one_is_removed() {
+fn three_pcs_join_by_themselves_meet_on_the_overlay_and_offer_the_wire_nothing_else() {
     let (test, _turn) = ("overlay", turn());
     let Some(place) = Place::new(test) else { return };
-    let Some(mut shelf) = place.shelf(test, Dhcp::Own, vec![Pc::default(), Pc::default()]) else { return };
-    for pc_idx in 0..2 {
+    place.admits();
+    let pcs = vec![Pc::default(), Pc::default(), Pc::default()];
+    let Some(mut shelf) = place.shelf(test, Dhcp::Own, pcs) else { return };
+    for pc_idx in 0..3 {
         shelf.power_on(pc_idx).unwrap();
     }
-    for pc_idx in 0..2 {
+    for pc_idx in 0..3 {
         shelf.wait_for(pc_idx, Stage::Healthy, BOOT_MAX).unwrap();
     }
-
-    only_what_is_offered_answers(&shelf);
-
-    let nodes = [Node::of(&shelf, 0), Node::of(&shelf, 1)];
-    assert_ne!(nodes[0].key, nodes[1].key);
-    assert_eq!(nodes[0].overlay()["state"], "waiting");
-    nodes[0].wish(&[&nodes[1]]);
-    nodes[1].wish(&[&nodes[0]]);
+    let nodes = [0, 1, 2].map(|pc_idx| Node::of(&shelf, pc_idx));
     for node in &nodes {
-        let shown = node.until("test -e /run/duet-overlay/address && cat /run/duet-overlay/address");
-        assert_eq!(shown.trim(), node.overlay_address());
+        node.until("test $(grep -o endpoint /run/duet-overlay/state.json | wc -l) = 2");
+        let overlay = node.overlay();
+        assert_eq!((&overlay["state"], &overlay["sentence"]), (&"up".into(), &"the overlay is up".into()));
     }
-    for (from, to) in [(0, 1), (1, 0)] {
+    for (from, to) in [(0, 1), (1, 2), (2, 0)] {
         let health = nodes[from].until(&ask(&nodes[to]));
         assert!(health.contains("200 OK") && health.contains("uptime"), "{health}");
     }
-    let overlay = nodes[0].overlay();
-    assert_eq!((&overlay["state"], &overlay["sentence"]), (&"up".into(), &"the overlay is up".into()));
+    only_what_is_offered_answers(&shelf);
 
     // Who crashes costs nobody anything: the kernel has kept key and peers.
     nodes[0].run("systemctl kill --signal=KILL duet-overlay.service");
     nodes[0].until("systemctl is-active duet-overlay.service && test -e /run/duet-overlay/address");
     assert_eq!(nodes[0].run("cat /run/duet-overlay/public.key").trim(), nodes[0].key);
     nodes[1].until(&ask(&nodes[0]));
-
-    nodes[0].wish(&[]);
-    nodes[0].until("! grep -q endpoint /run/duet-overlay/state.json");
-    let refused = shelf.command(1, &ask(&nodes[0]), SLOW).unwrap();
-    assert_ne!(refused.status, 0, "a removed node still gets answers: {}", refused.output);
     let failed = shelf.command(0, "systemctl --failed --no-legend --plain", QUICK).unwrap();
     assert_eq!((failed.status, failed.output.as_str()), (0, ""));
+
+    // The owner takes one out: the others have no such peer any more, and it gets no answer.
+    let mut remove = Command::new(super::duet());
+    remove.args(["nodes", "--out"]).arg(place.folder.join("server")).args(["remove", &nodes[2].mac()]);
+    let done = remove.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = Instant::now();
+    for node in &nodes[..2] {
+        node.until("test $(grep -o endpoint /run/duet-overlay/state.json | wc -l) = 1");
+    }
+    eprintln!("removed from both others after at most {:.1} s", said.elapsed().as_secs_f32());
+    let refused = shelf.command(2, &ask(&nodes[0]), SLOW).unwrap();
+    assert_ne!(refused.status, 0, "a removed node still gets answers: {}", refused.output);
+    nodes[1].until(&ask(&nodes[0]));
+
+    // One is switched off: the other sees it go, and is healthy alone.
+    shelf.pull_plug(1).unwrap();
+    let page = get("127.0.0.1", 8000, "/api/status");
+    Node::of(&shelf, 0).until(&format!("{page} | grep -q '\"standing\":\"down\"'"));
 }
 
 fn only_what_is_offered_answers(shelf: &Shelf) {
@@ -92,44 +102,37 @@ fn ports(list: &Value) -> Vec<u16> {
 
 /// A question to rpc-worker of another node, over the overlay.
 fn ask(to: &Node) -> String {
-    let address = to.overlay_address();
-    format!(
-        "timeout 5 bash -c 'exec 3<>/dev/tcp/{address}/8081 && printf \"GET /health HTTP/1.0\\r\\n\\r\\n\" >&3 && cat <&3 && echo'"
-    )
+    get(&to.address, 8081, "/health")
 }
 
-/// One booted PC and its key.
+/// A request in the words of bash, for there is no curl in the image.
+fn get(address: &str, port: u16, path: &str) -> String {
+    let talk = format!(
+        "exec 3<>/dev/tcp/{address}/{port} && printf \"GET {path} HTTP/1.0\\r\\n\\r\\n\" >&3 && cat <&3 && echo"
+    );
+    format!("timeout 5 bash -c '{talk}'")
+}
+
+/// One booted PC, its key and its place on the overlay.
 struct Node<'a> {
     shelf: &'a Shelf,
     pc_idx: usize,
     key: String,
+    address: String,
 }
 
 impl Node<'_> {
     fn of(shelf: &Shelf, pc_idx: usize) -> Node<'_> {
-        let mut node = Node { shelf, pc_idx, key: String::new() };
+        let mut node = Node { shelf, pc_idx, key: String::new(), address: String::new() };
         node.key = node.until("cat /run/duet-overlay/public.key").trim().to_owned();
         let digits = node.key.len() == 64 && node.key.bytes().all(|c| c.is_ascii_hexdigit());
         assert!(digits, "{:?} is no public key", node.key);
+        node.address = node.until("cat /run/duet-overlay/address").trim().to_owned();
         node
     }
 
-    fn overlay_address(&self) -> String {
-        format!("fd01:203:405::{}", self.pc_idx + 1)
-    }
-
-    /// What the agent will write once it knows who is certified.
-    fn wish(&self, peers: &[&Node]) {
-        let peer = |node: &&Node| {
-            let (key, address) = (&node.key, node.overlay_address());
-            let endpoint = self.shelf.view(node.pc_idx).address.unwrap();
-            format!(r#"{{"key":"{key}","address":"{address}","endpoint":"{endpoint}:51820"}}"#)
-        };
-        let peers: Vec<String> = peers.iter().map(peer).collect();
-        let text = format!(r#"{{"address":"{}","peers":[{}]}}"#, self.overlay_address(), peers.join(","));
-        self.run(&format!(
-            "mkdir -p /run/duet-agent && echo '{text}' >/run/duet-agent/new && mv /run/duet-agent/new /run/duet-agent/overlay.json"
-        ));
+    fn mac(&self) -> String {
+        self.run("cat /sys/class/net/eth0/address").trim().to_owned()
     }
 
     fn overlay(&self) -> Value {
@@ -142,9 +145,10 @@ impl Node<'_> {
         answer.output
     }
 
-    /// The output of a command once it ends well.
+    /// The output of a command once it ends well; it has a minute for that.
     fn until(&self, command: &str) -> String {
-        let tries = format!("for i in $(seq 30); do {{ {command}; }} && break; sleep 1; done");
+        let try_once = format!("said=$({{ {command}; }} 2>&1) && printf '%s\\n' \"$said\" && break");
+        let tries = format!("for try in $(seq 61); do {try_once}; sleep 1; done; test $try -lt 61");
         self.run(&tries)
     }
 }

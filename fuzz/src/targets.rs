@@ -22,16 +22,19 @@ mod calls;
 mod datagrams;
 #[path = "prompts.rs"]
 mod prompts;
+#[path = "requests.rs"]
+mod requests;
 
 pub use calls::{admission_answer, admission_ask, admission_certificate, admission_order, admission_roster};
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use prompts::{grammar, schema, stop, template};
+pub use requests::openai;
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 27] = [
+pub const TARGETS: [(&str, Target); 28] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -59,6 +62,7 @@ pub const TARGETS: [(&str, Target); 27] = [
     ("gossip_envelope", gossip_envelope),
     ("gossip_facts", gossip_facts),
     ("gossip_node", gossip_node),
+    ("openai", openai),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

@@ -2,9 +2,12 @@
 
 use crate::choice::InForce;
 use crate::expert::hall::{Hall, Shown};
+use crate::expert::holds;
 use serde::Serialize;
+use split::report::Holds;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest text read from `/proc`.
@@ -21,14 +24,14 @@ pub struct Health {
     memory_available_kib: u64,
     /// What this process itself occupies.
     memory_own_kib: u64,
-    /// Of the assignment that is followed; 0 for none.
-    generation: u64,
     experts: Vec<Shown>,
+    /// The same and more, in the words of the agent's facts.
+    holds: Holds,
 }
 
-pub fn now(uptime: Duration, in_force: InForce, hall: &Hall) -> Health {
+pub fn now(uptime: Duration, in_force: InForce, hall: &Hall, models: &Path) -> Health {
     let health = health(uptime, in_force, &read("/proc/meminfo"), &read("/proc/self/status"));
-    Health { generation: hall.generation(), experts: hall.shown(), ..health }
+    Health { experts: hall.shown(), holds: holds::now(hall, models), ..health }
 }
 
 fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> Health {
@@ -39,8 +42,8 @@ fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> H
         memory_total_kib: kib(meminfo, "MemTotal:"),
         memory_available_kib: kib(meminfo, "MemAvailable:"),
         memory_own_kib: kib(status, "VmRSS:"),
-        generation: 0,
         experts: Vec::new(),
+        holds: Holds::default(),
     }
 }
 

@@ -23,6 +23,7 @@ use expert::hall::{Hall, Manner};
 use expert::{metrics, routes, wishes};
 use service::door::{self, Answer, Ask, Reply};
 use service::{log, notify};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Instant;
 use tokio::net::TcpListener;
@@ -51,6 +52,7 @@ struct Node {
     start: Instant,
     in_force: InForce,
     hall: Hall,
+    models: PathBuf,
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
@@ -66,7 +68,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let hall = Hall::open(Manner { n_threads, warm: args.warm.clone() }).context("no thread for models")?;
     let sources = args.sources();
     notify::ready();
-    let node = Node { start, in_force, hall: hall.clone() };
+    let node = Node { start, in_force, hall: hall.clone(), models: args.models.clone() };
     let answer = move |ask| answer(ask, node.clone());
     tokio::select! {
         _ = door::serve_gated(routes::LIMITS, listener, routes::gate, answer.clone()) => {}
@@ -81,13 +83,16 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
 async fn answer(ask: Ask, node: Node) -> Reply {
     match ask.path.as_str() {
-        "/health" => {
-            match serde_json::to_vec(&health::now(node.start.elapsed(), node.in_force, &node.hall)) {
-                Ok(body) => Answer::json(200, body),
-                Err(e) => Answer::text(500, &format!("the health cannot be written: {e}\n")),
-            }
-            .into()
+        "/health" => match serde_json::to_vec(&health::now(
+            node.start.elapsed(),
+            node.in_force,
+            &node.hall,
+            &node.models,
+        )) {
+            Ok(body) => Answer::json(200, body),
+            Err(e) => Answer::text(500, &format!("the health cannot be written: {e}\n")),
         }
+        .into(),
         "/metrics" => {
             Answer { content_type: METRICS_TYPE, ..Answer::text(200, &metrics::text(&node.hall)) }.into()
         }

@@ -7,6 +7,7 @@ mod common;
 use common::models::Folder;
 use common::{Answer, Worker, long_stories, shared};
 use serde_json::{Value, json};
+use split::report::HeldState;
 use std::thread;
 
 /// Clients at once.
@@ -316,16 +317,16 @@ fn what_the_node_holds_follows_its_assignment() {
     for name in names {
         assert!(first.contains(name) || second.contains(name), "{first}{second}");
     }
-    let health = worker.health();
-    assert_eq!(health["generation"], 3);
-    let state = |health: &Value, n: usize| {
-        (health["experts"][n]["name"].clone(), health["experts"][n]["state"].clone())
-    };
-    assert_eq!(state(&health, 0), ("bad".into(), "failed".into()));
-    assert_eq!(state(&health, 1), ("good".into(), "ready".into()));
-    assert!(health["experts"][1]["decode_tokens_per_second"].as_f64().unwrap() >= 0.0);
     let mut body = ask("A dog", json!({"model": "good", "max_tokens": 4}));
     assert_eq!(worker.chat(body.clone()).status, 200);
+    let health = worker.health();
+    let holds: split::report::Holds = serde_json::from_value(health["holds"].clone()).unwrap();
+    assert_eq!((holds.generation, holds.check()), (3, Ok(())));
+    let told = |n: usize| (holds.experts[n].name.as_str(), holds.experts[n].state, holds.experts[n].slots);
+    assert_eq!([told(0), told(1)], [("bad", HeldState::Failed, 0), ("good", HeldState::Ready, 1)]);
+    let files: Vec<&str> = holds.files.iter().map(|told| told.file.as_str()).collect();
+    assert_eq!((files, holds.speeds[0].model.as_str()), (vec!["a.gguf", "broken.gguf"], "a.gguf"));
+    assert!(holds.experts[0].sentence.contains("broken.gguf"), "{}", holds.experts[0].sentence);
     body["model"] = json!("local");
     assert_eq!(worker.chat(body.clone()).error().0, 404);
     // Nonsense changes nothing.

@@ -11,6 +11,7 @@ mod chances;
 mod embed;
 pub mod figures;
 pub mod hall;
+pub mod holds;
 pub mod job;
 pub mod metrics;
 pub mod routes;

@@ -1,0 +1,77 @@
+//! What this node holds, in the words that the agent puts into its facts.
+
+use super::hall::{Hall, Shown};
+use split::expert::is_model_file;
+use split::report::{FILES_MAX, FileTold, HeldExpert, HeldState, Holds, SENTENCE_BYTES_MAX, SpeedTold};
+use std::fs;
+use std::path::Path;
+
+pub fn now(hall: &Hall, models: &Path) -> Holds {
+    let shown = hall.shown();
+    Holds {
+        generation: hall.generation(),
+        experts: shown.iter().map(expert).collect(),
+        files: files(models),
+        speeds: shown.iter().filter_map(speed).collect(),
+        ..Holds::default()
+    }
+}
+
+fn expert(shown: &Shown) -> HeldExpert {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    HeldExpert {
+        name: shown.name.clone(),
+        model: shown.model.clone(),
+        state: match shown.state {
+            "ready" => HeldState::Ready,
+            "failed" => HeldState::Failed,
+            _ => HeldState::Loading,
+        },
+        sentence: cut(shown.why.as_deref().unwrap_or_default()),
+        slots: shown.slots,
+        busy: count(shown.busy),
+        queued: count(shown.waiting),
+        bytes: shown.weight_bytes,
+    }
+}
+
+fn speed(shown: &Shown) -> Option<SpeedTold> {
+    let milli = |tokens_per_second: f64| (tokens_per_second * 1000.0) as u64;
+    let (decode, prompt) = (milli(shown.decode_tokens_per_second), milli(shown.prompt_tokens_per_second));
+    let model = shown.model.clone();
+    (decode + prompt > 0).then_some(SpeedTold { model, decode_milli: decode, prompt_milli: prompt })
+}
+
+/// The longest beginning that may be told, of whole letters.
+fn cut(sentence: &str) -> String {
+    let mut end = sentence.len().min(SENTENCE_BYTES_MAX);
+    while !sentence.is_char_boundary(end) {
+        end -= 1;
+    }
+    sentence[..end].to_owned()
+}
+
+fn files(models: &Path) -> Vec<FileTold> {
+    let told = |entry: fs::DirEntry| {
+        let file = entry.file_name().into_string().ok().filter(|name| is_model_file(name))?;
+        let facts = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+        Some(FileTold { file, bytes: facts.len() })
+    };
+    let mut files: Vec<FileTold> =
+        fs::read_dir(models).into_iter().flatten().flatten().filter_map(told).collect();
+    files.sort_by(|a, b| a.file.cmp(&b.file));
+    files.truncate(FILES_MAX);
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_cut_between_letters() {
+        let long = "\u{e9}".repeat(SENTENCE_BYTES_MAX);
+        assert_eq!(cut(&format!("x{long}")).len(), SENTENCE_BYTES_MAX - 1);
+        assert_eq!(cut("short"), "short");
+    }
+}

@@ -8,6 +8,7 @@ pub mod overlay;
 pub mod story;
 
 use ::cluster::{Config, Event};
+use admission::NodeId;
 use gossip::{Gossip, Order, Picture};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,6 +106,12 @@ impl Cluster {
         if let Some(gossip) = &self.lock().gossip {
             gossip.order(order);
         }
+    }
+
+    /// Whoever calls a peer and gets no connection, or loses it, says so here: for this node the service is critical
+    /// within milliseconds (`gossip::Member::health`), until the peer speaks anew. Others find out for themselves.
+    pub fn unreachable(&self, node: NodeId, service: &str) {
+        self.order(Order::Suspect { node, service: service.to_owned() });
     }
 
     /// Begins to gossip.

@@ -196,7 +196,7 @@ impl Gateway {
     fn unreachable(&self, candidate: &route::Candidate) {
         if let Some(node) = candidate.node {
             let service = view::service(&candidate.model);
-            self.cluster.order(gossip::Order::Suspect { node, service });
+            self.cluster.unreachable(node, &service);
         }
     }
 

@@ -109,12 +109,10 @@ fn services(html: &mut Html, member: &Member) {
         return;
     };
     for service in &facts.services {
-        let is_doubted = member.doubted.contains(&service.name);
-        let class = match service.health {
-            _ if is_doubted => "bad",
-            Health::Passing => "good",
-            Health::Warning => "wait",
-            Health::Critical => "bad",
+        let class = match member.health(&service.name) {
+            Some(Health::Passing) => "good",
+            Some(Health::Warning) => "wait",
+            Some(Health::Critical) | None => "bad",
         };
         badge(html, class, &service.name);
     }

@@ -3,7 +3,7 @@
 use crate::picture::{self, Picture};
 use crate::{OnEvent, Order};
 use admission::ClusterId;
-use cluster::{DATAGRAM_BYTES_MAX, Input, Node, Output};
+use cluster::{DATAGRAM_BYTES_MAX, Event, Input, Node, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -19,7 +19,7 @@ const NICE: i32 = -10;
 const DATAGRAMS_AT_ONCE: usize = 64;
 /// What the kernel keeps while the thread waits for a core: two seconds of a busy wire.
 const RECEIVE_BYTES: usize = 1 << 20;
-/// A picture is made at most this often, and at least this often.
+/// A picture is made at most this often, but for a doubt, and at least this often.
 pub const PICTURE_EVERY: Duration = Duration::from_millis(100);
 const PICTURE_AGE_MAX: Duration = Duration::from_secs(1);
 /// If nothing else is due, so that a lost deadline heals.
@@ -147,6 +147,7 @@ impl Hands {
     }
 
     fn carry_out(&mut self) {
+        let mut is_urgent = false;
         while let Some(output) = self.node.poll() {
             match output {
                 Output::Send { to, bytes } => self.send(to, &bytes),
@@ -155,12 +156,14 @@ impl Hands {
                 }
                 Output::Event(event) => {
                     self.is_stale = true;
+                    // Whoever chooses a peer next must not take the one that just failed; doubts are few for each record.
+                    is_urgent |= matches!(event, Event::Doubted(_));
                     (self.on_event)(&event);
                 }
             }
         }
         let age = self.pictured.elapsed();
-        if age >= PICTURE_AGE_MAX || (self.is_stale && age >= PICTURE_EVERY) {
+        if is_urgent || age >= PICTURE_AGE_MAX || (self.is_stale && age >= PICTURE_EVERY) {
             self.pictured = Instant::now();
             self.is_stale = false;
             let picture = Arc::new(picture::take(&self.node, self.cluster, self.pictured));

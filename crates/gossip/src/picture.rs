@@ -1,7 +1,7 @@
 //! What a node knows, taken out of it at one moment: for pages, programs and the overlay.
 
 use admission::{Certificate, ClusterId, NodeId, Role, overlay_address};
-use cluster::{Counters, Facts, MemberView, Node, Sight, Standing};
+use cluster::{Counters, Facts, Health, MemberView, Node, Sight, Standing};
 use serde::{Serialize, Serializer};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Instant;
@@ -58,6 +58,14 @@ impl Member {
 
     pub fn is_down(&self) -> bool {
         self.standing == name_of(Standing::Down)
+    }
+
+    /// What a service is worth here: critical while its calls fail or its node is away, whatever the node says.
+    /// None if the node tells no such service.
+    pub fn health(&self, service: &str) -> Option<Health> {
+        let told = self.facts.as_ref()?.services.iter().find(|known| known.name == service)?.health;
+        let is_doubted = !self.is_alive() || self.doubted.iter().any(|known| known == service);
+        Some(if is_doubted { Health::Critical } else { told })
     }
 }
 

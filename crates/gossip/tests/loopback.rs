@@ -6,7 +6,7 @@ use admission::{
     AuthoritySecret, Certificate, Claim, ClusterId, KeyRing, NodeSecret, OverlayPublic, Page, RingKey, Role,
     Roster,
 };
-use cluster::{Config, Event, Facts};
+use cluster::{Config, Event, Facts, Health, Service};
 use gossip::{Gossip, Order, PORT, Picture};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -72,6 +72,12 @@ fn forged(certificate: &Certificate) -> Certificate {
     Certificate::decode(&bytes).unwrap()
 }
 
+/// A host with one service, which answers `busy` callers.
+fn facts(busy: u16) -> Vec<u8> {
+    let service = Service { name: "chat".into(), port: 8081, health: Health::Passing, busy, slots: 4 };
+    Facts { name: "host".into(), services: vec![service], ..Facts::default() }.encode().unwrap()
+}
+
 struct Host {
     gossip: Gossip,
     events: Arc<Mutex<Vec<Event>>>,
@@ -84,7 +90,7 @@ impl Host {
         let listen = config.addr.into();
         let on_event = Box::new(move |event: &Event| heard.lock().unwrap().push(*event));
         let gossip = Gossip::start(listen, config, on_event).unwrap();
-        gossip.order(Order::Publish(Facts { name: "host".into(), ..Facts::default() }.encode().unwrap()));
+        gossip.order(Order::Publish(facts(0)));
         Host { gossip, events }
     }
 
@@ -153,4 +159,24 @@ fn a_stolen_ring_key_without_a_certificate_makes_no_member() {
     assert!(picture.members.iter().all(|member| member.is_self || !member.is_alive()), "{picture:#?}");
     assert!(picture.members.iter().all(|member| member.is_self || member.certificate.is_none()));
     drop(thief);
+}
+
+#[test]
+fn a_failed_call_makes_a_service_critical_for_the_caller_until_its_node_speaks_anew() {
+    let hosts: Vec<Host> = (1..=3).map(|n| Host::start(config(3, n, &authority(1), ring(1)))).collect();
+    hosts.iter().for_each(|host| host.wait("all three know each other", |picture| n_known(picture) == 3));
+    let [first, second, third] = hosts.try_into().unwrap_or_else(|_| unreachable!());
+    let node = third.gossip.picture().own;
+    let health = move |picture: &Picture| {
+        let member = picture.members.iter().find(|member| member.id == node).unwrap();
+        (member.health("chat"), member.health("no such service"))
+    };
+    first.gossip.order(Order::Suspect { node, service: "chat".into() });
+    first.wait("the caller doubts it", |picture| health(picture) == (Some(Health::Critical), None));
+    first.wait_event("the doubt is told", |event| *event == Event::Doubted(node));
+    assert_eq!(health(&second.gossip.picture()).0, Some(Health::Passing), "another caller may reach it");
+    third.gossip.order(Order::Publish(facts(1)));
+    first.wait("a new word of its node counts", |picture| health(picture).0 == Some(Health::Passing));
+    drop(third);
+    first.wait("a node that is gone serves nobody", |picture| health(picture).0 == Some(Health::Critical));
 }

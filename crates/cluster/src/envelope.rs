@@ -49,12 +49,17 @@ pub fn seal(key: &RingKey, cluster: ClusterId, nonce: [u8; NONCE_BYTES], text: &
     bytes
 }
 
+/// The key that a datagram names, if the ring has it; only [`open`] says whether it is sealed with it.
+pub(crate) fn named_key<'a>(ring: &'a KeyRing, bytes: &[u8]) -> Option<&'a RingKey> {
+    ring.by_wire_id(*bytes.get(1)?)
+}
+
 /// Opens a datagram with the key it names, if the ring has that.
 pub fn open(ring: &KeyRing, cluster: ClusterId, bytes: &[u8]) -> Result<Vec<u8>, Sealed> {
     if bytes.len() < OVERHEAD_BYTES || bytes.len() > DATAGRAM_BYTES_MAX || bytes[0] != FORMAT {
         return Err(Sealed::Form);
     }
-    let key = ring.by_wire_id(bytes[1]).ok_or(Sealed::Key)?;
+    let key = named_key(ring, bytes).ok_or(Sealed::Key)?;
     let (nonce, rest) = bytes[2..].split_first_chunk::<NONCE_BYTES>().ok_or(Sealed::Form)?;
     let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(Sealed::Form)?;
     let mut text = text.to_vec();

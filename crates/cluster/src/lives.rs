@@ -7,7 +7,7 @@
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
-use admission::NodeId;
+use admission::{NodeId, RingKey};
 use foca::{Member, State};
 use rand::RngExt;
 
@@ -44,7 +44,8 @@ impl Node {
             self.counters.malformed += 1;
             return self.count_bad(from);
         };
-        self.on_message(from, head, matter);
+        let key = envelope::named_key(&self.ring, bytes).map_or(0, RingKey::number);
+        self.on_message(from, key, head, matter);
     }
 
     fn on_bad(&mut self, from: SocketAddrV4, why: Sealed) {
@@ -68,7 +69,8 @@ impl Node {
         }
     }
 
-    fn on_message(&mut self, from: SocketAddrV4, head: Head, matter: Matter) {
+    /// `key` is the number of the ring key that it was sealed with.
+    fn on_message(&mut self, from: SocketAddrV4, key: u32, head: Head, matter: Matter) {
         let id = head.from;
         if id.node == self.own.node {
             // Our own, sent back; or another with our name, whose life we go beyond when others tell us.
@@ -97,6 +99,7 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(id.node) {
             peer.heard = Some(self.now);
             peer.sight = head.sight;
+            peer.sealed_with = key;
         }
         self.dispatch(&head, matter);
         self.flush();

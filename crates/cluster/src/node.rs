@@ -148,6 +148,8 @@ pub struct Node {
     pub(crate) next_since: Option<Instant>,
     pub(crate) roster: Roster,
     pub(crate) roster_told: Option<Instant>,
+    /// When a removal was last heard of.
+    pub(crate) removal_at: Option<Instant>,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) version: u32,
     pub(crate) published: Option<Instant>,
@@ -237,6 +239,7 @@ impl Node {
             ring: config.ring,
             ring_since: now,
             next_since: None,
+            removal_at: None,
             roster: config.roster,
             roster_told: None,
             body: None,
@@ -268,6 +271,8 @@ impl Node {
         node.last_known.truncate(SEEDS_MAX);
         node.peers.insert(own, true, now);
         node.next_since = node.ring.next().map(|_| now);
+        // Nothing tells when they were: they count as just now.
+        node.removal_at = node.roster.removals().next().map(|_| now);
         node.add_seeds(&config.seeds);
         node.chores.add(now, Chore::Alone);
         let jitter = Duration::from_millis(node.dice.random_range(0..1000));

@@ -45,6 +45,8 @@ pub(crate) struct Peer {
     pub answered: Option<Instant>,
     pub window: Window,
     pub sight: Sight,
+    /// Number of the ring key that its last datagram was sealed with.
+    pub sealed_with: u32,
     pub told: Told,
     pub held: Option<Held>,
     /// Services whose connection failed here, each until a newer record; see `Input::Suspect`.
@@ -66,6 +68,7 @@ impl Peer {
             answered: None,
             window: Window::default(),
             sight: Sight::default(),
+            sealed_with: 0,
             told: Told::Nothing,
             held: None,
             doubted: Vec::new(),

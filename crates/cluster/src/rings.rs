@@ -3,9 +3,9 @@
 //! A new ring key travels only sealed to certified nodes that are not removed, from whoever has it to whoever lacks
 //! it, and is believed only if the signed roster names its mark. It is sealed with when everybody alive holds it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use admission::{BoxPublic, NodeId, Page, Purpose, RingKey, RingMark};
+use admission::{BoxPublic, NodeId, Page, Purpose, Removal, RingKey, RingMark};
 
 use crate::hash;
 use crate::identity::Identity;
@@ -14,7 +14,11 @@ use crate::wire::{Matter, Sight};
 
 /// A node that does not hold the next key by then is left behind.
 const SWITCH_AFTER: Duration = Duration::from_secs(15 * 60);
+/// How long the previous key still opens datagrams: a node that was away finds back with it.
 const PREVIOUS_FOR: Duration = Duration::from_secs(24 * 3600);
+/// After a removal the previous key is the removed node's too: so long at most, and no longer than a live member
+/// needs it.
+const PREVIOUS_AFTER_REMOVAL: Duration = Duration::from_secs(10 * 60);
 const RING_KEY_EVERY: Duration = Duration::from_secs(1);
 const PAGES_EVERY: Duration = Duration::from_millis(250);
 const PAGES_AT_ONCE: usize = 4;
@@ -42,6 +46,8 @@ impl Node {
             self.counters.pages_refused += 1;
             return;
         };
+        let is_news = |removal: &Removal| self.roster.removal(removal.node) < Some(removal.serial);
+        let removes = page.removed().iter().any(is_news);
         match self.roster.merge(page, &self.authority) {
             Ok(admission::Merged::Newer) => {}
             Ok(_) => return,
@@ -49,6 +55,9 @@ impl Node {
                 self.counters.pages_refused += 1;
                 return;
             }
+        }
+        if removes {
+            self.removal_at = Some(self.now);
         }
         self.tell(Event::Roster);
         self.enforce_roster();
@@ -178,8 +187,23 @@ impl Node {
                 self.next_since = None;
                 self.tell(Event::RingSwitched { number });
             }
-        } else if self.now >= self.ring_since + PREVIOUS_FOR {
+        } else if self.ring.previous().is_some() && self.is_previous_over() {
             self.ring.drop_previous();
         }
+    }
+
+    /// Whether nobody who belongs here may still need the previous key.
+    /// A removal that comes before its new key, or after it, or twice, shortens the life of any previous key of that day:
+    /// whether this very key was the removed node's need not be known.
+    fn is_previous_over(&self) -> bool {
+        let has_lasted = |span: Duration, since: Instant| self.now >= since + span;
+        let removal = self.removal_at.filter(|at| !has_lasted(PREVIOUS_FOR, *at));
+        let Some(removal) = removal else { return has_lasted(PREVIOUS_FOR, self.ring_since) };
+        let current = self.ring.current().number();
+        let mut others =
+            self.peers.living().filter(|peer| peer.is_certified() && peer.id.node != self.own.node);
+        // Who is alone cannot know what the others use.
+        let has_gone_by = self.peers.n_alive() > 1 && others.all(|peer| peer.sealed_with >= current);
+        has_gone_by || has_lasted(PREVIOUS_AFTER_REMOVAL, self.ring_since.max(removal))
     }
 }

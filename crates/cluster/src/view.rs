@@ -174,6 +174,11 @@ impl Node {
         self.ring.current().number()
     }
 
+    /// Whether the ring key before the current one still opens datagrams.
+    pub fn hears_previous(&self) -> bool {
+        self.ring.previous().is_some()
+    }
+
     pub fn roster(&self) -> &admission::Roster {
         &self.roster
     }

@@ -90,6 +90,10 @@ impl Cast {
         self.authority.public()
     }
 
+    pub fn cluster(&self) -> admission::ClusterId {
+        self.authority.cluster()
+    }
+
     pub fn ring(&self) -> KeyRing {
         let newest = self.ring.last().expect("there is a first key").clone();
         let before = self.ring.len().checked_sub(2).map(|idx| self.ring[idx].clone());

@@ -10,7 +10,7 @@ use super::world::{Weather, World};
 /// A trial with one seed.
 pub type Trial = fn(u64);
 
-pub const TRIALS: [(&str, Trial); 18] = [
+pub const TRIALS: [(&str, Trial); 19] = [
     ("bad weather", bad_weather),
     ("half and half", half_and_half),
     ("one way", one_way),
@@ -21,6 +21,7 @@ pub const TRIALS: [(&str, Trial); 18] = [
     ("stalled watcher", stalled_watcher),
     ("rotation under loss", rotation),
     ("removed", removed),
+    ("removed with the old key", removed_with_the_old_key),
     ("taken back in", taken_back_in),
     ("stranger with the key", stranger),
     ("replays", replays),
@@ -230,6 +231,44 @@ fn removed(seed: u64) {
     let before = world.traffic.datagrams;
     world.run(30.0);
     assert!(world.traffic.datagrams > before && all_dropped(&world));
+}
+
+/// A removed node talks on under the ring key that it has, as itself and as anybody else.
+fn removed_with_the_old_key(seed: u64) {
+    let mut world = together(10, seed, Weather { loss: 0.05, ..Weather::default() });
+    let old = world.cast.ring().current().clone();
+    let removal = world.cast.remove(6);
+    let (key, page) = world.cast.rotate();
+    world.mark_removed(6, true);
+    // The removal may come before the new key or after it.
+    let pages = if world.roll(2) == 0 { [&removal, &page] } else { [&page, &removal] };
+    pages.iter().for_each(|page| world.give(0, Input::Page(page)));
+    world.give(0, Input::RingKey(key));
+    let others: Vec<usize> = world.up().filter(|idx| *idx != 6).collect();
+    // What it says is sealed rightly and makes no sense: whoever opens it counts it as malformed.
+    let say = |world: &mut World| {
+        let cluster = world.cast.cluster();
+        let noise = cluster::envelope::seal(&old, cluster, [5; cluster::envelope::NONCE_BYTES], b"noise");
+        others.iter().for_each(|to| world.inject(6, *to, noise.clone()));
+        world.run(0.1);
+        others.iter().filter(|idx| world.node(**idx).counters().malformed > 0).count()
+    };
+    assert!(say(&mut world) > 0, "under the key of all it is heard at first");
+    let number = old.number() + 1;
+    let is_deaf = |world: &World| {
+        let mut nodes = others.iter().map(|idx| world.node(*idx));
+        nodes.all(|node| node.ring_number() == number && !node.hears_previous())
+    };
+    let took = reach(&mut world, 600.0, "forget its key", is_deaf);
+    assert!(took < 120.0, "ten that are alive forgot the key of a removed one after {took:.0} s");
+    let heard = |world: &World| -> u64 {
+        others.iter().map(|idx| world.node(*idx).counters()).map(|c| c.malformed + c.barred).sum()
+    };
+    let before = heard(&world);
+    say(&mut world);
+    world.run(30.0);
+    assert_eq!(heard(&world), before, "somebody still hears the removed node");
+    assert!(others.iter().all(|idx| world.node(*idx).n_alive() == 9), "the others lost somebody");
 }
 
 /// Removed, and then admitted again with a newer certificate.

@@ -327,9 +327,7 @@ impl Registrar {
             record.job = Job::Quiet;
         }
         self.calls.retain(|_, call| call.ask.node() != node);
-        // A key that is on its way already is the removed PC's too: it serves now, and a further one follows it.
-        self.ring.switch(now_s);
-        self.ring.begin(now_s, key);
+        self.ring.void(now_s, key);
         self.touch_marks();
         Ok(())
     }

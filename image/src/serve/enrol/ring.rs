@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const SWITCH_S_MAX: u64 = 600;
 /// The previous key still opens datagrams for so long.
 pub const PREVIOUS_S: u64 = 24 * 3600;
+/// One that a removed PC has, only for so long: PCs that call home need it while not all have switched.
+pub const VOID_S: u64 = 600;
 
 /// Three keys at most, and since when the last change is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Ring {
     keys: KeyRing,
     next_since_s: u64,
     switched_s: u64,
+    /// Keys up to this number are known to a PC that was removed; 0 before the first removal.
+    void_through: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -24,6 +28,8 @@ pub struct Ring {
 struct Document {
     next_since_s: u64,
     switched_s: u64,
+    #[serde(default)]
+    void_through: u32,
     key: Vec<KeyDocument>,
 }
 
@@ -45,7 +51,7 @@ enum State {
 
 impl Ring {
     pub fn new(first: RingKey) -> Ring {
-        Ring { keys: KeyRing::new(first), next_since_s: 0, switched_s: 0 }
+        Ring { keys: KeyRing::new(first), next_since_s: 0, switched_s: 0, void_through: 0 }
     }
 
     pub fn keys(&self) -> &KeyRing {
@@ -72,11 +78,23 @@ impl Ring {
         self.keys.switch_to(number)
     }
 
+    /// Replaces every key that a removed PC has. One that is on its way already is the removed PC's too: it serves now,
+    /// and a further one follows it.
+    pub fn void(&mut self, now_s: u64, key: [u8; 32]) {
+        self.switch(now_s);
+        self.void_through = self.keys.current().number();
+        self.begin(now_s, key);
+    }
+
     /// What time alone brings; says whether the marks changed or a key went.
     pub fn tick(&mut self, now_s: u64) -> bool {
         let overdue = self.keys.next().is_some() && now_s.saturating_sub(self.next_since_s) >= SWITCH_S_MAX;
         let switched = overdue && self.switch(now_s);
-        let old = self.keys.previous().is_some() && now_s.saturating_sub(self.switched_s) >= PREVIOUS_S;
+        let is_old = |previous: &RingKey| {
+            let life_s = if previous.number() <= self.void_through { VOID_S } else { PREVIOUS_S };
+            now_s.saturating_sub(self.switched_s) >= life_s
+        };
+        let old = self.keys.previous().is_some_and(is_old);
         switched || old && self.keys.drop_previous()
     }
 
@@ -93,6 +111,7 @@ impl Ring {
         let document = Document {
             next_since_s: self.next_since_s,
             switched_s: self.switched_s,
+            void_through: self.void_through,
             key: named.into_iter().filter_map(key).collect(),
         };
         let head = "# The keys that gossip is sealed with. Secret; `duet nodes rotate-key` changes them.\n";
@@ -118,7 +137,8 @@ impl Ring {
         let current = find(State::Current)?.ok_or("there is no current key")?;
         let keys = KeyRing::of(find(State::Previous)?, current, find(State::Next)?);
         let keys = keys.map_err(|error| error.to_string())?;
-        Ok(Ring { keys, next_since_s: document.next_since_s, switched_s: document.switched_s })
+        let Document { next_since_s, switched_s, void_through, .. } = document;
+        Ok(Ring { keys, next_since_s, switched_s, void_through })
     }
 }
 
@@ -156,6 +176,26 @@ mod tests {
         assert!(ring.tick(100 + SWITCH_S_MAX + PREVIOUS_S));
         assert_eq!(numbers(&ring), (vec![2], 2));
         assert!(!ring.switch(9_999_999));
+    }
+
+    #[test]
+    fn keys_that_a_removed_pc_has_go_within_minutes_of_the_switch() {
+        let mut ring = ring();
+        ring.begin(100, [2; 32]);
+        // Key 2 is on its way to the PC that is removed now.
+        ring.void(200, [3; 32]);
+        assert_eq!(numbers(&ring), (vec![1, 2, 3], 2));
+        assert_eq!(Ring::parse(&ring.to_text()).as_ref(), Ok(&ring));
+        assert!(ring.switch(300) && !ring.tick(300 + VOID_S - 1));
+        assert_eq!(numbers(&ring), (vec![2, 3], 3));
+        assert!(ring.tick(300 + VOID_S));
+        assert_eq!(numbers(&ring), (vec![3], 3));
+        // The next rotation is an ordinary one again.
+        ring.begin(9000, [4; 32]);
+        assert!(ring.switch(9000) && !ring.tick(9000 + VOID_S));
+        let without =
+            ring.to_text().lines().filter(|line| !line.starts_with("void")).collect::<Vec<_>>().join("\n");
+        assert!(Ring::parse(&without).is_ok(), "a text of before names no void keys");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The thread: waits for the socket, an order or the node's deadline, and carries out what the node wishes.
 
 use crate::picture::{self, Picture};
+use crate::wires::{self, Group};
 use crate::{OnEvent, Order};
 use admission::ClusterId;
 use cluster::{DATAGRAM_BYTES_MAX, Event, Input, Node, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,11 +23,15 @@ const RECEIVE_BYTES: usize = 1 << 20;
 /// A picture is made at most this often, but for a doubt, and at least this often.
 pub const PICTURE_EVERY: Duration = Duration::from_millis(100);
 const PICTURE_AGE_MAX: Duration = Duration::from_secs(1);
+/// New cards are looked for so often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// If nothing else is due, so that a lost deadline heals.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 pub struct Hands {
     socket: UdpSocket,
+    group: Option<Group>,
+    looked: Instant,
     port: u16,
     node: Node,
     cluster: ClusterId,
@@ -46,7 +51,7 @@ pub fn ring(wake: &OwnedFd) {
 
 impl Hands {
     pub fn new(
-        socket: UdpSocket,
+        (socket, group): (UdpSocket, Option<Group>),
         node: Node,
         cluster: ClusterId,
         orders: Receiver<Order>,
@@ -61,6 +66,8 @@ impl Hands {
         let port = socket.local_addr()?.port();
         Ok(Hands {
             socket,
+            group,
+            looked: Instant::now(),
             port,
             node,
             cluster,
@@ -99,12 +106,18 @@ impl Hands {
         // A millisecond more: woken a moment early, the thread would only turn round.
         let time = if time.is_zero() { time } else { time + Duration::from_millis(1) };
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+        fds.extend(
+            self.group.as_ref().map(|group| PollFd::from_borrowed_fd(group.socket().as_fd(), PollFlags::IN)),
+        );
         match poll(&mut fds, Some(&time)) {
             // Asked to look again, or the kernel is short of memory: both looks are cheap.
             Err(Errno::INTR | Errno::NOMEM) => (true, true),
             Err(error) => panic!("poll of two open files refuses: {error}"),
-            Ok(_) => (!fds[0].revents().is_empty(), !fds[1].revents().is_empty()),
+            Ok(_) => {
+                let came = |fd: &PollFd<'_>| !fd.revents().is_empty();
+                (fds[1..].iter().any(came), came(&fds[0]))
+            }
         }
     }
 
@@ -133,15 +146,16 @@ impl Hands {
     fn receive(&mut self) {
         // One byte more than any datagram of ours: what fills it is none.
         let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
-        for _ in 0..DATAGRAMS_AT_ONCE {
-            match self.socket.recv_from(&mut buffer) {
-                Ok((n, SocketAddr::V4(from))) => {
-                    self.node.handle(Instant::now(), Input::Datagram { from, bytes: &buffer[..n] });
+        for socket in [Some(&self.socket), self.group.as_ref().map(Group::socket)].into_iter().flatten() {
+            for _ in 0..DATAGRAMS_AT_ONCE {
+                match wires::receive(socket, &mut buffer) {
+                    Ok((n, from)) => {
+                        self.node.handle(Instant::now(), Input::Datagram { from, bytes: &buffer[..n] });
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // An earlier datagram found no door somewhere; the gossip finds out by itself.
+                    Err(_) => {}
                 }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An earlier datagram found no door somewhere; the gossip finds out by itself.
-                Err(_) => {}
             }
         }
     }
@@ -151,9 +165,7 @@ impl Hands {
         while let Some(output) = self.node.poll() {
             match output {
                 Output::Send { to, bytes } => self.send(to, &bytes),
-                Output::Broadcast { bytes } => {
-                    self.send(SocketAddrV4::new(Ipv4Addr::BROADCAST, self.port), &bytes);
-                }
+                Output::Broadcast { bytes } => self.send_to_all(&bytes),
                 Output::Event(event) => {
                     self.is_stale = true;
                     // Whoever chooses a peer next must not take the one that just failed; doubts are few for each record.
@@ -162,12 +174,26 @@ impl Hands {
                 }
             }
         }
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.looked = Instant::now();
+            self.group.iter_mut().for_each(Group::look);
+        }
         let age = self.pictured.elapsed();
         if is_urgent || age >= PICTURE_AGE_MAX || (self.is_stale && age >= PICTURE_EVERY) {
             self.pictured = Instant::now();
             self.is_stale = false;
             let picture = Arc::new(picture::take(&self.node, self.cluster, self.pictured));
             *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = picture;
+        }
+    }
+
+    fn send_to_all(&mut self, bytes: &[u8]) {
+        for to in wires::broadcasts(self.port) {
+            self.send(to, bytes);
+        }
+        if let Some(group) = &mut self.group {
+            group.look();
+            group.send(bytes, self.port);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The hands of the gossip: one thread, one socket, the system's clock and chance around a [`cluster::Node`].
+//! The hands of the gossip: one thread, one socket and one for words to everybody, the system's clock and chance around a [`cluster::Node`].
 //!
 //! Agent and boot server both gossip, so the hands are here once.
 //! They have a thread of their own and no executor: a node whose cores are taken by a model must still answer within
@@ -9,6 +9,7 @@
 
 mod hands;
 mod picture;
+mod wires;
 
 use admission::{NodeId, RingKey};
 use cluster::{Config, Event, Keys, Node, Random, Witness};
@@ -23,6 +24,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
+use wires::Group;
 
 /// The gossip's port, on every node.
 pub const PORT: u16 = 7947;
@@ -64,7 +66,10 @@ impl Gossip {
         let picture = Arc::new(Mutex::new(Arc::new(picture::take(&node, cluster, now))));
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (orders, inbox) = channel();
-        let hands = Hands::new(socket, node, cluster, inbox, wake.clone(), picture.clone(), on_event)?;
+        // Who hears one address alone hears no word to everybody.
+        let group = listen.ip().is_unspecified().then(|| Group::open(listen.port())).flatten();
+        let hands =
+            Hands::new((socket, group), node, cluster, inbox, wake.clone(), picture.clone(), on_event)?;
         let thread = std::thread::Builder::new().name("gossip".to_owned()).spawn(move || hands.run())?;
         Ok(Gossip { orders, wake, picture, thread: Some(thread) })
     }

@@ -1,9 +1,10 @@
 //! This node's part in the cluster: what it tells, what it knows of the others, and what happened.
 //!
 //! The call home (`enrol`) comes first; with its answer the gossip begins on a thread of its own.
-//! `facts`, `overlay` and `story` are pure; this file keeps what pages and programs may ask at any time.
+//! `facts`, `known`, `overlay` and `story` are pure; this file keeps what pages and programs may ask at any time.
 
 pub mod facts;
+pub mod known;
 pub mod overlay;
 pub mod story;
 

@@ -1,6 +1,6 @@
 //! The hands of the cluster: starts the gossip when this node became a member, tells it facts, hands the overlay its peers.
 
-use crate::cluster::{Cluster, facts, overlay};
+use crate::cluster::{Cluster, facts, known, overlay};
 use crate::enrolling::{Joined, random};
 use crate::io::node::Node;
 use crate::io::{kept::Kept, runtime};
@@ -59,12 +59,16 @@ fn begin(node: &Node, cluster: &Arc<Cluster>, kept: &Kept) -> anyhow::Result<()>
         epoch: member.epoch,
         unix_s: kept.unix_s(node.uptime_s()),
         seeds: servers.chain(member.seeds.iter().copied()).collect(),
-        last_known: Vec::new(),
+        last_known: last_known(),
         seed: u64::from_ne_bytes(random()),
     };
     // Every address is heard: a broadcast comes to no other.
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     cluster.join(listen, config).with_context(|| format!("cannot listen on UDP port {PORT}"))
+}
+
+fn last_known() -> Vec<SocketAddrV4> {
+    known::parse(&runtime::read(known::KNOWN_FILE, known::KNOWN_BYTES_MAX))
 }
 
 /// The address that init set, or else that of the first cable.
@@ -78,6 +82,7 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
     let (mut told, mut wished): (Option<(Instant, Facts)>, _) = (None, None);
     let mut news = cluster.listen();
     let mut facts_due = Instant::now();
+    let mut known = last_known();
     while !cluster.has_lost_gossip() {
         if Instant::now() >= facts_due {
             facts_due = Instant::now() + FACTS_EVERY;
@@ -93,6 +98,7 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
                 }
             }
         }
+        keep_known(cluster, &mut known);
         // Whatever is heard, or nothing: the next turn looks for itself. A picture follows an event within 100 ms.
         let heard = tokio::time::timeout(WISH_EVERY, news.recv()).await;
         if heard.is_ok() {
@@ -115,6 +121,19 @@ async fn tell_facts(node: &Node, cluster: &Cluster, told: &mut Option<(Instant, 
         Err(error) => say(Level::Warning, &format!("duet: this node's facts cannot be told: {error}")),
     }
     *told = Some((Instant::now(), facts));
+}
+
+/// Keeps where others were heard, for a start after a crash.
+fn keep_known(cluster: &Cluster, kept: &mut Vec<SocketAddrV4>) {
+    let Some(picture) = cluster.picture() else { return };
+    let known = known::remember(&picture, kept);
+    if known::is_same(&known, kept) {
+        return;
+    }
+    match runtime::write(known::KNOWN_FILE, known::to_text(&known).as_bytes(), runtime::For::Agent) {
+        Ok(()) => *kept = known,
+        Err(error) => say(Level::Warning, &format!("duet: a restart will not know the others: {error}")),
+    }
 }
 
 fn write(wish: Option<&overlay::Wish>) -> anyhow::Result<()> {

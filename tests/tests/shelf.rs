@@ -77,6 +77,27 @@ impl Shelf {
         agent.wait().unwrap();
     }
 
+    /// As root of the host.
+    fn shell(&self, idx: usize, script: &str) {
+        let done = self.network.hosts[idx].command("sh").args(["-ec", script]).output().unwrap();
+        assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Gives a host whose agent does not run another address, as a router may after a night.
+    fn move_to(&self, idx: usize, address: Ipv4Addr) {
+        let node = &self.nodes[idx];
+        self.shell(
+            idx,
+            &format!("ip addr flush dev eth0 scope global; ip addr add {address}/24 brd + dev eth0"),
+        );
+        node.root.put("run/duet/boot.toml", &boot_toml(&node.mac, address));
+    }
+
+    /// The agent writes its list of others when it has met them for a while, so there may be none.
+    fn forget_others(&self, idx: usize) {
+        let _ = std::fs::remove_file(self.nodes[idx].memory.join("last-known"));
+    }
+
     /// The cluster as a node shows it, asked on the node itself.
     fn cluster(&self, idx: usize) -> Value {
         let text = self.network.hosts[idx].on(|| get("/api/status"));
@@ -256,4 +277,61 @@ fn the_owners_words_reach_every_pc() {
     for idx in [0, 1, 3, 4] {
         shelf.wait("a key without the removed PC", || shelf.cluster(idx)["picture"]["ring"] == 3);
     }
+}
+
+/// No boot server, and seeds that name addresses of yesterday: every way to find the others works alone.
+#[test]
+fn a_shelf_whose_boot_server_is_gone_finds_itself_again() {
+    if !inside("a_shelf_whose_boot_server_is_gone_finds_itself_again") {
+        return;
+    }
+    let mut shelf = Shelf::new("shelf-lost", 2);
+    shelf.wait_alive("two PCs and the server meet", &[0, 1], 3);
+    for idx in [0, 1] {
+        shelf.kill(idx);
+        shelf.move_to(idx, Ipv4Addr::new(10, 77, 0, 111 + idx as u8));
+        shelf.start(idx);
+    }
+    shelf.wait_alive("they meet at new addresses", &[0, 1], 3);
+    let known = |shelf: &Shelf, idx: usize| {
+        std::fs::read_to_string(shelf.nodes[idx].memory.join("last-known")).unwrap_or_default()
+    };
+    for (idx, other) in [(0, "10.77.0.112:7947"), (1, "10.77.0.111:7947")] {
+        shelf.wait("the other's address is kept", || known(&shelf, idx).contains(other));
+    }
+    shelf.server.kill().unwrap();
+    shelf.server.wait().unwrap();
+
+    const NO_BROADCAST: &str = "ip route del table local broadcast 10.77.0.255 dev eth0";
+    const BROADCAST: &str = "ip route add table local broadcast 10.77.0.255 dev eth0";
+    const NO_GROUP: &str = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    const GROUP: &str = "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let ways = [
+        ("the last known peers", [NO_BROADCAST, NO_GROUP], true),
+        ("the group of IPv6", ["true", GROUP], false),
+        ("the broadcast", [BROADCAST, NO_GROUP], false),
+    ];
+    for (way, scripts, keeps_known) in ways {
+        for idx in [0, 1] {
+            shelf.kill(idx);
+            scripts.iter().for_each(|script| shelf.shell(idx, script));
+            if !keeps_known {
+                shelf.forget_others(idx);
+            }
+        }
+        (0..2).for_each(|idx| shelf.start(idx));
+        shelf.wait_alive(way, &[0, 1], 2);
+    }
+    // Without any of the three they stay apart, so it was these that helped.
+    for idx in [0, 1] {
+        shelf.kill(idx);
+        shelf.shell(idx, NO_BROADCAST);
+        shelf.forget_others(idx);
+    }
+    (0..2).for_each(|idx| shelf.start(idx));
+    shelf.wait("both run", || (0..2).all(|idx| shelf.n_alive(idx) == 1));
+    // Six looks for company, one a second; nothing is there that could wake anybody sooner.
+    let sent = |shelf: &Shelf| shelf.cluster(0)["picture"]["traffic"]["sent"].as_u64().unwrap_or(0);
+    shelf.wait("it looks for the other in vain", || sent(&shelf) >= 12);
+    assert_eq!([shelf.n_alive(0), shelf.n_alive(1)], [1, 1]);
 }

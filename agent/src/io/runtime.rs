@@ -3,7 +3,7 @@
 //! Elsewhere, such as on a developer's PC, there is no such folder and nothing is kept.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
@@ -18,6 +18,14 @@ pub fn path(name: &str) -> Option<PathBuf> {
     // systemd may name several folders, with colons between them; ours is one.
     let folder = std::env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty())?;
     Some(PathBuf::from(folder).join(name))
+}
+
+/// The text of a file up to a limit; empty where there is none.
+pub fn read(name: &str, bytes_max: u64) -> String {
+    let mut text = String::new();
+    let file = path(name).and_then(|path| File::open(path).ok());
+    let whole = file.map(|file| file.take(bytes_max).read_to_string(&mut text));
+    if whole.is_some_and(|read| read.is_ok()) { text } else { String::new() }
 }
 
 /// Replaces a file; a reader sees the old or the new.

@@ -10,10 +10,11 @@ use super::pcs::{Last, Order, Pc, Pcs, Piece, Stage, plain_text};
 use super::report;
 use super::settings::{Boot, Mode, PcSettings, Settings};
 use super::store::{Kept, KeptLease};
+use super::view::Gossip;
 use netboot::gate::{Gate, Reason};
 use netboot::{Mac, script};
 use release::{HostName, ReleaseId, Report};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddrV4};
 
 /// Events not yet shown; beyond that the oldest are lost.
@@ -38,6 +39,8 @@ pub struct Desk {
     pub gate: Gate,
     pub settings: Settings,
     pub table: Table,
+    /// PCs as the gossip sees them.
+    pub gossip: BTreeMap<Mac, Gossip>,
     /// The last notes, oldest first.
     pub notes: VecDeque<(u64, String)>,
     /// Grows when the settings change.
@@ -80,6 +83,7 @@ impl Desk {
             gate: Gate::default(),
             settings: Settings::default(),
             table: Table::default(),
+            gossip: BTreeMap::new(),
             notes: VecDeque::new(),
             settings_version: 0,
             leases: Vec::new(),
@@ -93,6 +97,14 @@ impl Desk {
         match self.server.port() {
             80 => format!("http://{}/", self.server.ip()),
             _ => format!("http://{}/", self.server),
+        }
+    }
+
+    /// What the gossip says now; viewers hear of a change.
+    pub fn see_gossip(&mut self, gossip: BTreeMap<Mac, Gossip>) {
+        if self.gossip != gossip {
+            self.gossip = gossip;
+            self.pcs.version += 1;
         }
     }
 

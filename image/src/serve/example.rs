@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::pcs::{Last, Order, Piece, Stage};
 use super::settings::Settings;
-use super::view::{self, Snapshot};
+use super::view::{self, Gossip, Snapshot};
 use netboot::Mac;
 use std::net::SocketAddrV4;
 
@@ -26,6 +26,9 @@ pub fn desk() -> Desk {
     failed(&mut desk, 4, 55_000);
     desk.asked(mac(5), "BIOS", false, 94_000);
     desk.remember(mac(6), Last { release: OLD.to_owned(), healthy: true, unix_s: 1_760_000_000 });
+    let overlay = Some("fd01:203:405::a".parse().expect("an address"));
+    let gossip = |standing, overlay| Gossip { standing, overlay };
+    desk.see_gossip([(mac(1), gossip(Gossip::ALIVE, overlay)), (mac(4), gossip("down", None))].into());
     let broken =
         "duet.toml, line 7: unknown variant `nett`, expected `net` or `wrap`; the settings from before stay";
     desk.note(broken.to_owned(), 90_000);

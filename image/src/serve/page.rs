@@ -119,6 +119,14 @@ fn card(html: &mut String, pc: &PcView) {
         .map(|text| escape(text))
         .collect();
     add(html, format_args!("<span class=\"who\">{}</span>", who.join(" · ")));
+    if let Some(gossip) = &pc.gossip {
+        let alive = if gossip.is_alive() { "in" } else { "out" };
+        let overlay = gossip.overlay.map(|address| format!(" · <code>{address}</code>")).unwrap_or_default();
+        add(
+            html,
+            format_args!("<span class=\"gossip {alive}\">{} in the cluster{overlay}</span>", gossip.standing),
+        );
+    }
     if let Some(release) = &pc.release {
         let attempt = pc.attempt.map(|n| format!(" · attempt {n}")).unwrap_or_default();
         add(html, format_args!("<span class=\"order\"><code>{}</code>{attempt}</span>", escape(release)));

@@ -7,6 +7,7 @@ use super::pcs::{Mark, Pc, Stage};
 use super::text;
 use netboot::Mac;
 use serde::Serialize;
+use std::net::Ipv6Addr;
 
 /// A PC that says nothing for this long on its way to healthy is shown as silent.
 /// The slowest known stage, udev on one slow core, takes about a minute.
@@ -51,10 +52,31 @@ pub struct PcView {
     pub bytes_per_second: u64,
     pub seen_s_ago: f64,
     pub asked_s_ago: Option<f64>,
+    /// How the cluster sees it now; absent if it never met it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gossip: Option<Gossip>,
     pub stages: Vec<StageView>,
     /// One line for people.
     #[serde(skip)]
     pub line: String,
+}
+
+/// A PC as the boot server's own place in the gossip sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gossip {
+    /// `alive`, `down`, `left` and so on.
+    pub standing: &'static str,
+    /// Its address there, once it tells that it has an overlay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Ipv6Addr>,
+}
+
+impl Gossip {
+    pub const ALIVE: &str = "alive";
+
+    pub fn is_alive(&self) -> bool {
+        self.standing == Gossip::ALIVE
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -91,7 +113,9 @@ pub fn snapshot(desk: &Desk, now_ms: u64) -> Snapshot {
         fallback: desk.table.promoted.get(1).cloned(),
         notes: desk.notes.iter().rev().map(|(_, note)| note.clone()).collect(),
     };
-    let mut pcs: Vec<PcView> = desk.pcs.iter().map(|(mac, pc)| pc_view(mac, pc, now_ms)).collect();
+    let gossip = |mac: &Mac| desk.gossip.get(mac);
+    let pc_view = |(mac, pc): (&Mac, &Pc)| pc_view(mac, pc, gossip(mac), now_ms);
+    let mut pcs: Vec<PcView> = desk.pcs.iter().map(pc_view).collect();
     // Names carry numbers more often than meaning; people look for the one that is in trouble first.
     pcs.sort_by(|a, b| (rank(a.state), &a.name, &a.mac).cmp(&(rank(b.state), &b.name, &b.mac)));
     Snapshot { version: desk.pcs.version, server, pcs }
@@ -106,7 +130,7 @@ fn rank(state: State) -> u8 {
     }
 }
 
-fn pc_view(mac: &Mac, pc: &Pc, now_ms: u64) -> PcView {
+fn pc_view(mac: &Mac, pc: &Pc, gossip: Option<&Gossip>, now_ms: u64) -> PcView {
     let since_ms = pc.since_ms();
     let state = state(pc, now_ms);
     let stages =
@@ -130,8 +154,13 @@ fn pc_view(mac: &Mac, pc: &Pc, now_ms: u64) -> PcView {
         bytes_per_second: pc.bytes_per_second(now_ms),
         seen_s_ago: seconds(now_ms.saturating_sub(pc.seen_ms)),
         asked_s_ago: since_ms.map(|since| seconds(now_ms.saturating_sub(since))),
+        gossip: gossip.cloned(),
         stages,
-        line: line(pc, state, now_ms),
+        // A PC that boots, or failed to, is missed anyway.
+        line: match gossip.filter(|gossip| state == State::Healthy && !gossip.is_alive()) {
+            Some(gossip) => format!("{}; the cluster sees it {}", line(pc, state, now_ms), gossip.standing),
+            None => line(pc, state, now_ms),
+        },
     }
 }
 
@@ -243,6 +272,19 @@ pub mod tests {
         check(&[ask], 1, "Booting: asks to boot");
         check(&[ask, order, half], 1, "Booting: root: 20.0 of 40.0 MB");
         check(&[ask, order, half, healthy], 500, "Healthy: healthy after 3.0 s");
+    }
+
+    #[test]
+    fn a_healthy_pc_that_the_cluster_misses_is_told() {
+        let down: fn(&mut Desk, u64) = |desk, _| {
+            let gossip = Gossip { standing: "down", overlay: None };
+            desk.see_gossip([(A, gossip)].into());
+        };
+        check(
+            &[ask, order, half, healthy, down],
+            1,
+            "Healthy: healthy after 3.0 s; the cluster sees it down",
+        );
     }
 
     #[test]

@@ -6,10 +6,13 @@
 use super::{Enrolment, random_or_say};
 use crate::releases::unix_now_s;
 use crate::serve::Shared;
-use admission::{NodeSecret, Roster};
+use crate::serve::view::Gossip;
+use admission::{NodeId, NodeSecret, Roster};
 use anyhow::{Context, Result};
 use cluster::{Config, Event, Facts};
-use gossip::{Gossip, Order, PORT, Picture};
+use gossip::{Member, Order, PORT, Picture};
+use release::Mac;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +23,7 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// The running gossip of the server.
 pub(crate) struct Watcher {
-    gossip: Gossip,
+    gossip: gossip::Gossip,
     /// The ring key that the nodes switched to.
     switched: Arc<AtomicU32>,
 }
@@ -68,7 +71,7 @@ impl Watcher {
             }
         });
         let listen = if address.is_loopback() { address } else { Ipv4Addr::UNSPECIFIED };
-        let gossip = Gossip::start(SocketAddr::from((listen, PORT)), config, on_event)
+        let gossip = gossip::Gossip::start(SocketAddr::from((listen, PORT)), config, on_event)
             .with_context(|| format!("cannot listen on UDP port {PORT} for the gossip of the PCs"))?;
         let facts = Facts {
             name: "boot server".to_owned(),
@@ -81,6 +84,19 @@ impl Watcher {
 
     pub fn picture(&self) -> Arc<Picture> {
         self.gossip.picture()
+    }
+
+    /// PCs that ever met the cluster, and how they stand in it.
+    fn seen(&self, enrolment: &Enrolment) -> BTreeMap<Mac, Gossip> {
+        let picture = self.gossip.picture();
+        let macs: BTreeMap<NodeId, Mac> =
+            enrolment.lock().book.nodes.iter().map(|(node, record)| (*node, record.mac)).collect();
+        let seen = |member: &Member| {
+            let has_overlay = member.facts.as_ref().is_some_and(|facts| facts.overlay_port != 0);
+            let overlay = member.overlay.filter(|_| has_overlay);
+            Some((*macs.get(&member.id)?, Gossip { standing: member.standing, overlay }))
+        };
+        picture.members.iter().filter_map(seen).collect()
     }
 
     fn bring(&self, enrolment: &Enrolment) {
@@ -126,5 +142,6 @@ pub(super) async fn serve(enrolment: Arc<Enrolment>, shared: Arc<Shared>, addres
             Err(_) => {}
         }
         watcher.note_switch(&enrolment);
+        shared.desk().see_gossip(watcher.seen(&enrolment));
     }
 }

@@ -3,12 +3,12 @@
 //! A core without hands: it is told what a server answered and says what to post next. It reads no clock and no socket,
 //! and its random numbers are handed in. It calls one boot server after the other with pauses that double up to a
 //! limit, believes an answer only if the release key stands behind it, and calls anew when two thirds of its
-//! certificate's life are over.
+//! certificate's life are over, and when the overlay's process tells another key than the certificate holds.
 
 use crate::cluster::Phase;
 use admission::{
     Answer, Ask, BoxSecret, CallId, Caller, Challenge, Code, ENROL_PATH, Membership, NodeSecret, Nonce,
-    OPEN_PATH, Open,
+    OPEN_PATH, Open, OverlayPublic,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub enum Input {
     Lost { sentence: String },
     /// The others use a ring key that this node does not have.
     Doubted,
+    /// The overlay's process has told this key.
+    Overlay(OverlayPublic),
 }
 
 /// What to do.
@@ -126,6 +128,7 @@ impl Enroller {
             Input::Answered { status, body } => self.refused(now, status, &body),
             Input::Lost { sentence } => self.lost(now, sentence),
             Input::Doubted => self.doubted(now),
+            Input::Overlay(key) => self.rekey(now, key),
         }
         self.wake(now);
     }
@@ -139,10 +142,13 @@ impl Enroller {
     }
 
     fn wake(&mut self, now: Duration) {
-        if self.due.is_none_or(|due| due > now) || self.n_servers == 0 {
+        if self.due.is_none_or(|due| due > now) {
             return;
         }
         self.due = None;
+        if self.n_servers == 0 {
+            return;
+        }
         match &self.state {
             State::Asking(_) => {}
             State::Resting => self.begin(),
@@ -236,6 +242,15 @@ impl Enroller {
         if rests && self.node.is_some() && now >= self.doubt_from {
             self.doubt_from = now + DOUBT_EVERY;
             self.due = self.due.min(Some(now)).or(Some(now));
+        }
+    }
+
+    /// A certificate holds one overlay key for good: with another key this node calls anew, also as a member.
+    fn rekey(&mut self, now: Duration, key: OverlayPublic) {
+        if self.caller.overlay_key != key {
+            self.caller.overlay_key = key;
+            self.state = State::Resting;
+            self.due = Some(now);
         }
     }
 

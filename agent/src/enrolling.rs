@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
-/// How long the overlay's key is waited for; without RDRAND the kernel may first gather randomness.
-const OVERLAY_KEY_MAX: Duration = Duration::from_secs(120);
+/// How long the first call waits for the overlay's key. One that comes later, because the kernel first had to gather
+/// randomness, brings a second call.
+const OVERLAY_KEY_MAX: Duration = Duration::from_secs(20);
 
 /// The newest membership, once there is one.
 pub type Joined = watch::Receiver<Option<Arc<Kept>>>;
@@ -42,9 +43,8 @@ impl Options {
 /// Never ends. Where no init of ours has run there is nobody to call, and it only waits.
 pub async fn run(node: Arc<Node>, options: Options, told: Told) {
     let Some(facts) = node.boot_facts() else { return std::future::pending().await };
-    if options.overlay_key.is_none() {
-        overlay_key(&node).await;
-    }
+    let mut overlay = OverlayKey::new(&node, &options);
+    overlay.wait().await;
     let mut enroller = match begin(&node, &options, &facts) {
         Ok(enroller) => enroller,
         Err(sentence) => {
@@ -71,6 +71,7 @@ pub async fn run(node: Arc<Node>, options: Options, told: Told) {
         let input = tokio::select! {
             () = tokio::time::sleep(at.saturating_sub(start.elapsed())) => Input::Woken,
             () = doubt(&mut news) => Input::Doubted,
+            key = overlay.changed() => Input::Overlay(key),
         };
         enroller.handle(start.elapsed(), input);
     }
@@ -87,17 +88,52 @@ async fn doubt(news: &mut broadcast::Receiver<Happening>) {
     }
 }
 
-/// Waits until the overlay's process has told its public key: a certificate holds one for good.
-async fn overlay_key(node: &Node) {
-    let soon = async {
-        let mut watch = Watch::new(&node.overlay_key_file())?;
-        while node.overlay_key().is_none() {
-            watch.changed().await?;
+/// The overlay's public key, as its process tells it; silent where the command line gives one.
+struct OverlayKey<'a> {
+    node: &'a Node,
+    watch: Option<Watch>,
+    told: Option<OverlayPublic>,
+}
+
+impl OverlayKey<'_> {
+    fn new<'a>(node: &'a Node, options: &Options) -> OverlayKey<'a> {
+        let watch = options.overlay_key.is_none().then(|| Watch::new(&node.overlay_key_file()));
+        let watch = watch.and_then(|watch| match watch {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                say(Level::Warning, &format!("duet: the overlay's key cannot be watched: {error}"));
+                None
+            }
+        });
+        // The watch is there first, so no key is missed.
+        OverlayKey { node, told: node.overlay_key(), watch }
+    }
+
+    /// Waits a while for the first key.
+    async fn wait(&mut self) {
+        let is_waited_for = self.watch.is_some() && self.told.is_none();
+        if is_waited_for && tokio::time::timeout(OVERLAY_KEY_MAX, self.changed()).await.is_err() {
+            say(
+                Level::Warning,
+                "duet: the overlay's process tells no key yet, so this node calls home without",
+            );
         }
-        std::io::Result::Ok(())
-    };
-    if !matches!(tokio::time::timeout(OVERLAY_KEY_MAX, soon).await, Ok(Ok(()))) {
-        say(Level::Warning, "duet: the overlay's process tells no key, so this node calls home without");
+    }
+
+    /// The next key that differs from the one before.
+    async fn changed(&mut self) -> OverlayPublic {
+        while let Some(watch) = &mut self.watch {
+            if let Err(error) = watch.changed().await {
+                say(Level::Warning, &format!("duet: the overlay's key is no longer watched: {error}"));
+                self.watch = None;
+            }
+            let key = self.node.overlay_key();
+            if let Some(key) = key.filter(|key| self.told != Some(*key)) {
+                self.told = Some(key);
+                return key;
+            }
+        }
+        std::future::pending().await
     }
 }
 

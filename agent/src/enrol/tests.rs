@@ -103,6 +103,13 @@ fn posted(enroller: &mut Enroller) -> (usize, &'static str, String) {
     post
 }
 
+/// The overlay key of the only post among the wishes, which begins a call.
+fn overlay_asked(enroller: &mut Enroller) -> OverlayPublic {
+    let (_, path, ask) = posted(enroller);
+    assert_eq!(path, ENROL_PATH);
+    Ask::parse(ask.as_bytes()).unwrap().overlay_key
+}
+
 /// The first message, and the answer to it.
 fn begun(enroller: &mut Enroller, server: &mut Server, now: Duration) -> String {
     enroller.handle(now, Input::Woken);
@@ -326,4 +333,32 @@ fn any_answer_at_any_time_leaves_the_caller_alive() {
         }
         assert!(enroller.wishes.len() < 8);
     }
+}
+
+#[test]
+fn an_overlay_key_that_comes_late_brings_a_second_call_with_it() {
+    let (mut enroller, mut server) = (enroller(1), Server::new());
+    let open = begun(&mut enroller, &mut server, s(0));
+    enroller.handle(s(1), server.answer(&open, &server.admission()));
+    assert!(joined(&wishes(&mut enroller)));
+    enroller.handle(s(2), Input::Overlay(OverlayPublic([5; 32])));
+    assert!(wishes(&mut enroller).is_empty(), "the certificate holds this key");
+    enroller.handle(s(3), Input::Overlay(OverlayPublic([6; 32])));
+    assert_eq!(overlay_asked(&mut enroller), OverlayPublic([6; 32]));
+}
+
+#[test]
+fn an_overlay_key_that_comes_in_the_middle_of_a_call_begins_it_anew() {
+    let (mut enroller, mut server) = (enroller(1), Server::new());
+    begun(&mut enroller, &mut server, s(0));
+    enroller.handle(s(1), Input::Overlay(OverlayPublic([6; 32])));
+    assert_eq!(overlay_asked(&mut enroller), OverlayPublic([6; 32]));
+}
+
+#[test]
+fn without_a_boot_server_a_late_overlay_key_wakes_nobody() {
+    let mut enroller = enroller(0);
+    wishes(&mut enroller);
+    enroller.handle(s(1), Input::Overlay(OverlayPublic([6; 32])));
+    assert!(wishes(&mut enroller).is_empty() && enroller.deadline().is_none());
 }

@@ -27,6 +27,7 @@ pub enum Command {
     Console(Console),
     Reached(Reached),
     Overlay(Overlay),
+    Stick(Stick),
     Transcribe(Transcribe),
     MeasureHearing(MeasureHearing),
 }
@@ -106,6 +107,16 @@ pub struct Overlay {
     #[argh(option, default = "PathBuf::from(\"/run/duet-agent/overlay.json\")")]
     pub wish: PathBuf,
     /// write below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// Sign a call home with the owner's stick, if one is in this PC; duet-stick@.service runs this with the right to read
+/// sticks. The question comes on standard input, the proof goes to standard output.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "stick", example = "agent stick <question >proof")]
+pub struct Stick {
+    /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
 }

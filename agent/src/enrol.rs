@@ -8,7 +8,7 @@
 use crate::cluster::Phase;
 use admission::{
     Answer, Ask, BoxSecret, CallId, Caller, Challenge, Code, ENROL_PATH, Membership, NodeSecret, Nonce,
-    OPEN_PATH, Open, OverlayPublic,
+    OPEN_PATH, Open, OverlayPublic, StickAsk, StickProof,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub enum Input {
     Lost { sentence: String },
     /// The others use a ring key that this node does not have.
     Doubted,
+    /// The answer to [`Output::AskStick`].
+    Stick(Option<Box<StickProof>>),
     /// The overlay's process has told this key.
     Overlay(OverlayPublic),
 }
@@ -46,6 +48,8 @@ pub enum Output {
         path: &'static str,
         json: String,
     },
+    /// Ask whether a stick of this cluster is in this PC.
+    AskStick(Box<StickAsk>),
     /// Tell people how it stands.
     Show(Phase),
     /// This node is a member now, or still.
@@ -61,7 +65,17 @@ enum State {
     /// The first message is on its way.
     Asking(Box<Draft>),
     /// The second message is on its way, or goes again at `due`.
-    Opening { draft: Box<Draft>, challenge: Box<Challenge>, shown: bool, n_lost: u32 },
+    Opening(Box<Opening>),
+}
+
+/// A call whose challenge was believed.
+struct Opening {
+    draft: Draft,
+    challenge: Challenge,
+    stick: Option<StickProof>,
+    /// The code was shown.
+    shown: bool,
+    n_lost: u32,
 }
 
 /// The secrets of one call.
@@ -128,6 +142,7 @@ impl Enroller {
             Input::Answered { status, body } => self.refused(now, status, &body),
             Input::Lost { sentence } => self.lost(now, sentence),
             Input::Doubted => self.doubted(now),
+            Input::Stick(proof) => self.asked_stick(now, proof),
             Input::Overlay(key) => self.rekey(now, key),
         }
         self.wake(now);
@@ -152,9 +167,10 @@ impl Enroller {
         match &self.state {
             State::Asking(_) => {}
             State::Resting => self.begin(),
-            State::Opening { draft, challenge, .. } => {
+            State::Opening(opening) => {
+                let Opening { draft, challenge, stick, .. } = &**opening;
                 let open = Open::new(draft.call, &draft.node, &draft.nonce, &challenge.nonce);
-                self.post(OPEN_PATH, open.to_json());
+                self.post(OPEN_PATH, open.with_stick(*stick).to_json());
             }
         }
     }
@@ -177,46 +193,54 @@ impl Enroller {
             State::Resting => {}
             State::Asking(draft) => match Challenge::parse(body, &draft.call, &self.release_key) {
                 Ok(challenge) => {
-                    let challenge = Box::new(challenge);
-                    self.state = State::Opening { draft, challenge, shown: false, n_lost: 0 };
-                    self.due = Some(now);
+                    let (authority, servers) = (challenge.authority, challenge.nonce);
+                    let ask = StickAsk { authority, call: draft.call, nonce: draft.nonce, servers };
+                    let opening = Opening { draft: *draft, challenge, stick: None, shown: false, n_lost: 0 };
+                    self.state = State::Opening(Box::new(opening));
+                    self.wishes.push_back(Output::AskStick(Box::new(ask)));
                 }
                 Err(error) => self.give_up(now, not_believed(error)),
             },
-            State::Opening { draft, challenge, shown, .. } => {
+            State::Opening(opening) => {
+                let Opening { draft, challenge, .. } = &*opening;
                 match Answer::open(body, &draft.call, &draft.letterbox, &challenge.authority) {
-                    Ok(answer) => self.heard(now, draft, challenge, shown, answer),
+                    Ok(answer) => self.heard(now, opening, answer),
                     Err(error) => self.give_up(now, not_believed(error)),
                 }
             }
         }
     }
 
-    fn heard(
-        &mut self,
-        now: Duration,
-        draft: Box<Draft>,
-        challenge: Box<Challenge>,
-        shown: bool,
-        answer: Answer,
-    ) {
+    /// Every call asks once: the server says nothing of its policy to a caller that it does not know.
+    fn asked_stick(&mut self, now: Duration, proof: Option<Box<StickProof>>) {
+        if let State::Opening(opening) = &mut self.state {
+            opening.stick = proof.map(|proof| *proof);
+            self.due = Some(now);
+        }
+    }
+
+    fn heard(&mut self, now: Duration, mut opening: Box<Opening>, answer: Answer) {
         match answer {
             Answer::Waiting { again_s } => {
-                if !shown {
+                let Opening { draft, challenge, .. } = &*opening;
+                if !opening.shown {
                     let code = Code::of(&draft.call, &challenge.authority, &challenge.nonce, &draft.nonce);
                     self.show(Phase::Waiting { code: code.to_string() });
                 }
-                self.state = State::Opening { draft, challenge, shown: true, n_lost: 0 };
+                (opening.shown, opening.n_lost) = (true, 0);
+                self.state = State::Opening(opening);
                 self.due = Some(now + Duration::from_secs(u64::from(again_s.max(1))).min(AGAIN_MAX));
                 self.pause = PAUSE_MIN;
             }
             Answer::Refused { reason, again_s } => {
+                // It is there, and says itself when to come again.
+                self.pause = PAUSE_MIN;
                 self.give_up(now, Phase::Refused { sentence: format!("the boot server says: {reason}") });
                 let again = now + Duration::from_secs(u64::from(again_s)).min(AGAIN_MAX);
                 self.due = self.due.max(Some(again));
             }
             Answer::Admitted(admission) => {
-                let unix_s = admission.unix_s;
+                let (unix_s, Opening { draft, challenge, .. }) = (admission.unix_s, *opening);
                 match Membership::new(*admission, challenge.authority, challenge.proof, draft.node) {
                     Ok(member) => self.join(now, member, unix_s),
                     Err(error) => self.give_up(now, not_believed(error)),
@@ -265,8 +289,8 @@ impl Enroller {
 
     fn lost(&mut self, now: Duration, sentence: String) {
         match &mut self.state {
-            State::Opening { n_lost, .. } if *n_lost < LOST_MAX => {
-                *n_lost += 1;
+            State::Opening(opening) if opening.n_lost < LOST_MAX => {
+                opening.n_lost += 1;
                 self.due = Some(self.pause(now));
             }
             _ => self.give_up(now, Phase::Calling { sentence }),

@@ -61,6 +61,10 @@ pub async fn run(node: Arc<Node>, options: Options, told: Told) {
             match wish {
                 Output::Show(phase) => show(&told, phase),
                 Output::Join(member) => join(&node, &told, *member),
+                Output::AskStick(ask) => {
+                    let proof = node.stick(&ask).await.map(Box::new);
+                    enroller.handle(start.elapsed(), Input::Stick(proof));
+                }
                 Output::Post { server_idx, path, json } => {
                     let heard = post(&facts, options.port, server_idx, path, &json).await;
                     enroller.handle(start.elapsed(), heard);

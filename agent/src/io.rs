@@ -7,4 +7,5 @@ pub mod kept;
 pub mod node;
 pub mod read;
 pub mod runtime;
+pub mod stick;
 pub mod systemd;

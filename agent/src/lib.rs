@@ -4,7 +4,7 @@
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer.
-//! `overlay` is a process of its own, with a rim of its own.
+//! `overlay` and `stick` are processes of their own, with rims of their own.
 
 pub mod args;
 pub mod cluster;
@@ -27,6 +27,7 @@ mod reached;
 pub mod report;
 mod reporting;
 mod serve;
+mod stick;
 pub mod text;
 
 use anyhow::Context;
@@ -42,6 +43,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => runtime.block_on(status(args)),
         Command::Console(_) => console::run(&runtime),
         Command::Reached(args) => reached::run(&args.root),
+        Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),
         #[cfg(feature = "hear")]
         Command::Transcribe(args) => print(&hear::transcribe::run(&args)?),

@@ -1,11 +1,12 @@
-//! Targets of admission: calls home, their answers, certificates, the roster, orders.
+//! Targets of admission: calls home, their answers, certificates, the roster, orders, sticks.
 //!
 //! What has one form must come back byte for byte; what is signed or sealed must not be believed, because nobody who
 //! makes up bytes holds a key.
 
 use admission::{
     ANSWER_BYTES_MAX, Admission, Answer, Ask, AuthoritySecret, BoxSecret, CALL_BYTES_MAX, CallId,
-    Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, RingKey, Roster, Wish,
+    Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass, RingKey, Roster, STICK_BYTES,
+    Stick, StickAsk, StickProof, Wish,
 };
 use std::sync::OnceLock;
 
@@ -83,6 +84,28 @@ pub fn admission_roster(bytes: &[u8]) {
     roster.merge(own, &keys.authority.public()).expect("the authority signed it");
     for removal in page.removed() {
         assert_eq!(roster.removal(removal.node), Some(removal.serial));
+    }
+}
+
+/// The first block of whatever was put into a PC, the question about it, and the proof that a PC posts.
+pub fn admission_stick(bytes: &[u8]) {
+    let authority = keys().authority.public();
+    if let Ok(stick) = Stick::decode(bytes) {
+        assert_eq!(&stick.encode()[..], &bytes[..STICK_BYTES]);
+        let proof = stick.prove(&CALL, &[1; 32], &[2; 32]);
+        assert_eq!(StickProof::parse(&proof.to_hex()), Ok(proof));
+    }
+    if let Ok(pass) = Pass::decode(bytes) {
+        assert_eq!(pass.encode(), bytes);
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(ask) = StickAsk::parse(text) {
+        assert_eq!(ask.to_hex(), text);
+    }
+    if let Ok(proof) = StickProof::parse(text) {
+        assert_eq!(proof.to_hex(), text);
+        let verdict = proof.verify(&authority, proof.pass.issued_s, &CALL, &[3; 32], &[4; 32]);
+        assert!(verdict.is_err(), "a proof that no stick signed was believed");
     }
 }
 

@@ -25,7 +25,10 @@ mod prompts;
 #[path = "requests.rs"]
 mod requests;
 
-pub use calls::{admission_answer, admission_ask, admission_certificate, admission_order, admission_roster};
+pub use calls::{
+    admission_answer, admission_ask, admission_certificate, admission_order, admission_roster,
+    admission_stick,
+};
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
@@ -34,7 +37,7 @@ pub use requests::openai;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 28] = [
+pub const TARGETS: [(&str, Target); 29] = [
     ("dhcp", dhcp),
     ("tftp_request", tftp_request),
     ("tftp_transfer", tftp_transfer),
@@ -59,6 +62,7 @@ pub const TARGETS: [(&str, Target); 28] = [
     ("admission_certificate", admission_certificate),
     ("admission_roster", admission_roster),
     ("admission_order", admission_order),
+    ("admission_stick", admission_stick),
     ("gossip_envelope", gossip_envelope),
     ("gossip_facts", gossip_facts),
     ("gossip_node", gossip_node),

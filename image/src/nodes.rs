@@ -3,16 +3,19 @@
 //! It talks to the running `duet serve` through the owner's socket and decides nothing itself.
 
 pub mod args;
+mod stick;
 mod table;
 
 use crate::serve::enrol::control::{self, Reply, Request};
 use crate::serve::enrol::view::{NodeView, Nodes};
+use admission::{Pass, Stick, StickSecret};
 use anyhow::{Context, Result, bail};
-use args::{NodesArgs, NodesCommand};
+use args::{NodesArgs, NodesCommand, UsbKeyArgs};
 use std::io::{BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A slow PC may need its time for a report.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +34,8 @@ pub fn command(args: NodesArgs) -> Result<()> {
         NodesCommand::Rename(args) => ask_and_say(&out, &Request::Rename { who: args.who, name: args.name }),
         NodesCommand::RotateKey(_) => ask_and_say(&out, &Request::RotateKey),
         NodesCommand::OpenWindow(args) => ask_and_say(&out, &Request::OpenWindow { minutes: args.minutes }),
+        NodesCommand::UsbKey(args) => usb_key(&out, &args),
+        NodesCommand::VoidSticks(_) => ask_and_say(&out, &Request::VoidSticks),
         NodesCommand::Logs(args) => ask_and_say(&out, &Request::Logs { who: args.who, lines: args.lines }),
         NodesCommand::RunDiag(args) => ask_and_say(&out, &Request::Diag { who: args.who }),
     }
@@ -72,7 +77,32 @@ fn ask_and_say(out: &Path, request: &Request) -> Result<()> {
         Reply::Report { text } => say(&plain(&text)),
         Reply::No { sentence } => bail!(sentence),
         Reply::Nodes(nodes) => say(&table::render(&nodes)),
+        Reply::Pass { .. } => bail!("`duet serve` answered something else"),
     }
+}
+
+/// The private half is made here and lies on the stick alone; the server sees the public one.
+fn usb_key(out: &Path, args: &UsbKeyArgs) -> Result<()> {
+    let mut place = stick::open(&args.place, args.force)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    let n = rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty());
+    if n != Ok(seed.len()) {
+        bail!("the kernel gives no random numbers");
+    }
+    let secret = StickSecret::from_seed(&seed);
+    let pass = match ask(out, &Request::StickPass { key: secret.public().to_hex(), days: args.days })? {
+        Reply::Pass { pass } => Pass::parse(&pass).context("`duet serve` is of another version")?,
+        Reply::No { sentence } => bail!(sentence),
+        other => bail!("`duet serve` answered something else: {other:?}"),
+    };
+    let stick = Stick::new(pass, secret).context("`duet serve` certified another key")?;
+    stick::write(&mut place, &stick).with_context(|| format!("cannot write {}", args.place.display()))?;
+    say(&format!(
+        "{} takes PCs into cluster {} for {} days, under policy usb. Whoever has it can do so: keep it like a key.\n",
+        args.place.display(),
+        pass.cluster,
+        args.days
+    ))
 }
 
 /// What a PC says must not command the owner's terminal.

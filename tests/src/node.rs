@@ -3,8 +3,10 @@
 use crate::repository;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// A test that waits longer than this hangs.
@@ -40,6 +42,33 @@ impl Root {
     pub fn put_overlay_key(&self, n: u8) {
         std::fs::create_dir_all(self.0.join("run/duet-overlay")).expect("a folder");
         self.put("run/duet-overlay/public.key", &(format!("{n:02x}").repeat(32) + "\n"));
+    }
+
+    /// Puts the owner's stick into the PC.
+    pub fn put_stick(&self, block: &[u8]) {
+        let disk = self.0.join("sys/block/sdb");
+        if !disk.exists() {
+            // The kernel's texts of the fixture cannot be added to.
+            std::fs::remove_file(self.0.join("sys")).expect("a link");
+            std::fs::create_dir_all(&disk).expect("a folder");
+            std::fs::create_dir_all(self.0.join("dev")).expect("a folder");
+        }
+        self.put("sys/block/sdb/removable", "1\n");
+        std::fs::write(self.0.join("dev/sdb"), block).expect("a stick");
+    }
+
+    /// Answers questions about the stick as duet-stick.socket does: with a process for each.
+    pub fn serve_stick(&self, agent: &'static str) {
+        let root = self.0.clone();
+        let socket = UnixListener::bind(root.join("run/duet/stick.sock")).expect("a socket");
+        std::thread::spawn(move || {
+            for stream in socket.incoming().flatten() {
+                let answers = OwnedFd::from(stream.try_clone().expect("a second end"));
+                let mut command = Command::new(agent);
+                command.args(["stick", "--root"]).arg(&root).stdin(OwnedFd::from(stream)).stdout(answers);
+                let _ = command.status();
+            }
+        });
     }
 
     pub fn put(&self, file: &str, text: &str) {

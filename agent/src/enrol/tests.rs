@@ -110,6 +110,14 @@ fn overlay_asked(enroller: &mut Enroller) -> OverlayPublic {
     Ask::parse(ask.as_bytes()).unwrap().overlay_key
 }
 
+/// The only wish, which is a question about sticks.
+fn stick_asked(enroller: &mut Enroller) -> StickAsk {
+    match &wishes(enroller)[..] {
+        [Output::AskStick(ask)] => **ask,
+        other => panic!("no question about sticks alone: {other:?}"),
+    }
+}
+
 /// The first message, and the answer to it.
 fn begun(enroller: &mut Enroller, server: &mut Server, now: Duration) -> String {
     enroller.handle(now, Input::Woken);
@@ -117,6 +125,8 @@ fn begun(enroller: &mut Enroller, server: &mut Server, now: Duration) -> String 
     assert_eq!(path, ENROL_PATH);
     let challenge = server.challenge(&ask);
     enroller.handle(now, challenge);
+    stick_asked(enroller);
+    enroller.handle(now, Input::Stick(None));
     let (_, path, open) = posted(enroller);
     assert_eq!(path, OPEN_PATH);
     open
@@ -361,4 +371,29 @@ fn without_a_boot_server_a_late_overlay_key_wakes_nobody() {
     wishes(&mut enroller);
     enroller.handle(s(1), Input::Overlay(OverlayPublic([6; 32])));
     assert!(wishes(&mut enroller).is_empty() && enroller.deadline().is_none());
+}
+
+#[test]
+fn a_stick_in_the_pc_signs_the_call_and_no_other() {
+    let (mut enroller, mut server) = (enroller(1), Server::new());
+    enroller.handle(s(0), Input::Woken);
+    let (_, _, ask) = posted(&mut enroller);
+    let challenge = server.challenge(&ask);
+    enroller.handle(s(0), challenge);
+    let secret = admission::StickSecret::from_seed(&[8; 32]);
+    let pass = admission::Pass::issue(&server.authority, UNIX_S, 30, secret.public()).unwrap();
+    let stick = admission::Stick::new(pass, secret).unwrap();
+    let proof = stick_asked(&mut enroller).answer(&stick).unwrap();
+    enroller.handle(s(1), Input::Stick(Some(Box::new(proof))));
+    let (_, _, open) = posted(&mut enroller);
+    let open = Open::parse(open.as_bytes()).unwrap();
+    let (authority, call) = (server.authority.public(), server.asked.as_ref().unwrap().id());
+    let check = |call| open.stick.unwrap().verify(&authority, UNIX_S, call, &open.nonce, &server.nonce);
+    assert_eq!(check(&call), Ok(()));
+    assert!(check(&CallId([0; 32])).is_err());
+    // An answer that comes when nobody waits for it changes nothing.
+    enroller.handle(s(2), server.answer(&open.to_json(), &server.admission()));
+    assert!(joined(&wishes(&mut enroller)));
+    enroller.handle(s(3), Input::Stick(Some(Box::new(proof))));
+    assert!(wishes(&mut enroller).is_empty());
 }

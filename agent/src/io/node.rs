@@ -1,6 +1,6 @@
 //! Gathers the facts of this node: which file feeds which parser, and how long slow answers are kept.
 
-use super::{read, systemd};
+use super::{read, stick, systemd};
 use crate::cluster::ClusterStatus;
 use crate::facts::boot::{self, Boot, Reached};
 use crate::facts::network::{Interface, Tables};
@@ -10,7 +10,7 @@ use crate::facts::{Status, input, memory, processor, sound};
 use crate::gateway::meters::GatewayStatus;
 use crate::health::{Evidence, judge};
 use crate::overlay::state::{Overlay, STATE_BYTES_MAX};
-use admission::OverlayPublic;
+use admission::{OverlayPublic, StickAsk, StickProof};
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -105,6 +105,11 @@ impl Node {
     pub fn ipv4(&self) -> Option<Ipv4Addr> {
         let interfaces = self.interfaces();
         interfaces.iter().find_map(Interface::ipv4)?.parse().ok()
+    }
+
+    /// That the owner's stick is in this PC.
+    pub async fn stick(&self, ask: &StickAsk) -> Option<StickProof> {
+        stick::prove(&self.root, ask).await
     }
 
     /// The overlay's public key, once its process has made one.

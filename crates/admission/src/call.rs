@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::{hex, unhex_exact};
 use crate::code::{Nonce, commitment};
 use crate::keys::{NodePublic, NodeSecret, OverlayPublic, Signature, Statement};
-use crate::{BoxPublic, Error, NodeId};
+use crate::{BoxPublic, Error, NodeId, StickProof};
 
 /// Where the boot server hears calls, 7948/tcp.
 pub const ENROL_PATH: &str = "/v1/enrol";
@@ -197,6 +197,8 @@ fn cut(name: &str) -> String {
 pub struct Open {
     pub call: CallId,
     pub nonce: Nonce,
+    /// Where the owner's stick is in the PC. It signs for itself: taken away, it can only be missed.
+    pub stick: Option<StickProof>,
     signature: Signature,
 }
 
@@ -206,13 +208,20 @@ struct OpenDocument {
     format: u8,
     call: String,
     nonce: String,
+    /// A server of before refuses a call that has it, and its nodes have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stick: Option<String>,
     signature: String,
 }
 
 impl Open {
     pub fn new(call: CallId, node: &NodeSecret, nonce: &Nonce, servers: &Nonce) -> Open {
         let signature = node.sign(Statement::Open, &body(&call, nonce, servers));
-        Open { call, nonce: *nonce, signature }
+        Open { call, nonce: *nonce, stick: None, signature }
+    }
+
+    pub fn with_stick(self, stick: Option<StickProof>) -> Open {
+        Open { stick, ..self }
     }
 
     pub fn to_json(&self) -> String {
@@ -220,6 +229,7 @@ impl Open {
             format: FORMAT,
             call: self.call.to_string(),
             nonce: hex(&self.nonce),
+            stick: self.stick.map(|stick| stick.to_hex()),
             signature: self.signature.to_hex(),
         };
         serde_json::to_string(&document).expect("a call has only plain values")
@@ -235,6 +245,7 @@ impl Open {
         Ok(Open {
             call: CallId(unhex_exact(&document.call).ok_or(form)?),
             nonce: unhex_exact(&document.nonce).ok_or(form)?,
+            stick: document.stick.map(|text| StickProof::parse(&text)).transpose()?,
             signature: Signature::parse(&document.signature).ok_or(form)?,
         })
     }
@@ -288,6 +299,22 @@ pub(crate) mod tests {
         let open = Open::new(ask().id(), &node(), &[3; 32], &[4; 32]);
         assert_eq!(Open::parse(open.to_json().as_bytes()), Ok(open.clone()));
         assert_eq!(open.verify(&ask(), &[4; 32]), Ok(()));
+    }
+
+    #[test]
+    fn an_opening_may_bring_a_stick_and_nothing_that_is_none() {
+        let secret = crate::StickSecret::from_seed(&[9; 32]);
+        let authority = crate::certificate::tests::authority(1);
+        let pass = crate::Pass::issue(&authority, 1000, 30, secret.public()).unwrap();
+        let stick = crate::Stick::new(pass, secret).unwrap().prove(&ask().id(), &[3; 32], &[4; 32]);
+        let open = Open::new(ask().id(), &node(), &[3; 32], &[4; 32]).with_stick(Some(stick));
+        let text = open.to_json();
+        assert_eq!(Open::parse(text.as_bytes()), Ok(open));
+        assert!(text.len() <= CALL_BYTES_MAX);
+        let bent = text.replacen("\"stick\":\"01", "\"stick\":\"01ff", 1);
+        assert!(bent != text && Open::parse(bent.as_bytes()).is_err());
+        let none = Open::new(ask().id(), &node(), &[3; 32], &[4; 32]).to_json();
+        assert!(!none.contains("stick"), "a server of before reads a call without one");
     }
 
     /// Puts `to` in the place of `from` in a good call.

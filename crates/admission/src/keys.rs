@@ -61,6 +61,10 @@ pub enum Statement {
     Leave,
     /// By a node: its answer to an order.
     Report,
+    /// By the authority: the key of a stick.
+    StickPass,
+    /// By a stick: that it is in the PC that makes a call.
+    Stick,
 }
 
 impl Statement {
@@ -76,6 +80,8 @@ impl Statement {
             Statement::Facts => "the facts",
             Statement::Leave => "the leave",
             Statement::Report => "the report",
+            Statement::StickPass => "the stick's pass",
+            Statement::Stick => "the stick",
         }
     }
 
@@ -93,6 +99,8 @@ impl Statement {
             Statement::Facts => b"duet1 facts     ",
             Statement::Leave => b"duet1 leave     ",
             Statement::Report => b"duet1 report    ",
+            Statement::StickPass => b"duet1 stick pass",
+            Statement::Stick => b"duet1 stick     ",
         }
     }
 
@@ -188,6 +196,13 @@ key_pair!(
     NodePublic,
     "A node's private half: made in its RAM at each boot, and never leaves it.",
     "A node's public half, which its certificate names."
+);
+
+key_pair!(
+    StickSecret,
+    StickPublic,
+    "A stick's private half, which lies on the stick and nowhere else.",
+    "A stick's public half, which its pass names."
 );
 
 impl AuthoritySecret {

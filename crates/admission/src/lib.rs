@@ -22,6 +22,7 @@ mod order;
 mod ring;
 mod roster;
 mod sealed;
+mod stick;
 
 pub use answer::{ANSWER_BYTES_MAX, Admission, Answer, Challenge, Proof, REASON_BYTES_MAX, SEEDS_MAX};
 pub use api_keys::{
@@ -38,6 +39,7 @@ pub use error::Error;
 pub use ids::{ClusterId, NodeId, overlay_address};
 pub use keys::{
     AuthorityPublic, AuthoritySecret, KEY_BYTES, NodePublic, NodeSecret, OverlayPublic, Signature, Statement,
+    StickPublic, StickSecret,
 };
 pub use membership::Membership;
 pub use order::{
@@ -47,3 +49,4 @@ pub use order::{
 pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};
 pub use sealed::{BOX_OVERHEAD_BYTES, BoxPublic, BoxSecret, Purpose};
+pub use stick::{PASS_BYTES, Pass, STICK_BYTES, STICK_DAYS_MAX, Stick, StickAsk, StickProof};

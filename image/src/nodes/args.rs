@@ -32,6 +32,8 @@ pub enum NodesCommand {
     Rename(RenameArgs),
     RotateKey(RotateKeyArgs),
     OpenWindow(OpenWindowArgs),
+    UsbKey(UsbKeyArgs),
+    VoidSticks(VoidSticksArgs),
     Logs(LogsArgs),
     RunDiag(RunDiagArgs),
 }
@@ -89,6 +91,28 @@ pub struct OpenWindowArgs {
     #[argh(option, default = "60")]
     pub minutes: u16,
 }
+
+/// Write a stick that takes PCs in under policy usb; whoever has it can take PCs in, so keep it like a key.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "usb-key", example = "$ sudo duet nodes usb-key /dev/sdb --days 7")]
+pub struct UsbKeyArgs {
+    /// the stick, as a whole device such as /dev/sdb, or a file to copy onto one later
+    #[argh(positional)]
+    pub place: PathBuf,
+
+    /// for how long it is good, at most 366 days (default: 30)
+    #[argh(option, default = "30")]
+    pub days: u16,
+
+    /// overwrite what is there; without it, the command says what would be lost
+    #[argh(switch)]
+    pub force: bool,
+}
+
+/// Make void every stick that was written until now.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "void-sticks", example = "$ duet nodes void-sticks")]
+pub struct VoidSticksArgs {}
 
 /// Print the end of a PC's journal.
 #[derive(FromArgs, ArgsInfo, Debug)]

@@ -322,6 +322,39 @@ fn a_key_of_the_owners_opens_every_node_until_it_is_removed() {
 }
 
 #[test]
+fn under_usb_a_pc_waits_for_the_owners_stick_and_never_shows_the_key_on_it() {
+    let Some(mut lab) = Lab::new("admission-usb") else { return };
+    policy(&lab, "usb");
+    lab.start(FILES_ONLY);
+    let mut agent = Agent::new(&lab, "usb", &tests::release::key());
+    agent.root.serve_stick(env!("CARGO_BIN_EXE_agent-under-test"));
+    agent.start(&lab);
+    agent.wait_log("put a stick of `duet nodes usb-key` into this PC");
+    assert_eq!(listed(&lab)["state"], "failed");
+
+    let image = lab.out.join("stick.img");
+    let written = said(&lab, &format!("usb-key {} --days 7", image.display()));
+    assert!(written.contains("for 7 days, under policy usb"), "{written}");
+    let block = std::fs::read(&image).expect("the stick's image");
+    // A stick that was made void is none.
+    said(&lab, "void-sticks");
+    agent.root.put_stick(&block);
+    agent.wait_log("the stick in this PC was made void");
+    said(&lab, &format!("usb-key {}", image.display()));
+    let block = std::fs::read(&image).expect("the stick's image");
+    agent.root.put_stick(&block);
+    agent.wait_log("duet: member of cluster");
+    assert_eq!((&listed(&lab)["state"], &listed(&lab)["approved"]), (&"admitted".into(), &true.into()));
+
+    // The next boot of this PC needs no stick.
+    agent.kill();
+    std::fs::remove_file(agent.kept.join("membership")).expect("what a boot forgets");
+    agent.root.put_stick(&[0; 512]);
+    agent.start(&lab);
+    agent.wait_log("duet: member of cluster");
+}
+
+#[test]
 fn a_node_with_another_release_key_does_not_believe_this_server() {
     let Some(mut lab) = Lab::new("admission-key") else { return };
     lab.start(FILES_ONLY);

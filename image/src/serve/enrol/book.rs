@@ -28,6 +28,8 @@ pub struct Book {
     pub serial: u32,
     /// Under policy `window`, unknown PCs are taken in until then.
     pub window_until_s: u64,
+    /// Sticks that were written before are void.
+    pub sticks_from_s: u64,
     pub nodes: BTreeMap<NodeId, Record>,
     pub failures: VecDeque<Failure>,
     /// The roster: version and removals of each page, with the time when each may be forgotten.
@@ -181,6 +183,9 @@ struct Document {
     format: u32,
     serial: u32,
     window_until_unix_s: u64,
+    /// Absent in books of before.
+    #[serde(default)]
+    sticks_from_unix_s: u64,
     nodes: BTreeMap<String, NodeDocument>,
     roster: Vec<PageDocument>,
     failures: VecDeque<Failure>,
@@ -253,6 +258,7 @@ pub fn render(book: &Book) -> String {
         format: FORMAT,
         serial: book.serial,
         window_until_unix_s: book.window_until_s,
+        sticks_from_unix_s: book.sticks_from_s,
         nodes: book.nodes.iter().filter_map(node).collect(),
         roster: book.pages.iter().map(page).collect(),
         failures: book.failures.clone(),
@@ -272,6 +278,7 @@ pub fn parse(text: &str) -> Result<Book, String> {
     let mut book = Book {
         serial: document.serial,
         window_until_s: document.window_until_unix_s,
+        sticks_from_s: document.sticks_from_unix_s,
         failures: document.failures,
         ..Book::default()
     };

@@ -7,7 +7,7 @@ use super::{Enrolment, random_or_say, rename, view};
 use crate::disk::{read_limited, write_whole};
 use crate::releases::unix_now_s;
 use crate::serve::{Shared, settings, watch};
-use admission::{BoxSecret, Code, NodeId, ORDER_PATH, Wish};
+use admission::{BoxSecret, Code, NodeId, ORDER_PATH, StickPublic, Wish};
 use anyhow::{Context, Result, anyhow, bail};
 use release::{HostName, Mac};
 use serde::{Deserialize, Serialize};
@@ -35,13 +35,33 @@ const ORDER_TIME_MAX: Duration = Duration::from_secs(20);
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     List,
-    Approve { code: String },
-    Remove { who: String },
-    Rename { who: String, name: String },
+    Approve {
+        code: String,
+    },
+    Remove {
+        who: String,
+    },
+    Rename {
+        who: String,
+        name: String,
+    },
     RotateKey,
-    OpenWindow { minutes: u16 },
-    Logs { who: String, lines: u16 },
-    Diag { who: String },
+    OpenWindow {
+        minutes: u16,
+    },
+    /// The authority's word for a stick's public key, in hex digits.
+    StickPass {
+        key: String,
+        days: u16,
+    },
+    VoidSticks,
+    Logs {
+        who: String,
+        lines: u16,
+    },
+    Diag {
+        who: String,
+    },
 }
 
 /// What the owner hears.
@@ -49,9 +69,19 @@ pub enum Request {
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     Nodes(view::Nodes),
-    Done { sentence: String },
-    Report { text: String },
-    No { sentence: String },
+    Done {
+        sentence: String,
+    },
+    Report {
+        text: String,
+    },
+    /// In hex digits.
+    Pass {
+        pass: String,
+    },
+    No {
+        sentence: String,
+    },
 }
 
 pub fn path(out: &Path) -> PathBuf {
@@ -122,6 +152,15 @@ async fn obey(request: Request, enrolment: &Enrolment, shared: &Shared) -> Resul
         Request::Logs { who, lines } => {
             let lines = lines.clamp(1, admission::LOG_LINES_MAX);
             return order(enrolment, shared, &who, Wish::Logs { lines }).await;
+        }
+        Request::StickPass { key, days } => {
+            let key = StickPublic::parse(&key).context("a stick's key is 64 small hex digits")?;
+            let pass = enrolment.registrar(&settings).stick_pass(now_s, days, key).map_err(no)?;
+            return Ok(Reply::Pass { pass: pass.to_hex() });
+        }
+        Request::VoidSticks => {
+            enrolment.registrar(&settings).void_sticks(now_s);
+            "every stick that was written until now is void".to_owned()
         }
         Request::Diag { who } => return order(enrolment, shared, &who, Wish::Diag).await,
         Request::Approve { code } => {

@@ -12,21 +12,20 @@ pub enum Verdict {
     Refuse(&'static str),
 }
 
-/// Usb is named in the design and not built yet.
-pub const NO_STICK: &str = "policy usb needs a key on a stick, which this version cannot read; \
-                            the owner can set policy = \"approve\" in duet.toml";
+/// What a PC without a stick is told, and the owner on the boot server.
+pub const NO_STICK: &str = "policy usb: put a stick of `duet nodes usb-key` into this PC";
 
-/// `approved` is the owner's word for this very call.
-pub fn judge(policy: Policy, standing: Standing, approved: bool, window_is_open: bool) -> Verdict {
+/// `by_owner`: the owner's own word is behind this very call, by its code or, under policy usb, by a stick.
+pub fn judge(policy: Policy, standing: Standing, by_owner: bool, window_is_open: bool) -> Verdict {
     match (policy, standing) {
+        (_, _) if by_owner => Verdict::Admit,
+        (Policy::Usb | Policy::Approve, Standing::Member { approved: true }) => Verdict::Admit,
         (Policy::Usb, _) => Verdict::Refuse(NO_STICK),
-        (_, _) if approved => Verdict::Admit,
         // Whoever was taken out comes back by the owner's word alone.
         (_, Standing::Removed { .. }) => Verdict::AskOwner,
         (Policy::Open, _) => Verdict::Admit,
         (Policy::Window, Standing::Member { .. }) => Verdict::Admit,
         (Policy::Window, Standing::Stranger) if window_is_open => Verdict::Admit,
-        (Policy::Approve, Standing::Member { approved: true }) => Verdict::Admit,
         (Policy::Window | Policy::Approve, _) => Verdict::AskOwner,
     }
 }
@@ -41,14 +40,14 @@ mod tests {
     const REMOVED: Standing = Standing::Removed { unix_s: 1 };
 
     /// For a stranger, a known, an approved and a removed PC: a(dmit), o(wner), r(efuse).
-    fn check(policy: Policy, approved: bool, window: bool, want: &str) {
-        let letter = |standing| match judge(policy, standing, approved, window) {
+    fn check(policy: Policy, by_owner: bool, window: bool, want: &str) {
+        let letter = |standing| match judge(policy, standing, by_owner, window) {
             Verdict::Admit => 'a',
             Verdict::AskOwner => 'o',
             Verdict::Refuse(_) => 'r',
         };
         let got: String = [STRANGER, KNOWN, APPROVED, REMOVED].map(letter).iter().collect();
-        assert_eq!(got, want, "{policy:?} {approved} {window}");
+        assert_eq!(got, want, "{policy:?} {by_owner} {window}");
     }
 
     #[test]
@@ -57,14 +56,13 @@ mod tests {
         check(Policy::Window, false, true, "aaao");
         check(Policy::Window, false, false, "oaao");
         check(Policy::Approve, false, true, "ooao");
-        check(Policy::Usb, false, true, "rrrr");
+        check(Policy::Usb, false, true, "rrar");
     }
 
     #[test]
-    fn the_owners_word_takes_anyone_but_without_a_stick_under_usb() {
-        for policy in [Policy::Open, Policy::Window, Policy::Approve] {
+    fn the_owners_word_takes_anyone() {
+        for policy in [Policy::Open, Policy::Window, Policy::Approve, Policy::Usb] {
             check(policy, true, false, "aaaa");
         }
-        check(Policy::Usb, true, true, "rrrr");
     }
 }

@@ -9,8 +9,8 @@ use super::ring::Ring;
 use crate::serve::settings::Policy;
 use admission::{
     Admission, Answer, Ask, AuthorityPublic, AuthoritySecret, BoxPublic, CallId, Certificate, Challenge,
-    Claim, Code, KeyRing, NodeId, NodePublic, Nonce, Open, Order, Page, Proof, RingKey, Role, SEEDS_MAX,
-    Wish,
+    Claim, Code, KeyRing, NodeId, NodePublic, Nonce, Open, Order, Page, Pass, Proof, RingKey, Role,
+    SEEDS_MAX, StickPublic, Wish,
 };
 use release::{HostName, Mac};
 use std::collections::BTreeMap;
@@ -27,6 +27,9 @@ pub const CALL_IDLE_S_MAX: u64 = 900;
 /// How soon a waiting and a refused PC ask again.
 const WAITING_AGAIN_S: u16 = 3;
 const REFUSED_AGAIN_S: u16 = 60;
+/// A person stands before the PC with a stick.
+const STICK_AGAIN_S: u16 = 5;
+const STICK_VOID: &str = "the stick in this PC was made void; write it anew with `duet nodes usb-key`";
 
 /// What the wire tells of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,15 +186,28 @@ impl Registrar {
         };
         let standing = self.book.nodes.get(&node).map_or(Standing::Stranger, |record| record.standing);
         let window_is_open = now_s < self.book.window_until_s;
-        let answer = match judge(self.policy, standing, approved, window_is_open) {
-            Verdict::Admit => self.admit(now_s, &open.call, node, approved, name),
+        let stick = match (self.policy, &open.stick) {
+            (Policy::Usb, Some(stick)) if stick.pass.issued_s < self.book.sticks_from_s => {
+                Err(STICK_VOID.to_owned())
+            }
+            (Policy::Usb, Some(stick)) => stick
+                .verify(&self.authority.public(), now_s, &open.call, &open.nonce, &call.nonce)
+                .map_err(|error| format!("the stick in this PC does not help: {error}"))
+                .map(|()| true),
+            _ => Ok(false),
+        };
+        let by_owner = approved || stick == Ok(true);
+        let answer = match judge(self.policy, standing, by_owner, window_is_open) {
+            Verdict::Admit => self.admit(now_s, &open.call, node, by_owner, name),
             Verdict::AskOwner => {
                 let code = Code::of(&open.call, &self.authority.public(), &call.nonce, &open.nonce);
                 call.state = CallState::Waiting { code, approved };
                 self.set_job(node, Job::Waiting { code });
                 Answer::Waiting { again_s: WAITING_AGAIN_S }
             }
-            Verdict::Refuse(reason) => self.refuse(now_s, node, mac, reason),
+            Verdict::Refuse(reason) => {
+                self.refuse(now_s, node, mac, stick.as_ref().err().map_or(reason, String::as_str))
+            }
         };
         Ok((answer, to))
     }
@@ -199,7 +215,8 @@ impl Registrar {
     fn refuse(&mut self, now_s: u64, node: NodeId, mac: Mac, reason: &str) -> Answer {
         self.book.fail(mac, reason, now_s);
         self.set_job(node, Job::Failed { sentence: reason.to_owned(), unix_s: now_s });
-        Answer::Refused { reason: reason.to_owned(), again_s: REFUSED_AGAIN_S }
+        let again_s = if self.policy == Policy::Usb { STICK_AGAIN_S } else { REFUSED_AGAIN_S };
+        Answer::Refused { reason: reason.to_owned(), again_s }
     }
 
     fn admit(&mut self, now_s: u64, id: &CallId, node: NodeId, approved: bool, name: &HostName) -> Answer {
@@ -367,6 +384,20 @@ impl Registrar {
         self.book.window_until_s = now_s.saturating_add(u64::from(minutes) * 60);
         self.version += 1;
         self.book.window_until_s
+    }
+
+    /// The authority's word for the key of a stick.
+    pub fn stick_pass(&self, now_s: u64, days: u16, key: StickPublic) -> Result<Pass, No> {
+        // Sticks of the second in which all before were made void must not look like those.
+        let issued_s = now_s.max(self.book.sticks_from_s);
+        Pass::issue(&self.authority, issued_s, days, key)
+            .map_err(|_| No(format!("a stick lives 1 to {} days", admission::STICK_DAYS_MAX)))
+    }
+
+    /// Every stick that was written until now admits nobody any more.
+    pub fn void_sticks(&mut self, now_s: u64) {
+        self.book.sticks_from_s = self.book.sticks_from_s.max(now_s.saturating_add(1));
+        self.version += 1;
     }
 
     /// An order to a member: where it goes, whose answer counts, and the order itself.

@@ -1,7 +1,9 @@
 //! The registrar without hands: every policy, every way to be refused, and what the owner's words do.
 
 use super::*;
-use admission::{BoxSecret, Caller, Error, Hardware, Membership, NodeSecret, OverlayPublic};
+use admission::{
+    BoxSecret, Caller, Error, Hardware, Membership, NodeSecret, OverlayPublic, Stick, StickSecret,
+};
 use release::ReleaseId;
 
 const GOOD: Witness =
@@ -236,12 +238,72 @@ fn only_the_pc_itself_in_a_boot_of_ours_is_heard() {
     assert_eq!(registrar.open(NOW, &open, false, &name()), Err(Refusal::Stranger));
 }
 
+fn stick(registrar: &Registrar, seed: u8) -> Stick {
+    let secret = StickSecret::from_seed(&[seed; 32]);
+    Stick::new(registrar.stick_pass(NOW, 30, secret.public()).unwrap(), secret).unwrap()
+}
+
+/// A call of a PC with a stick in it.
+fn call_with(registrar: &mut Registrar, now: u64, pc: &Pc, stick: &Stick) -> Answer {
+    let challenge = registrar.ask(now, pc.ask(), GOOD, [0x44; 32]).unwrap();
+    let proof = stick.prove(&pc.ask().id(), &pc.nonce, &challenge.nonce);
+    registrar.open(now, &pc.open(&challenge.nonce).with_stick(Some(proof)), true, &name()).unwrap().0
+}
+
+fn refused(answer: Answer) -> String {
+    match answer {
+        Answer::Refused { reason, .. } => reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
 #[test]
-fn usb_refuses_with_a_sentence_that_helps() {
+fn under_usb_a_stick_takes_a_pc_in_once_and_its_later_boots_need_none() {
     let mut registrar = registrar(Policy::Usb);
-    let answer = call(&mut registrar, NOW, &pc(1, 1));
-    assert!(matches!(answer, Answer::Refused { reason, .. } if reason.contains("policy = \"approve\"")));
+    let reason = refused(call(&mut registrar, NOW, &pc(1, 1)));
+    assert!(reason.contains("duet nodes usb-key"), "{reason}");
     assert_eq!(registrar.failures().count(), 1);
+    let stick = stick(&registrar, 1);
+    admitted(call_with(&mut registrar, NOW + 5, &pc(1, 2), &stick));
+    admitted(call(&mut registrar, NOW + 9, &pc(1, 3)));
+    refused(call(&mut registrar, NOW + 9, &pc(2, 1)));
+    // A PC that was taken out needs the stick again.
+    registrar.remove(NOW + 10, pc(1, 1).node(), [9; 32]).unwrap();
+    refused(call(&mut registrar, NOW + 11, &pc(1, 4)));
+    admitted(call_with(&mut registrar, NOW + 12, &pc(1, 5), &stick));
+}
+
+#[test]
+fn a_stick_helps_its_own_call_only_in_its_time_and_until_it_is_made_void() {
+    let mut registrar = registrar(Policy::Usb);
+    let stick = stick(&registrar, 1);
+    // A proof that was overheard, shown by somebody with keys of his own.
+    let overheard = stick.prove(&pc(1, 1).ask().id(), &pc(1, 1).nonce, &[0x44; 32]);
+    let thief = pc(1, 2);
+    let challenge = registrar.ask(NOW, thief.ask(), GOOD, [0x44; 32]).unwrap();
+    let open = thief.open(&challenge.nonce).with_stick(Some(overheard));
+    let reason = refused(registrar.open(NOW, &open, true, &name()).unwrap().0);
+    assert!(reason.contains("the signature of the stick"), "{reason}");
+
+    let late = NOW + 30 * 24 * 3600;
+    let reason = refused(call_with(&mut registrar, late, &pc(2, 1), &stick));
+    assert!(reason.contains("not valid at this time"), "{reason}");
+
+    registrar.void_sticks(NOW + 1);
+    let reason = refused(call_with(&mut registrar, NOW + 2, &pc(3, 1), &stick));
+    assert!(reason.contains("made void"), "{reason}");
+    let secret = StickSecret::from_seed(&[2; 32]);
+    let pass = registrar.stick_pass(NOW + 1, 30, secret.public()).unwrap();
+    let fresh = Stick::new(pass, secret).unwrap();
+    admitted(call_with(&mut registrar, NOW + 2, &pc(3, 2), &fresh));
+}
+
+#[test]
+fn a_stick_is_no_word_under_the_other_policies() {
+    let mut registrar = registrar(Policy::Approve);
+    let stick = stick(&registrar, 1);
+    let answer = call_with(&mut registrar, NOW, &pc(1, 1), &stick);
+    assert_eq!(answer, Answer::Waiting { again_s: WAITING_AGAIN_S });
 }
 
 #[test]

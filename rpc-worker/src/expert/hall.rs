@@ -84,6 +84,8 @@ pub struct Shown {
     pub waiting: usize,
     pub context: u32,
     pub weight_bytes: u64,
+    /// Of weights and caches.
+    pub bytes: u64,
     /// 0 before anything was measured.
     pub prompt_tokens_per_second: f64,
     pub decode_tokens_per_second: f64,
@@ -160,6 +162,7 @@ fn shown(entry: &Entry) -> Shown {
         waiting: serving.map_or(0, |serving| serving.figures.waiting()),
         context: serving.map_or(expert.context, |serving| serving.n_ctx),
         weight_bytes: serving.map_or(0, |serving| serving.weight_bytes),
+        bytes: serving.map_or(0, |serving| serving.bytes),
         prompt_tokens_per_second: speeds.prompt,
         decode_tokens_per_second: speeds.decode,
     }

@@ -31,7 +31,7 @@ fn expert(shown: &Shown) -> HeldExpert {
         slots: shown.slots,
         busy: count(shown.busy),
         queued: count(shown.waiting),
-        bytes: shown.weight_bytes,
+        bytes: shown.bytes,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Serving {
     /// Positions of one conversation.
     pub n_ctx: u32,
     pub weight_bytes: u64,
+    /// Of weights and caches.
+    pub bytes: u64,
     pub figures: Arc<Figures>,
     created: u64,
     fingerprint: String,
@@ -91,7 +93,24 @@ impl Serving {
         let fingerprint = format!("duet-{}-{}", env!("CARGO_PKG_VERSION"), expert.quantisation);
         let thread = Mutex::new(Some(thread));
         let (weight_bytes, ids) = (model.weight_bytes(), Ids::new());
-        Serving { expert, n_slots, n_ctx, weight_bytes, figures, created, fingerprint, ids, work, thread }
+        let caches = match expert.purpose {
+            Purpose::Chat => cache_bytes(model).saturating_mul(u64::from(n_slots) * u64::from(n_ctx)),
+            Purpose::Embeddings => 0,
+        };
+        let bytes = weight_bytes.saturating_add(caches);
+        Serving {
+            expert,
+            n_slots,
+            n_ctx,
+            weight_bytes,
+            bytes,
+            figures,
+            created,
+            fingerprint,
+            ids,
+            work,
+            thread,
+        }
     }
 
     pub fn purpose(&self) -> Purpose {
@@ -188,6 +207,12 @@ impl Serving {
         // A thread that panicked has told why, and holds nothing any more.
         let _ = thread.map(JoinHandle::join);
     }
+}
+
+/// Bytes of one position in the caches of all layers, by the rule that the placement counts with.
+fn cache_bytes(model: &Model) -> u64 {
+    let shape = split::shape::of_file("", model.head(), 0).unwrap_or_default();
+    shape.kv_bytes.saturating_mul(shape.layer_bytes.len() as u64)
 }
 
 /// How a failed sequence is told to a client.

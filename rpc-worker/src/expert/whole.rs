@@ -159,9 +159,12 @@ impl Backend for Whole {
     }
 }
 
-/// Tokens of a kept beginning. It takes room of its own where no slot begins with it.
+/// Tokens of a kept beginning, and no more than a quarter of a slot. It takes room of its own where no slot begins
+/// with it.
+const PREFIX_MAX: u32 = 512;
+
 fn prefix_max(plan: &Plan) -> u32 {
-    plan.n_ctx.div_ceil(4)
+    plan.n_ctx.div_ceil(4).min(PREFIX_MAX)
 }
 
 fn rows(work: &Work) -> impl Iterator<Item = Row> {

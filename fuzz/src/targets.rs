@@ -24,6 +24,8 @@ mod datagrams;
 mod prompts;
 #[path = "requests.rs"]
 mod requests;
+#[path = "stages.rs"]
+mod stages;
 
 pub use calls::{
     admission_answer, admission_ask, admission_certificate, admission_order, admission_roster,
@@ -32,6 +34,7 @@ pub use calls::{
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
+pub use stages::stage_wire;
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
@@ -67,6 +70,7 @@ pub const TARGETS: [(&str, Target); 29] = [
     ("gossip_facts", gossip_facts),
     ("gossip_node", gossip_node),
     ("openai", openai),
+    ("stage_wire", stage_wire),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

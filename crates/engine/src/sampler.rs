@@ -124,6 +124,21 @@ impl Sampler {
         Ok(())
     }
 
+    /// Remembers a token that another sampler of the same manner chose: also the grammar goes on.
+    pub fn replay(&mut self, token: Token) -> Result<(), Error> {
+        let token = self.model.known(token)?;
+        if let Some(grammar) = &self.grammar {
+            let mut one = [sys::llama_token_data { id: token, logit: 1.0, p: 0.0 }];
+            apply(grammar, &mut one);
+            // The library throws at a token that its grammar does not allow.
+            if one[0].logit == f32::NEG_INFINITY {
+                return Err(Error::Grammar { why: "does not allow what was chosen before" });
+            }
+        }
+        self.accept(token);
+        Ok(())
+    }
+
     fn choose(&mut self, logits: &[f32]) -> Result<Token, Error> {
         let token = self.pick(logits, false)?;
         let Some(grammar) = &self.grammar else { return Ok(token) };

@@ -2,7 +2,7 @@
 //!
 //! `expert` reads what the owner wants, `shape` knows the models, `place` makes the plan, `assign` is what one node is told
 //! to hold, `report` what it says it holds.
-//! `wire` is what the stages of a cut model say to each other.
+//! `wire` is what the stages of a cut model say to each other, `pipe` when and why.
 //! It exists so that the agent, rpc-worker and `duet plan` mean the same by an expert and by a stage.
 //! It deliberately opens no file and no socket, and names no model's library.
 
@@ -10,6 +10,7 @@
 
 pub mod assign;
 pub mod expert;
+pub mod pipe;
 pub mod place;
 pub mod report;
 pub mod shape;

@@ -71,6 +71,8 @@ pub struct Manner {
     pub top_p: f32,
     pub min_p: f32,
     pub repeat_penalty: f32,
+    pub presence_penalty: f32,
+    pub frequency_penalty: f32,
     pub repeat_last: u32,
     pub seed: u32,
     pub grammar: Option<String>,
@@ -258,13 +260,7 @@ impl Counter {
     pub fn encode(&mut self, frame: &Frame) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES];
         let kind = put_frame(&mut bytes, frame);
-        let length = (bytes.len() - HEAD_BYTES) as u32;
-        bytes[..2].copy_from_slice(&MAGIC);
-        (bytes[2], bytes[3]) = (VERSION, kind);
-        bytes[4..8].copy_from_slice(&length.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.next.to_le_bytes());
-        let check = check::of(&bytes[..16], &bytes[HEAD_BYTES..]);
-        bytes[16..24].copy_from_slice(&check.to_le_bytes());
+        seal(&mut bytes, kind, self.next);
         self.next = self.next.wrapping_add(1);
         bytes
     }
@@ -288,6 +284,19 @@ impl Counter {
         self.next = self.next.wrapping_add(1);
         Reader::new(body).frame(head.kind)
     }
+}
+
+/// Writes the head of a frame whose body stands behind the room for it. Also of a body that says nothing good, so that
+/// readers can be tried.
+pub fn seal(frame: &mut [u8], kind: u8, number: u32) {
+    let (head, body) = frame.split_at_mut(HEAD_BYTES);
+    head[..2].copy_from_slice(&MAGIC);
+    (head[2], head[3]) = (VERSION, kind);
+    head[4..8].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    head[8..12].copy_from_slice(&number.to_le_bytes());
+    head[12..16].fill(0);
+    let check = check::of(&head[..16], body);
+    head[16..24].copy_from_slice(&check.to_le_bytes());
 }
 
 /// A fault's sentence, cut to what a frame takes.
@@ -323,6 +332,8 @@ mod tests {
             top_p: 0.95,
             min_p: 0.05,
             repeat_penalty: 1.1,
+            presence_penalty: 0.5,
+            frequency_penalty: -0.5,
             repeat_last: 64,
             seed: 42,
             grammar: Some("root ::= \"yes\"".to_owned()),

@@ -120,7 +120,9 @@ fn put_tokens(out: &mut Vec<u8>, tokens: &[i32]) {
 }
 
 fn put_manner(out: &mut Vec<u8>, manner: &Manner) {
-    for x in [manner.temperature, manner.top_p, manner.min_p, manner.repeat_penalty] {
+    let Manner { temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, .. } =
+        manner;
+    for x in [temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty] {
         out.extend(x.to_le_bytes());
     }
     for n in [manner.top_k, manner.repeat_last, manner.seed] {
@@ -267,6 +269,8 @@ impl<'a> Reader<'a> {
         let temperature = self.within("the temperature", 0.0, 10.0)?;
         let (top_p, min_p) = (self.within("top_p", 0.0, 1.0)?, self.within("min_p", 0.0, 1.0)?);
         let repeat_penalty = self.within("the repeat penalty", 0.1, 10.0)?;
+        let presence_penalty = self.within("the presence penalty", -2.0, 2.0)?;
+        let frequency_penalty = self.within("the frequency penalty", -2.0, 2.0)?;
         let top_k = self.at_most("top_k", TOP_K_MAX)?;
         let repeat_last = self.at_most("the length of the penalty", REPEAT_LAST_MAX)?;
         let seed = self.u32()?;
@@ -282,6 +286,8 @@ impl<'a> Reader<'a> {
             top_p,
             min_p,
             repeat_penalty,
+            presence_penalty,
+            frequency_penalty,
             repeat_last,
             seed,
             grammar,

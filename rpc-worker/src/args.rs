@@ -45,6 +45,10 @@ pub struct Args {
     /// folder where the beginning of all conversations is kept, so that the next start need not read it
     #[argh(option)]
     pub warm: Option<PathBuf>,
+    /// address where other nodes' stages of a cut model come, once this node has a part in one (default
+    /// 127.0.0.1:50052)
+    #[argh(option, default = "SocketAddr::from(([127, 0, 0, 1], 50052))")]
+    pub stages: SocketAddr,
     /// threads of each model (default: one for each core)
     #[argh(option)]
     pub threads: Option<u32>,
@@ -69,6 +73,7 @@ pub enum Command {
     Measure(Measure),
     Probe(Probe),
     Quantise(Quantise),
+    Stage(StageArgs),
 }
 
 /// Writes text that follows a prompt, token by token.
@@ -99,6 +104,63 @@ pub struct Generate {
     /// whose kernels: ours, stock, or a level: sse2, ssse3, sse41, avx2 (default: DUET_KERNELS, else ours)
     #[argh(option)]
     pub kernels: Option<Choice>,
+    /// threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: u32,
+    /// the model is the first slice of a ring, whose next stage is at this address
+    #[argh(option)]
+    pub ring: Option<SocketAddr>,
+    /// where the last stage of the ring comes back
+    #[argh(option)]
+    pub ring_listen: Option<SocketAddr>,
+    /// stages of the ring (default 2)
+    #[argh(option, default = "2")]
+    pub ring_stages: u16,
+    /// the ring's key, 32 hex digits (default zeros)
+    #[argh(option, default = "\"0\".repeat(32)")]
+    pub ring_key: String,
+    /// positions of each sequence of the ring (default 512)
+    #[argh(option, default = "512")]
+    pub ring_context: u32,
+    /// sequences of the ring at once (default 1)
+    #[argh(option, default = "1")]
+    pub ring_slots: u16,
+    /// model that goes on where the ring is lost
+    #[argh(option)]
+    pub ring_fallback: Option<PathBuf>,
+    /// say on standard error when each token came
+    #[argh(switch)]
+    pub events: bool,
+}
+
+/// Computes one slice of a model for a ring of stages, by hand.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "stage")]
+pub struct StageArgs {
+    /// the slice, as `duet models slice` writes it
+    #[argh(positional)]
+    pub slice: PathBuf,
+    /// which stage this is, from 1; 0 is the head (rpc-worker generate --ring)
+    #[argh(option)]
+    pub stage: u16,
+    /// stages of the ring (default 2)
+    #[argh(option, default = "2")]
+    pub stages: u16,
+    /// where the stage before comes
+    #[argh(option)]
+    pub listen: SocketAddr,
+    /// where the next stage is; the head, for the last one
+    #[argh(option)]
+    pub next: SocketAddr,
+    /// the ring's key, 32 hex digits (default zeros)
+    #[argh(option, default = "\"0\".repeat(32)")]
+    pub key: String,
+    /// positions of each sequence (default 512)
+    #[argh(option, default = "512")]
+    pub context: u32,
+    /// sequences at once (default 1)
+    #[argh(option, default = "1")]
+    pub slots: u16,
     /// threads (default 1)
     #[argh(option, default = "1")]
     pub threads: u32,

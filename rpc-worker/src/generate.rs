@@ -1,10 +1,10 @@
 //! `rpc-worker generate`: text that follows a prompt, shown as it comes.
 
 use crate::args::Generate;
-use crate::{choice, probe};
+use crate::{choice, probe, ring};
 use anyhow::{Context as _, bail};
 use engine::kernels::Way;
-use engine::{Context, GRAMMAR_BYTES_MAX, Sampler, Sampling, Settings};
+use engine::{Context, GRAMMAR_BYTES_MAX, Model, Sampler, Sampling, Settings};
 use prompt::StopMachine;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -21,6 +21,9 @@ pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
         bail!("at most {TOKENS_MAX} tokens are written");
     }
     eprintln!("{}", choice::told(choice::choose(args.kernels, way)?));
+    if args.ring.is_some() {
+        return ring::say::generate(args);
+    }
     let model = probe::load(&args.model)?;
     let prompt = model.tokenise(&args.prompt, true, false)?;
     if prompt.is_empty() {
@@ -51,7 +54,38 @@ pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
     writeln!(out, "{}", stop.finish().text).context("cannot write the text")
 }
 
-fn read_grammar(path: &Path) -> anyhow::Result<String> {
+/// Another model that goes on with a text.
+pub struct Fallback {
+    pub model: Arc<Model>,
+    pub text: String,
+    pub n_tokens: u32,
+    pub n_threads: u32,
+}
+
+impl Fallback {
+    pub fn say(self) -> anyhow::Result<()> {
+        let Fallback { model, text, n_tokens, n_threads } = self;
+        let tokens = model.tokenise(&text, true, false)?;
+        let n_ctx = tokens.len() as u32 + n_tokens + SPARE;
+        let settings = Settings { n_ctx, n_threads, ..Settings::default() };
+        let mut context = Context::new(Arc::clone(&model), settings)?;
+        let mut sampler = Sampler::new(Arc::clone(&model), &Sampling::default())?;
+        let mut out = std::io::stdout().lock();
+        context.evaluate(&tokens, 0, 0)?;
+        for at in (tokens.len() as u32..).take(n_tokens as usize) {
+            let token = sampler.sample(&context)?;
+            if model.ends(token) {
+                break;
+            }
+            let piece = model.piece(token, false)?;
+            out.write_all(&piece).and_then(|()| out.flush()).context("cannot write the text")?;
+            context.evaluate(&[token], 0, at)?;
+        }
+        writeln!(out).context("cannot write the text")
+    }
+}
+
+pub(crate) fn read_grammar(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     file.take(GRAMMAR_BYTES_MAX as u64 + 1)

@@ -14,6 +14,7 @@ mod measure;
 mod overlay;
 mod probe;
 mod quantise;
+pub mod ring;
 mod trials;
 
 use anyhow::Context;
@@ -21,6 +22,7 @@ use args::{Args, Command};
 use choice::InForce;
 use expert::hall::{Hall, Manner};
 use expert::{metrics, routes, wishes};
+use ring::keeper::Keeper;
 use service::door::{self, Answer, Ask, Reply};
 use service::{log, notify};
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Measure(command)) => return measure::run(command, args.way),
         Some(Command::Probe(args)) => return probe::run(&args.model),
         Some(Command::Quantise(args)) => return quantise::run(args),
+        Some(Command::Stage(command)) => return ring::say::stage(command, args.way),
         None => {}
     }
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -65,14 +68,18 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     log::say(log::Level::Info, &format!("rpc-worker: {}", choice::told(choice)));
     log::say(log::Level::Info, &format!("rpc-worker: listening on {address}"));
     let n_threads = args.threads.unwrap_or_else(|| available_parallelism().map_or(1, |n| n.get() as u32));
-    let hall = Hall::open(Manner { n_threads, warm: args.warm.clone() }).context("no thread for models")?;
+    let keeper = Keeper::new(args.stages, args.overlay.clone(), n_threads);
+    let hall =
+        Hall::open(Manner { n_threads, warm: args.warm.clone() }, keeper).context("no thread for models")?;
     let sources = args.sources();
     notify::ready();
     let node = Node { start, in_force, hall: hall.clone(), models: args.models.clone() };
     let answer = move |ask| answer(ask, node.clone());
+    let inside = answer.clone();
+    let overlaid = move |listener| door::serve_gated(routes::LIMITS, listener, routes::gate, inside.clone());
     tokio::select! {
-        _ = door::serve_gated(routes::LIMITS, listener, routes::gate, answer.clone()) => {}
-        _ = overlay::serve(&args.overlay, address.port(), answer) => {}
+        _ = door::serve_gated(routes::LIMITS, listener, routes::gate, answer) => {}
+        _ = overlay::serve(&args.overlay, address.port(), overlaid) => {}
         _ = watchdog() => {}
         done = wishes::follow(&sources, &hall) => done?,
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,

@@ -3,8 +3,6 @@
 //! The overlay's process writes the address once the interface has it, and this program only reads the file.
 //! An address outside of the overlay is refused, so that no mistake there opens the door to the network card.
 
-use crate::expert::routes;
-use service::door::{self, Ask, Reply};
 use service::log::{self, Level};
 use service::watch::Watch;
 use std::io::Read;
@@ -19,10 +17,10 @@ const ADDRESS_BYTES_MAX: u64 = 46;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Serves until the program ends; without an overlay it only waits.
-pub async fn serve<F, A>(file: &Path, port: u16, answer: F)
+pub async fn serve<O, R>(file: &Path, port: u16, open: O)
 where
-    F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Reply> + Send + 'static,
+    O: Fn(TcpListener) -> R,
+    R: Future<Output = ()>,
 {
     let mut watch = match Watch::new(file) {
         Ok(watch) => watch,
@@ -35,23 +33,23 @@ where
     let mut address = read(file);
     loop {
         tokio::select! {
-            () = open(address, port, answer.clone()) => {}
+            () = open_at(address, port, &open) => {}
             next = changed(&mut watch, file, address) => address = Some(next),
         }
     }
 }
 
 /// The door at one address.
-async fn open<F, A>(address: Option<Ipv6Addr>, port: u16, answer: F)
+async fn open_at<O, R>(address: Option<Ipv6Addr>, port: u16, open: &O)
 where
-    F: Fn(Ask) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Reply> + Send + 'static,
+    O: Fn(TcpListener) -> R,
+    R: Future<Output = ()>,
 {
     let Some(address) = address else { return std::future::pending().await };
     match TcpListener::bind((address, port)).await {
         Ok(listener) => {
             log::say(Level::Info, &format!("rpc-worker: listening on [{address}]:{port}"));
-            door::serve_gated(routes::LIMITS, listener, routes::gate, answer).await;
+            open(listener).await;
         }
         Err(_) => tokio::time::sleep(RETRY).await,
     }

@@ -3,6 +3,7 @@
 use super::serving::Serving;
 use super::whole::{Plan, Whole};
 use crate::probe;
+use crate::ring::keeper::{Keeper, Share};
 use engine::{Context, Settings};
 use openai::ApiError;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct Wish {
     pub persona: String,
     /// The model's file.
     pub model: PathBuf,
+    /// The model is cut, and this node is its head.
+    pub share: Option<Share>,
 }
 
 /// All that is to be held; a whole list replaces a whole list.
@@ -33,6 +36,8 @@ pub struct Wish {
 pub struct Wishes {
     pub generation: u64,
     pub experts: Vec<Wish>,
+    /// Stages for heads on other nodes.
+    pub stages: Vec<Share>,
 }
 
 /// How every model is held.
@@ -93,13 +98,13 @@ pub struct Shown {
 
 impl Hall {
     /// An empty hall, and the thread that fills it.
-    pub fn open(manner: Manner) -> std::io::Result<Hall> {
+    pub fn open(manner: Manner, mut keeper: Keeper) -> std::io::Result<Hall> {
         let (wishes, inbox) = channel();
         let hall = Hall { inside: Arc::default(), wishes };
         let inside = Arc::clone(&hall.inside);
         std::thread::Builder::new()
             .name("loader".to_owned())
-            .spawn(move || fill(&inside, &inbox, &manner))?;
+            .spawn(move || fill(&inside, &inbox, &manner, &mut keeper))?;
         Ok(hall)
     }
 
@@ -169,7 +174,7 @@ fn shown(entry: &Entry) -> Shown {
 }
 
 /// The loader: gives up what is no longer wished, then loads what is new, one model at a time.
-fn fill(inside: &Mutex<Inside>, inbox: &Receiver<Wishes>, manner: &Manner) {
+fn fill(inside: &Mutex<Inside>, inbox: &Receiver<Wishes>, manner: &Manner, keeper: &mut Keeper) {
     if let Err(error) = engine::let_others_first() {
         log::say(Level::Warning, &format!("rpc-worker: loading does not let others first: {error}"));
     }
@@ -180,9 +185,10 @@ fn fill(inside: &Mutex<Inside>, inbox: &Receiver<Wishes>, manner: &Manner) {
         let (leaving, coming) = sort(inside, &wishes);
         leaving.iter().for_each(|serving| serving.give_up());
         drop(leaving);
+        keeper.follow(&wishes.stages);
         for wish in coming {
             let name = wish.expert.name.clone();
-            let (state, level, what) = match load(&wish, manner) {
+            let (state, level, what) = match load(&wish, manner, keeper) {
                 Ok(serving) => (State::Ready(Arc::new(serving)), Level::Info, "is served".to_owned()),
                 Err(why) => {
                     let what = format!("is not served: {why}");
@@ -222,8 +228,12 @@ fn sort(inside: &Mutex<Inside>, wishes: &Wishes) -> (Vec<Arc<Serving>>, Vec<Wish
 }
 
 /// A model's file is tried by a child first, so a bad one costs nothing but this expert.
-fn load(wish: &Wish, manner: &Manner) -> Result<Serving, String> {
+fn load(wish: &Wish, manner: &Manner, keeper: &mut Keeper) -> Result<Serving, String> {
     let sentence = |error: anyhow::Error| format!("{error:#}");
+    if let Some(share) = &wish.share {
+        let split = keeper.head(share).map_err(sentence)?;
+        return Serving::chat(wish.expert.clone(), &wish.persona, split);
+    }
     let model = probe::load(&wish.model).map_err(sentence)?;
     let Wish { expert, persona, .. } = wish;
     let n_ctx =

@@ -7,7 +7,7 @@
 pub mod answers;
 pub mod backend;
 mod calls;
-mod chances;
+pub(crate) mod chances;
 mod embed;
 pub mod figures;
 pub mod hall;

@@ -4,6 +4,8 @@
 //! followed changes nothing.
 
 use super::hall::{Hall, Wish, Wishes};
+use crate::ring::Ring;
+use crate::ring::keeper::Share;
 use anyhow::{Context as _, bail};
 use service::log::{self, Level};
 use service::watch::Watch;
@@ -33,7 +35,7 @@ pub struct Sources {
 /// Follows the wishes until the program ends.
 pub async fn follow(sources: &Sources, hall: &Hall) -> anyhow::Result<()> {
     if sources.expert.is_some() || sources.model.is_some() {
-        hall.wish(Wishes { generation: 0, experts: vec![own(sources)?] });
+        hall.wish(Wishes { generation: 0, experts: vec![own(sources)?], stages: Vec::new() });
         return std::future::pending().await;
     }
     let mut watch = match Watch::new(&sources.assignment) {
@@ -73,13 +75,13 @@ pub async fn follow(sources: &Sources, hall: &Hall) -> anyhow::Result<()> {
 /// `--expert FILE`, `--model FILE`, or both.
 fn own(sources: &Sources) -> anyhow::Result<Wish> {
     let mut wish = match &sources.expert {
-        None => Wish { expert: plain(LOCAL, "model.gguf"), persona: String::new(), model: PathBuf::new() },
+        None => whole(plain(LOCAL, "model.gguf"), String::new(), PathBuf::new()),
         Some(path) => {
             let text = text_of(path, expert::FILE_BYTES_MAX)?;
             let expert = Expert::parse(&text).with_context(|| format!("{} is no expert", path.display()))?;
             let persona = persona(&expert, path)?;
             let model = sources.models.join(&expert.model);
-            Wish { expert, persona, model }
+            whole(expert, persona, model)
         }
     };
     if let Some(model) = &sources.model {
@@ -98,13 +100,48 @@ fn persona(expert: &Expert, file: &Path) -> anyhow::Result<String> {
     text_of(&folder.join(format!("{name}.txt")), PERSONA_BYTES_MAX)
 }
 
+/// An expert whose model this node holds alone.
+fn whole(expert: Expert, persona: String, model: PathBuf) -> Wish {
+    Wish { expert, persona, model, share: None }
+}
+
 fn wished(assignment: Assignment, models: &Path) -> Wishes {
-    let wish = |given: assign::Given| {
+    let given = |given: assign::Given| {
         let model = models.join(&given.expert.model);
-        Wish { expert: given.expert, persona: given.persona, model }
+        whole(given.expert, given.persona, model)
     };
-    let experts = assignment.experts.into_iter().map(wish).collect();
-    Wishes { generation: assignment.generation, experts }
+    let mut experts: Vec<Wish> = assignment.experts.into_iter().map(given).collect();
+    let mut stages = Vec::new();
+    for stage in assignment.stages {
+        let share = share(&stage, models);
+        // The head answers for the expert; the others only compute.
+        if stage.stage_idx == 0 {
+            experts.push(Wish { share: Some(share), ..given(stage.given) });
+        } else {
+            stages.push(share);
+        }
+    }
+    Wishes { generation: assignment.generation, experts, stages }
+}
+
+/// The assignment was held to its limits, which fit 16 bits.
+fn share(stage: &assign::Stage, models: &Path) -> Share {
+    let expert = &stage.given.expert;
+    let short = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    Share {
+        name: expert.name.clone(),
+        slice: models.join(&stage.slice),
+        model: models.join(&expert.model),
+        layers: u64::from(stage.first)..u64::from(stage.last),
+        ring: Ring {
+            key: stage.key.clone(),
+            stage_idx: short(stage.stage_idx),
+            n_stages: short(stage.n_stages),
+            next: stage.next,
+            n_ctx: expert.context,
+            n_slots: short(expert.slots),
+        },
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Option<Assignment>> {
@@ -122,9 +159,9 @@ fn local(models: &Path) -> Wishes {
     let smallest = smallest_chat_model(models);
     let wish = |model: PathBuf| {
         let name = model.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        Wish { expert: plain(LOCAL, name), persona: String::new(), model }
+        whole(plain(LOCAL, name), String::new(), model)
     };
-    Wishes { generation: 0, experts: smallest.map(wish).into_iter().collect() }
+    Wishes { generation: 0, experts: smallest.map(wish).into_iter().collect(), stages: Vec::new() }
 }
 
 fn smallest_chat_model(models: &Path) -> Option<PathBuf> {

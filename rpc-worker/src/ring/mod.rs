@@ -1,0 +1,125 @@
+//! Models that are cut over several nodes: the hands of `split::pipe`.
+//!
+//! `wire` reads and writes frames on a connection, `door` lets the stage before in, `stage` is a slice that this node
+//! computes for others, `head` begins and ends every sequence, and `layers` is the slice itself with its sampler.
+//! `keeper` follows what the node is to hold, `say` is a ring by hand.
+//! All rings of this node share one thread for their connections: signs of life must not wait for a model, so each
+//! model has a thread of its own.
+
+pub mod door;
+pub mod head;
+pub mod keeper;
+mod layers;
+pub mod say;
+pub mod stage;
+mod wire;
+
+use anyhow::{Context, bail};
+use engine::{Load, Model};
+use service::log::{self, Level};
+use split::wire::Hello;
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// From the first word to a connection. Shorter than a silence, because whoever dials says nothing meanwhile.
+const DIAL_TIME_MAX: Duration = Duration::from_millis(800);
+
+/// What one stage is: its hello, and where the next one is.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub hello: Hello,
+    pub next: SocketAddr,
+}
+
+/// Where a stage is in its ring, and how large its sequences are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ring {
+    /// The same for all stages of one ring: 32 hex digits.
+    pub key: String,
+    pub stage_idx: u16,
+    pub n_stages: u16,
+    pub next: SocketAddr,
+    pub n_ctx: u32,
+    pub n_slots: u16,
+}
+
+/// Holds a slice to its seal and to being one, then loads it.
+pub fn load(slice: &Path, ring: &Ring) -> anyhow::Result<(Arc<Model>, Seat)> {
+    let shown = || format!("{} is no good slice", slice.display());
+    gguf::check_slice_file(slice).with_context(shown)?;
+    let model = Model::load(slice, Load::default()).with_context(shown)?;
+    let Some(says) = model.slice().cloned() else {
+        bail!("{} is a whole model, not a slice", slice.display())
+    };
+    let number = |n: u64| u16::try_from(n).context("a model has fewer layers");
+    let hello = Hello {
+        build: build().to_owned(),
+        model: says.model,
+        key: key(&ring.key)?,
+        stage_idx: ring.stage_idx,
+        n_stages: ring.n_stages,
+        first: number(says.layers.start)?,
+        end: number(says.layers.end)?,
+        of: number(says.of)?,
+        n_embd: u32::try_from(model.n_embd())?,
+        n_ctx: ring.n_ctx,
+        n_slots: ring.n_slots,
+    };
+    let is_at_its_place =
+        says.is_first() == (ring.stage_idx == 0) && says.is_last() == (ring.stage_idx + 1 == ring.n_stages);
+    if !is_at_its_place {
+        let layers = says.layers;
+        bail!("layers {layers:?} of {} cannot be stage {} of {}", says.of, ring.stage_idx, ring.n_stages);
+    }
+    Ok((Arc::new(model), Seat { hello, next: ring.next }))
+}
+
+/// 32 hex digits as bytes.
+fn key(digits: &str) -> anyhow::Result<[u8; 16]> {
+    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32);
+    number.map(u128::to_be_bytes).context("the key of a ring is 32 hex digits")
+}
+
+/// What tells this program from any other: stages of two builds may round differently.
+pub fn build() -> &'static str {
+    static BUILD: OnceLock<String> = OnceLock::new();
+    BUILD.get_or_init(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        match own_hash() {
+            Ok(hash) => format!("{version}-{hash}"),
+            Err(error) => {
+                log::say(Level::Warning, &format!("rpc-worker: its own program cannot be read: {error}"));
+                format!("{version}-unknown")
+            }
+        }
+    })
+}
+
+fn own_hash() -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::open("/proc/self/exe")?;
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finalize().to_hex()[..16].to_owned()),
+            n => hasher.update(&piece[..n]),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_thirty_two_hex_digits() {
+        assert_eq!(key("000102030405060708090a0b0c0d0e0f").unwrap()[15], 15);
+        for bad in ["", "00", "+00102030405060708090a0b0c0d0e0f0", "g00102030405060708090a0b0c0d0e0f"] {
+            assert!(key(bad).is_err(), "{bad}");
+        }
+    }
+}

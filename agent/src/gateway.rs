@@ -11,7 +11,7 @@ pub mod keys;
 pub mod meters;
 mod relay;
 pub mod route;
-mod stream;
+pub mod stream;
 pub mod view;
 
 use crate::cluster::Cluster;

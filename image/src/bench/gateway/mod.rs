@@ -203,7 +203,7 @@ fn program(args: &GatewayArgs, progress: &Progress) -> Result<PathBuf> {
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     if let Some(program) = &args.program {
         ensure!(program.is_file(), "{} is no program", program.display());
-        progress.skip("building the agent: there is one");
+        progress.skip("the agent");
         return Ok(program.clone());
     }
     setup::ensure(&[For::Build], args.yes)?;

@@ -511,7 +511,7 @@ pub fn gateway_stream(bytes: &[u8]) {
             assert!(bytes.len() > passing::EVENT_BYTES_MAX);
             return;
         }
-        while let Some(event) = splitter.next() {
+        while let Some(event) = splitter.take() {
             assert!(event.ends_with(b"\n\n") || event.ends_with(b"\n\r\n"));
             passing::judge(&event);
             events.extend_from_slice(&event);

@@ -99,7 +99,7 @@ async fn relay(begun: &mut Begun, pipe: &Pipe, counted: &mut Counted) -> Result<
         }
     }
     loop {
-        while let Some(event) = begun.splitter.next() {
+        while let Some(event) = begun.splitter.take() {
             if hand_on(event, begun.job.with_usage, pipe, counted).await? {
                 return Ok(());
             }

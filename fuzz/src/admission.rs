@@ -5,8 +5,8 @@
 
 use admission::{
     ANSWER_BYTES_MAX, Admission, Answer, ApiKey, ApiKeyFile, ApiKeys, Ask, AuthoritySecret, BoxSecret,
-    CALL_BYTES_MAX, CallId, Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass, RingKey,
-    Roster, STICK_BYTES, Stick, StickAsk, StickProof, Wish,
+    CALL_BYTES_MAX, CallId, Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass,
+    RingKey, Roster, STICK_BYTES, Stick, StickAsk, StickProof, Wish,
 };
 use std::sync::OnceLock;
 

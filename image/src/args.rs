@@ -32,5 +32,6 @@ pub enum Command {
     Models(crate::models::ModelsArgs),
     Nodes(crate::nodes::args::NodesArgs),
     Keys(crate::keys::args::KeysArgs),
+    Plan(crate::plan::PlanArgs),
     Release(ReleaseArgs),
 }

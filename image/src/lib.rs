@@ -11,6 +11,7 @@ pub mod keys;
 pub mod man;
 pub mod models;
 pub mod nodes;
+pub mod plan;
 pub mod progress;
 pub mod releases;
 pub mod serve;
@@ -37,6 +38,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Models(args) => models::command(args),
         Command::Nodes(args) => nodes::command(args),
         Command::Keys(args) => keys::command(args),
+        Command::Plan(args) => plan::command(args),
         Command::Release(args) => releases::args::command(args),
     }
 }

@@ -7,7 +7,6 @@ mod targets;
 
 use std::path::Path;
 
-use agent::gateway::stream as gateway_stream;
 use agent::hear::model as whisper_model;
 use image::serve::{head, report, settings};
 use init::http;
@@ -16,6 +15,7 @@ use init::http;
 const MUTATIONS: u64 = 4000;
 /// Targets that do a thousand times the work of a parser for each input get fewer.
 const HEAVY: [&str; 9] = [
+    "models_manifest",
     "stop",
     "schema",
     "grammar",
@@ -23,7 +23,6 @@ const HEAVY: [&str; 9] = [
     "admission_answer",
     "admission_roster",
     "admission_order",
-    "admission_api_keys",
     "gossip_node",
 ];
 const HEAVY_MUTATIONS: u64 = 200;

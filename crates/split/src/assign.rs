@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 pub const FILE: &str = "assignment.json";
 /// A longer file is refused.
 pub const FILE_BYTES_MAX: usize = 512 * 1024;
+/// Where stages listen, on the overlay.
+pub const STAGE_PORT: u16 = 50052;
 pub const EXPERTS_MAX: usize = 16;
 pub const STAGES_MAX: usize = 8;
 /// Layers of a model; the deepest that is known has 126.

@@ -176,6 +176,29 @@ impl Expert {
     }
 }
 
+/// The experts of a folder's files, by name, each with its file's stem and text; and what is wrong with the others.
+pub fn collect<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Expert>, Vec<String>) {
+    let (mut experts, mut wrong) = (Vec::<Expert>::new(), Vec::new());
+    for (stem, text) in files {
+        match Expert::parse(text) {
+            Err(error) => wrong.push(format!("{stem}.toml, {error}")),
+            Ok(expert) if expert.name != stem => {
+                wrong.push(format!(
+                    "{stem}.toml, line {}: the name is not that of the file",
+                    line_of(text, "name")
+                ));
+            }
+            Ok(expert) if expert.fallback && experts.iter().any(|other| other.fallback) => {
+                let line = line_of(text, "fallback");
+                wrong.push(format!("{stem}.toml, line {line}: another expert is the fallback already"));
+            }
+            Ok(expert) => experts.push(expert),
+        }
+    }
+    experts.sort_by(|a, b| a.name.cmp(&b.name));
+    (experts, wrong)
+}
+
 /// Whether this is a file's name that may be joined to the models' folder: no folder, no way out of one.
 pub fn is_model_file(name: &str) -> bool {
     let known = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -259,6 +282,20 @@ mod tests {
     fn a_file_too_long_is_not_read() {
         let long = format!("{LEAST}# {}\n", "x".repeat(FILE_BYTES_MAX));
         assert!(Expert::parse(&long).unwrap_err().what.contains("at most 16384 bytes"));
+    }
+
+    #[test]
+    fn a_folder_gives_its_sound_experts_and_says_what_is_wrong_with_the_others() {
+        let fallback = format!("{}fallback = true\n", LEAST.replace("calm", "b"));
+        let third = fallback.replace("\"b\"", "\"c\"");
+        let (experts, wrong) =
+            collect([("x", LEAST), ("c", third.as_str()), ("b", &fallback), ("calm", LEAST)]);
+        assert_eq!(experts.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["c", "calm"]);
+        let want = [
+            "x.toml, line 1: the name is not that of the file",
+            "b.toml, line 5: another expert is the fallback already",
+        ];
+        assert_eq!(wrong, want);
     }
 
     #[test]

@@ -15,12 +15,12 @@ mod give;
 mod table;
 mod tell;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod told;
 
 use crate::assign;
 use crate::expert::Expert;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use give::{Place, give};
 
@@ -51,6 +51,14 @@ pub struct NodeId(pub u64);
 impl std::fmt::Display for NodeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let id = u64::from_str_radix(&text, 16).ok().filter(|_| text.len() == 16);
+        id.map(NodeId).ok_or_else(|| serde::de::Error::custom("a node's id is 16 hex digits"))
     }
 }
 
@@ -98,7 +106,7 @@ pub struct Model {
 }
 
 /// A run of layers on one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub node: NodeId,
     pub first: u32,
@@ -107,7 +115,7 @@ pub struct Part {
 }
 
 /// One copy of an expert: whole on one node, or cut over several in the order of their layers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seat {
     pub expert: String,
     pub parts: Vec<Part>,

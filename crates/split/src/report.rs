@@ -44,8 +44,9 @@ pub struct HeldExpert {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HeldStage {
-    /// The expert it is a part of.
+    /// The expert it is a part of, and the whole model's file.
     pub name: String,
+    pub model: String,
     pub first: u32,
     pub last: u32,
     pub of: u32,
@@ -91,6 +92,7 @@ impl Holds {
         }
         let files = self.files.iter().map(|told| &told.file);
         let files = files.chain(self.experts.iter().map(|held| &held.model));
+        let files = files.chain(self.stages.iter().map(|held| &held.model));
         let mut files = files.chain(self.speeds.iter().map(|told| &told.model));
         if let Some(odd) = files.find(|file| !is_model_file(file)) {
             return Err(format!("{:?} is no model's file", odd.chars().take(64).collect::<String>()));

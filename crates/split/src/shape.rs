@@ -85,6 +85,11 @@ impl Entry {
     }
 }
 
+/// Where stages of this model may begin: at multiples of this; 0 if it must not be cut.
+pub fn step_of(head: &Gguf) -> u32 {
+    head.slice_step().ok().and_then(|step| u32::try_from(step).ok()).unwrap_or(0)
+}
+
 /// The shape of a model whose head was read. `split_step` is 0 for a model that must not be cut.
 pub fn of_file(file: &str, head: &Gguf, split_step: u32) -> Result<Model, Error> {
     let facts = gguf::check_model(head)?;

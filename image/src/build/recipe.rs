@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 const FILE_BYTES_MAX: u64 = 8 << 20;
 const OVERLAY_FILES_MAX: usize = 5000;
 
+/// What a node knows of experts, and where: folders of the repository, and their places inside the root.
+const MODELS: [(&str, &str); 2] =
+    [("models/experts", "usr/share/duet/experts"), ("models/personas", "usr/share/duet/personas")];
+
 /// `buildroot/build.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +84,13 @@ impl Recipe {
         };
         read_overlay(&buildroot.join("overlay"), "", &mut recipe.overlay)?;
         read_units(&repository.join("systemd"), &mut recipe.overlay)?;
+        for (from, to) in MODELS {
+            read_overlay(&repository.join(from), to, &mut recipe.overlay)?;
+        }
+        let bytes = read_bytes(&repository.join("models/manifest.toml"))?;
+        recipe
+            .overlay
+            .insert("usr/share/duet/manifest.toml".into(), Overlay::File { bytes, executable: false });
         Ok(recipe)
     }
 

@@ -59,6 +59,11 @@ pub fn whole_bytes(model: &Model, expert: &Expert) -> u64 {
     model.layers().saturating_add(cache).saturating_add(ends)
 }
 
+/// The cache of `n` layers and room to work: what a loaded model takes beside its weights.
+pub fn beside_bytes(model: &Model, expert: &Expert, n: u32) -> u64 {
+    model.cache_per_layer(expert).saturating_mul(u64::from(n)).saturating_add(WORKING_BYTES)
+}
+
 /// Of any `n` layers: all count like the largest, so that any of them fit.
 pub fn stage_bytes(model: &Model, expert: &Expert, n: u32, role: Role) -> u64 {
     layer_bytes(model, expert).saturating_mul(u64::from(n)).saturating_add(carried(model, role))

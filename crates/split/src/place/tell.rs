@@ -204,8 +204,7 @@ fn no_room(table: &Table, want_idx: usize) -> String {
 }
 
 fn speed(ns: u64) -> String {
-    let milli = cost::milli(ns);
-    format!("{}.{} tokens/s", milli / 1000, milli % 1000 / 100)
+    format!("{:.1} tokens/s", cost::milli(ns) as f64 / 1000.0)
 }
 
 fn mib(bytes: u64) -> String {

@@ -4,23 +4,23 @@ use super::{Model, Node, NodeId, Part, Seat, Speed};
 use crate::expert::{Expert, SERVICE};
 use std::collections::BTreeMap;
 
-/// What stands before a model's name where its decode speed is told.
+/// What stands before an expert's name, or a model's, where its decode speed is told.
 pub const DECODE: &str = "decode/";
 /// The same for the prompt.
 pub const PROMPT: &str = "prompt/";
 const MIB: u64 = 1 << 20;
 
 /// A node as its facts tell it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Told {
     pub id: u64,
     pub name: String,
     pub cores: u32,
     pub ram_free_mib: u64,
     pub wire_mbit: u32,
-    /// What was measured, tokens a second times a thousand: `decode/` and the model.
+    /// What was measured, tokens a second times a thousand: `decode/` and the expert, or its model without `.gguf`.
     pub speeds: Vec<(String, u64)>,
-    /// Models that lie there, without `.gguf`, their MiB, and whether they are loaded.
+    /// Models that lie there, without `.gguf`, the MiB of their files, and whether they are loaded.
     pub models: Vec<(String, u64, bool)>,
     /// `llama-api-` and the expert, for each expert served.
     pub services: Vec<String>,
@@ -28,23 +28,46 @@ pub struct Told {
 
 impl Told {
     /// `anywhere` supposes that every model can be fetched; otherwise only what lies there counts.
-    pub fn node(&self, anywhere: bool) -> Node {
-        // What a loaded model takes is free to the plan: it decides anew who takes it.
-        let loaded = self.models.iter().filter(|(_, _, is_loaded)| *is_loaded);
-        let loaded = loaded.fold(0u64, |sum, (_, mib, _)| sum.saturating_add(*mib));
+    ///
+    /// What models take now is free to the plan, which decides anew who takes it. A node has no disk: a file that lies
+    /// there lies in memory, loaded or not; what is served has its attention cache and room to work beside it.
+    pub fn node(&self, models: &[Model], experts: &[Expert], anywhere: bool) -> Node {
+        let files =
+            self.models.iter().fold(0u64, |sum, (_, mib, _)| sum.saturating_add(mib.saturating_mul(MIB)));
+        let known = experts.iter().filter_map(|expert| {
+            let model = models.iter().find(|model| model.file == expert.model)?;
+            Some((expert, model))
+        });
+        let beside = |(expert, model): (&Expert, &Model)| {
+            let serves = |name: &String| name.strip_prefix(SERVICE) == Some(expert.name.as_str());
+            let stem = model.file.strip_suffix(".gguf").unwrap_or(&model.file);
+            let loaded = self.models.iter().filter(|(_, _, is_loaded)| *is_loaded);
+            let stage = loaded.filter_map(|(name, ..)| layers(name, stem)).next();
+            match stage {
+                Some((first, last)) => super::cost::beside_bytes(model, expert, last.saturating_sub(first)),
+                None if self.services.iter().any(serves) => {
+                    super::cost::beside_bytes(model, expert, model.n_layers())
+                }
+                None => 0,
+            }
+        };
+        let beside = known.map(beside).fold(0u64, u64::saturating_add);
         let speed = |(what, milli): &(String, u64)| {
-            let model = what.strip_prefix(DECODE)?.to_owned();
+            let name = what.strip_prefix(DECODE)?;
+            let model =
+                experts.iter().find(|expert| expert.name == name).map_or(name, |expert| &expert.model);
+            let model = model.strip_suffix(".gguf").unwrap_or(model).to_owned();
             Some(Speed { model, decode_ns: 1_000_000_000_000u64.checked_div(*milli)? })
         };
-        let files = self.models.iter().map(|(stem, ..)| format!("{stem}.gguf"));
+        let names = self.models.iter().map(|(stem, ..)| format!("{stem}.gguf"));
         Node {
             id: NodeId(self.id),
             name: if self.name.is_empty() { NodeId(self.id).to_string() } else { self.name.clone() },
             cores: self.cores,
-            ram_bytes: self.ram_free_mib.saturating_add(loaded).saturating_mul(MIB),
+            ram_bytes: self.ram_free_mib.saturating_mul(MIB).saturating_add(files).saturating_add(beside),
             wire_mbit: self.wire_mbit,
             speeds: self.speeds.iter().filter_map(speed).collect(),
-            files: (!anywhere).then(|| files.collect()),
+            files: (!anywhere).then(|| names.collect()),
         }
     }
 }
@@ -64,7 +87,7 @@ pub fn in_force(told: &[Told], models: &[Model], experts: &[Expert]) -> Vec<Seat
             .iter()
             .filter(serves)
             .map(|told| {
-                let ns = super::cost::pace(&told.node(true), model, models).ns;
+                let ns = super::cost::pace(&told.node(models, experts, true), model, models).ns;
                 let part = Part { node: NodeId(told.id), first: 0, last: model.n_layers(), bytes: 0 };
                 (ns, Seat { expert: expert.name.clone(), parts: vec![part], tokens_per_s_milli: 0 })
             })
@@ -124,15 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_loaded_models_counts_as_free_to_the_plan() {
+    fn memory_that_models_take_counts_as_free_to_the_plan() {
+        let (models, experts) = world();
         let mut one = told(1);
         one.models = vec![("m".into(), 300, true), ("n".into(), 200, false)];
-        one.speeds = vec![("decode/m".into(), 5000), ("prompt/m".into(), 9000), ("decode/n".into(), 0)];
-        let node = one.node(false);
-        assert_eq!(node.ram_bytes, 1300 * MIB);
+        one.speeds = vec![("decode/large".into(), 5000), ("prompt/m".into(), 9000), ("decode/n".into(), 0)];
+        let node = one.node(&models, &experts, false);
+        assert_eq!(node.ram_bytes, 1500 * MIB);
+        one.services = vec!["llama-api-large".into()];
+        let beside = super::super::WORKING_BYTES;
+        assert_eq!(one.node(&models, &experts, false).ram_bytes, 1500 * MIB + beside);
         assert_eq!(node.files, Some(vec!["m.gguf".into(), "n.gguf".into()]));
         assert_eq!(node.speeds, [Speed { model: "m".into(), decode_ns: 200_000_000 }]);
-        assert_eq!(one.node(true).files, None);
+        assert_eq!(one.node(&[], &[], true).files, None);
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub struct Serve {
     /// folder with the experts' files (default /usr/share/duet/experts)
     #[argh(option, default = "PathBuf::from(\"/usr/share/duet/experts\")")]
     pub experts: PathBuf,
+    /// folder with the models' files (default /var/lib/duet/models)
+    #[argh(option, default = "PathBuf::from(\"/var/lib/duet/models\")")]
+    pub models: PathBuf,
     /// HTTP://ADDRESS:PORT that answers all that is asked of models, instead of the cluster
     #[argh(option, from_str_fn(server))]
     pub llm_url: Option<SocketAddr>,

@@ -8,7 +8,7 @@ pub mod known;
 pub mod overlay;
 pub mod story;
 
-use ::cluster::{Config, Event};
+use ::cluster::{Config, Event, PlanMark};
 use admission::NodeId;
 use gossip::{Gossip, Order, Picture};
 use serde::Serialize;
@@ -47,6 +47,31 @@ pub struct ClusterStatus {
     pub picture: Option<Picture>,
     /// Oldest first.
     pub happenings: Vec<Happening>,
+    pub plan: PlanStatus,
+}
+
+/// The plan of models that this node follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlanStatus {
+    /// 0 before the first.
+    pub generation: u64,
+    #[serde(skip)]
+    pub coordinator_id: u64,
+    /// The node that made it.
+    pub coordinator: String,
+    pub is_coordinator: bool,
+    /// What this node is to hold: experts, and layers of those that are cut.
+    pub holds: Vec<String>,
+    /// Why it is so, where this node made the plan.
+    pub reasons: Vec<String>,
+}
+
+impl PlanStatus {
+    /// As facts tell it.
+    pub fn mark(&self) -> Option<PlanMark> {
+        let mark = PlanMark { generation: self.generation, coordinator: self.coordinator_id };
+        (self.generation > 0).then_some(mark)
+    }
 }
 
 /// The node's cluster, for whoever asks.
@@ -60,6 +85,7 @@ struct Inner {
     phase: Phase,
     gossip: Option<Gossip>,
     story: Story,
+    plan: PlanStatus,
 }
 
 impl Default for Cluster {
@@ -72,11 +98,21 @@ impl Cluster {
     pub fn status(&self) -> ClusterStatus {
         let inner = self.lock();
         let picture = inner.gossip.as_ref().map(|gossip| Picture::clone(&gossip.picture()));
-        ClusterStatus { phase: inner.phase.clone(), picture, happenings: inner.story.kept() }
+        let (phase, plan) = (inner.phase.clone(), inner.plan.clone());
+        ClusterStatus { phase, picture, happenings: inner.story.kept(), plan }
     }
 
     pub fn picture(&self) -> Option<Arc<Picture>> {
         self.lock().gossip.as_ref().map(Gossip::picture)
+    }
+
+    pub fn plan_mark(&self) -> Option<PlanMark> {
+        self.lock().plan.mark()
+    }
+
+    /// The node follows another plan from now on.
+    pub fn set_plan(&self, plan: PlanStatus) {
+        self.lock().plan = plan;
     }
 
     pub fn set_phase(&self, phase: Phase) {

@@ -31,6 +31,8 @@ pub struct Status {
     pub sound_cards: Vec<sound::SoundCard>,
     pub input_devices: Vec<input::InputDevice>,
     pub units: units::Units,
+    /// The models that rpc-worker holds.
+    pub holds: split::report::Holds,
     pub cluster: crate::cluster::ClusterStatus,
     pub gateway: crate::gateway::meters::GatewayStatus,
 }

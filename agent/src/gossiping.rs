@@ -84,7 +84,8 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
     let mut facts_due = Instant::now();
     let mut known = last_known();
     while !cluster.has_lost_gossip() {
-        if Instant::now() >= facts_due {
+        let follows = told.as_ref().and_then(|(_, facts)| facts.plan);
+        if Instant::now() >= facts_due || cluster.plan_mark() != follows {
             facts_due = Instant::now() + FACTS_EVERY;
             tell_facts(node, cluster, &mut told).await;
         }
@@ -111,6 +112,7 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
 async fn tell_facts(node: &Node, cluster: &Cluster, told: &mut Option<(Instant, Facts)>) {
     let mut facts = facts::tell(&node.status().await);
     facts.overlay_port = if node.overlay_key().is_some() { crate::overlay::PORT } else { 0 };
+    facts.plan = cluster.plan_mark();
     let is_due =
         told.as_ref().is_none_or(|(at, old)| at.elapsed() >= FACTS_AGE_MAX || facts::is_news(old, &facts));
     if !is_due {

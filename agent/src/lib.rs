@@ -2,7 +2,7 @@
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
@@ -23,6 +23,7 @@ mod ordering;
 pub mod orders;
 pub mod overlay;
 pub mod page;
+mod placing;
 mod reached;
 pub mod report;
 mod reporting;

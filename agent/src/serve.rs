@@ -7,6 +7,7 @@ use crate::facts::Status;
 use crate::gateway::{self, Gateway};
 use crate::io::node::Node;
 use crate::ordering::Ordering;
+use crate::placing::{self, Placing};
 use crate::{following, gossiping, page, reporting, text};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Wish};
 use anyhow::Context;
@@ -32,6 +33,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot tell the own address")?;
     let options = enrolling::Options::of(&args);
     let offered = crate::offered::options(&args)?;
+    let (experts, models) = (args.experts.clone(), args.models.clone());
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
     let (member, joined) = tokio::sync::watch::channel(None);
     let cluster = Arc::new(Cluster::default());
@@ -48,7 +50,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         port,
         ordering,
         gateway: gateway.clone(),
+        placing: Arc::default(),
     });
+    let placing = shared.placing.clone();
     let pages = door::serve_gated(
         LIMITS,
         listener,
@@ -59,7 +63,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = pages => {}
         _ = reporting::run(node.clone(), address.port()) => {}
         _ = enrolling::run(node.clone(), options, told) => {}
-        _ = gossiping::run(node, cluster.clone(), joined) => {}
+        _ = gossiping::run(node, cluster.clone(), joined.clone()) => {}
+        _ = placing::run(cluster.clone(), joined, placing, experts, models) => {}
         _ = gateway.remember() => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
@@ -76,6 +81,7 @@ struct Shared {
     port: u16,
     ordering: Ordering,
     gateway: Arc<Gateway>,
+    placing: Arc<Placing>,
 }
 
 impl Shared {
@@ -97,6 +103,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         "/api/status" => json(&shared.status().await),
         "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
         "/healthz" => healthz(&shared.node).await,
+        path if path.starts_with(placing::PATH) => shared.placing.answer(path),
         gateway::METRICS_PATH => shared.gateway.metrics(),
         _ => Answer::text(404, "there is /, /v1/models, /api/status, /api/events, /metrics and /healthz\n"),
     };

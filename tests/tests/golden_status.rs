@@ -2,7 +2,7 @@
 
 use admission::NodeId;
 use agent::cluster::story::Happening;
-use agent::cluster::{ClusterStatus, Phase};
+use agent::cluster::{ClusterStatus, Phase, PlanStatus};
 use agent::facts::Status;
 use agent::io::node::Node;
 use agent::{page, text};
@@ -121,6 +121,14 @@ fn in_a_cluster(name: &str) -> Status {
         refused: vec![("malformed", 2), ("sealed with no key of ours", 40)],
         senders: vec![BadSender { address: [10, 77, 0, 99].into(), n: 42, last_s: 3 }],
     };
+    let plan = PlanStatus {
+        generation: 7,
+        coordinator_id: 1,
+        coordinator: "kitchen".into(),
+        is_coordinator: true,
+        holds: vec!["calm".into(), "large 0..12".into()],
+        reasons: vec!["calm lives whole on kitchen: 16.5 tokens/s, measured there, 539 MiB; it stays".into()],
+    };
     let happening = |number, at_s, kind, sentence: &str| Happening {
         number,
         at_s,
@@ -134,7 +142,7 @@ fn in_a_cluster(name: &str) -> Status {
         happening(3, 6758, "down", "cellar is down"),
     ];
     Status {
-        cluster: ClusterStatus { phase: Phase::Member, picture: Some(picture), happenings },
+        cluster: ClusterStatus { phase: Phase::Member, picture: Some(picture), happenings, plan },
         ..healthy(name)
     }
 }

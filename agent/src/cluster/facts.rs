@@ -1,7 +1,12 @@
 //! What this node tells the others of itself, from what it knows about itself; pure.
 
 use crate::facts::Status;
-use ::cluster::{Facts, Hardware, Health, Service, TEXT_BYTES_MAX, Tier, isa};
+use ::cluster::{
+    Facts, Hardware, Health, MODELS_MAX, Model, SERVICES_MAX, SPEEDS_MAX, Service, Speed, TEXT_BYTES_MAX,
+    Tier, isa,
+};
+use split::place::told::{DECODE, PROMPT};
+use split::report::{HeldExpert, HeldStage, HeldState, Holds, SpeedTold};
 
 /// Free memory is told in steps, so that its every breath is no news.
 const FREE_STEP_MIB: u64 = 64;
@@ -15,7 +20,8 @@ const _: () = assert!(SETS.len() == isa::NAMES.len());
 
 /// The services of a node: name, unit, port.
 const SERVICES: [(&str, &str, u16); 2] =
-    [("agent", "agent.service", 8000), ("rpc-worker", "rpc-worker.service", 8081)];
+    [("agent", "agent.service", 8000), ("rpc-worker", "rpc-worker.service", WORKER_PORT)];
+const WORKER_PORT: u16 = 8081;
 
 pub fn tell(status: &Status) -> Facts {
     let mib = |kib: u64| kib / 1024;
@@ -37,7 +43,9 @@ pub fn tell(status: &Status) -> Facts {
             disk_mb: 0,
             wire_mbit: narrow(wire_mbit.unwrap_or(0).into()),
         },
-        services: SERVICES.iter().filter_map(|service| tell_service(status, service)).collect(),
+        speeds: speeds(&status.holds),
+        models: models(&status.holds),
+        services: services(status),
         ..Facts::default()
     }
 }
@@ -51,6 +59,69 @@ pub fn is_news(old: &Facts, new: &Facts) -> bool {
         Facts { uptime_s: 0, hardware, ..facts.clone() }
     };
     wave > FREE_WAVE_MB || still(old) != still(new)
+}
+
+/// Ours, then an expert each; what a record has no room for is not told.
+fn services(status: &Status) -> Vec<Service> {
+    let experts = status.holds.experts.iter().map(|held| Service {
+        name: format!("{}{}", split::expert::SERVICE, held.name),
+        port: WORKER_PORT,
+        health: match held.state {
+            HeldState::Ready => Health::Passing,
+            HeldState::Loading => Health::Warning,
+            HeldState::Failed => Health::Critical,
+        },
+        busy: narrow(u64::from(held.busy.saturating_add(held.queued))),
+        slots: narrow(held.slots.into()),
+    });
+    let ours = SERVICES.iter().filter_map(|service| tell_service(status, service));
+    ours.chain(experts.filter(|service| service.name.len() <= TEXT_BYTES_MAX)).take(SERVICES_MAX).collect()
+}
+
+/// What is loaded comes first, then the other files that lie there; each by its file, since a plan adds the caches itself.
+fn models(holds: &Holds) -> Vec<Model> {
+    let stem = |file: &str| file.strip_suffix(".gguf").unwrap_or(file).to_owned();
+    let mib = |bytes: u64| u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+    let model = |name: String, bytes: u64, is_loaded| Model { name, size_mb: mib(bytes), is_loaded };
+    let whole = holds.experts.iter().filter(|held| held.state == HeldState::Ready);
+    let lies = |name: &str, bytes: u64| {
+        holds.files.iter().find(|told| stem(&told.file) == name).map_or(bytes, |told| told.bytes)
+    };
+    let loaded = |name: String, bytes: u64| model(name.clone(), lies(&name, bytes), true);
+    let whole = whole.map(|held| loaded(stem(&held.model), held.bytes));
+    let stages = holds.stages.iter().filter(|held| held.state == HeldState::Ready);
+    let slice = |held: &HeldStage| stem(&split::assign::slice_file(&held.model, held.first, held.last));
+    let stages = stages.map(|held| loaded(slice(held), held.bytes));
+    let mut told: Vec<Model> = whole.chain(stages).collect();
+    told.sort_by(|a, b| a.name.cmp(&b.name));
+    told.dedup_by(|a, b| a.name == b.name);
+    for file in &holds.files {
+        if !told.iter().any(|model| model.name == stem(&file.file)) {
+            told.push(model(stem(&file.file), file.bytes, false));
+        }
+    }
+    told.retain(|model| model.name.len() <= TEXT_BYTES_MAX);
+    told.truncate(MODELS_MAX);
+    told
+}
+
+/// Decode speeds of all experts before prompt speeds of any: routing and placement need the first.
+fn speeds(holds: &Holds) -> Vec<Speed> {
+    let of = |start: &str, milli: fn(&SpeedTold) -> u64| {
+        let speed = |held: &HeldExpert| {
+            let told = holds.speeds.iter().find(|told| told.model == held.model)?;
+            let milli = u32::try_from(milli(told)).ok().filter(|milli| *milli > 0)?;
+            // Every breath of a speed would be news: two digits say enough.
+            let step = 10u32.pow(milli.ilog10().saturating_sub(1));
+            Some(Speed { what: format!("{start}{}", held.name), milli: milli / step * step })
+        };
+        holds.experts.iter().filter_map(speed).collect::<Vec<_>>()
+    };
+    let mut told = of(DECODE, |told| told.decode_milli);
+    told.extend(of(PROMPT, |told| told.prompt_milli));
+    told.retain(|speed| speed.what.len() <= TEXT_BYTES_MAX);
+    told.truncate(SPEEDS_MAX);
+    told
 }
 
 fn tell_service(status: &Status, (name, unit, port): &(&str, &str, u16)) -> Option<Service> {
@@ -110,6 +181,33 @@ mod tests {
         assert_eq!(isa::names(facts.hardware.isa).collect::<Vec<_>>(), ["sse2", "sse3", "ssse3"]);
         let services: Vec<_> = facts.services.iter().map(|s| (s.name.as_str(), s.health)).collect();
         assert_eq!(services, [("agent", Health::Passing), ("rpc-worker", Health::Critical)]);
+    }
+
+    #[test]
+    fn a_node_tells_what_its_worker_holds() {
+        let mut status = status();
+        let held = |name: &str, state| HeldExpert {
+            name: name.into(),
+            model: format!("{name}.gguf"),
+            state,
+            slots: 2,
+            busy: 1,
+            bytes: 300 << 20,
+            ..HeldExpert::default()
+        };
+        status.holds.experts = vec![held("calm", HeldState::Ready), held("late", HeldState::Loading)];
+        let file = |name: &str| split::report::FileTold { file: format!("{name}.gguf"), bytes: 200 << 20 };
+        status.holds.files = vec![file("calm"), file("late")];
+        let model = "calm.gguf".to_owned();
+        status.holds.speeds = vec![SpeedTold { model, decode_milli: 17_543, prompt_milli: 0 }];
+        let facts = tell(&status);
+        let models: Vec<_> = facts.models.iter().map(|m| (m.name.as_str(), m.size_mb, m.is_loaded)).collect();
+        assert_eq!(models, [("calm", 200, true), ("late", 200, false)]);
+        let services: Vec<_> = facts.services.iter().map(|s| (s.name.as_str(), s.health)).collect();
+        assert_eq!(services[2..], [("llama-api-calm", Health::Passing), ("llama-api-late", Health::Warning)]);
+        let speeds: Vec<_> = facts.speeds.iter().map(|s| (s.what.as_str(), s.milli)).collect();
+        assert_eq!(speeds, [("decode/calm", 17_000)]);
+        assert!(facts.encode().is_ok());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::health::{Evidence, judge};
 use crate::overlay::state::{Overlay, STATE_BYTES_MAX};
 use admission::{OverlayPublic, StickAsk, StickProof};
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
+use split::report::Holds;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -41,6 +42,20 @@ pub struct Node {
 struct Slow {
     units: Units,
     worker_answers: bool,
+    holds: Holds,
+}
+
+/// The part of rpc-worker's `/health` that a node's facts are made of.
+#[derive(serde::Deserialize)]
+struct WorkerHealth {
+    #[serde(default)]
+    holds: Holds,
+}
+
+/// What rpc-worker says it holds; nothing where it says nonsense.
+fn holds(body: &[u8]) -> Holds {
+    let told = serde_json::from_slice::<WorkerHealth>(body).map(|health| health.holds);
+    told.ok().filter(|holds| holds.check().is_ok()).unwrap_or_default()
 }
 
 impl Node {
@@ -74,6 +89,7 @@ impl Node {
             input_devices: input::parse(&self.text("proc/bus/input/devices")),
             interfaces,
             units: slow.units,
+            holds: slow.holds,
             cluster: ClusterStatus::default(),
             gateway: GatewayStatus::default(),
         }
@@ -157,7 +173,9 @@ impl Node {
         let socket = self.root.join(systemd::UNITS_SOCKET);
         let (units, worker) =
             tokio::join!(systemd::units(&socket), service::fetch::get(&self.worker, "/health"));
-        let slow = Slow { units, worker_answers: worker.is_ok_and(|reply| reply.status == 200) };
+        let worker = worker.ok().filter(|reply| reply.status == 200);
+        let holds = worker.as_ref().map(|reply| holds(&reply.body)).unwrap_or_default();
+        let slow = Slow { units, worker_answers: worker.is_some(), holds };
         *kept = Some((Instant::now(), slow.clone()));
         slow
     }

@@ -3,7 +3,7 @@
 use super::html::{Html, bytes, duration};
 use super::sections::{badge, begin_wide, end, none};
 use crate::cluster::story::Happening;
-use crate::cluster::{ClusterStatus, Phase};
+use crate::cluster::{ClusterStatus, Phase, PlanStatus};
 use ::cluster::{Facts, Health, isa};
 use gossip::{Member, Picture};
 
@@ -17,6 +17,7 @@ pub fn cluster(html: &mut Html, status: &ClusterStatus) {
         members(html, picture);
         strangers(html, picture);
     }
+    plan(html, &status.plan);
     happenings(html, &status.happenings);
     end(html);
 }
@@ -131,6 +132,24 @@ fn strangers(html: &mut Html, picture: &Picture) {
         html.raw("; most from ").text(&loudest.address.to_string());
     }
     html.raw(".</p>\n");
+}
+
+/// Which models this node holds, who has planned it, and why.
+fn plan(html: &mut Html, plan: &PlanStatus) {
+    if plan.generation == 0 || plan.coordinator.is_empty() {
+        return;
+    }
+    html.raw("<p>Models here: ");
+    html.text(if plan.holds.is_empty() { "none" } else { "" }).text(&plan.holds.join(", "));
+    html.raw(". <span class=\"quiet\">Plan ").text(&plan.generation.to_string()).raw(" of ");
+    html.text(if plan.is_coordinator { "this node" } else { &plan.coordinator }).raw(".</span></p>\n");
+    if !plan.reasons.is_empty() {
+        html.raw("<ul class=\"story\">");
+        for reason in &plan.reasons {
+            html.raw("<li>").text(reason).raw("</li>");
+        }
+        html.raw("</ul>\n");
+    }
 }
 
 fn happenings(html: &mut Html, happenings: &[Happening]) {

@@ -65,6 +65,8 @@ pub enum Statement {
     StickPass,
     /// By a stick: that it is in the PC that makes a call.
     Stick,
+    /// By the node that plans: what another is to hold.
+    Plan,
 }
 
 impl Statement {
@@ -82,6 +84,7 @@ impl Statement {
             Statement::Report => "the report",
             Statement::StickPass => "the stick's pass",
             Statement::Stick => "the stick",
+            Statement::Plan => "the plan",
         }
     }
 
@@ -101,6 +104,7 @@ impl Statement {
             Statement::Report => b"duet1 report    ",
             Statement::StickPass => b"duet1 stick pass",
             Statement::Stick => b"duet1 stick     ",
+            Statement::Plan => b"duet1 plan      ",
         }
     }
 

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::record::BODY_BYTES_MAX;
 
 /// The schema that this program writes.
-pub const SCHEMA: u8 = 1;
+pub const SCHEMA: u8 = 2;
+/// Told nothing of plans, which came to the end.
+const SCHEMA_WITHOUT_PLAN: u8 = 1;
 pub const MODELS_MAX: usize = 8;
 pub const SERVICES_MAX: usize = 12;
 pub const SPEEDS_MAX: usize = 8;
@@ -33,6 +35,15 @@ pub struct Facts {
     pub power: Power,
     /// UDP port of its WireGuard end, 0 for none.
     pub overlay_port: u16,
+    /// The plan of models that it follows.
+    pub plan: Option<PlanMark>,
+}
+
+/// A plan, by the node that made it and how many went before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanMark {
+    pub generation: u64,
+    pub coordinator: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,9 +178,17 @@ impl Facts {
         if schema > SCHEMA {
             return Err(FactsError::Newer { schema });
         }
-        if schema != SCHEMA || body.len() > BODY_BYTES_MAX {
+        if schema < SCHEMA_WITHOUT_PLAN || body.len() > BODY_BYTES_MAX {
             return Err(FactsError::Form);
         }
+        // A body without the last field reads as one with none.
+        let older;
+        let rest = if schema == SCHEMA_WITHOUT_PLAN {
+            older = [rest, &[0]].concat();
+            &older
+        } else {
+            rest
+        };
         // Every entry has at least a byte, so what is allocated follows from what came.
         let (facts, rest) = postcard::take_from_bytes::<Facts>(rest).map_err(|_| FactsError::Form)?;
         if !rest.is_empty() {
@@ -245,6 +264,17 @@ mod tests {
         let mut body = full().encode().unwrap();
         body.push(0);
         assert_eq!(Facts::decode(&body), Err(FactsError::Form));
+    }
+
+    #[test]
+    fn facts_of_the_schema_without_a_plan_are_still_read() {
+        let mut body = full().encode().unwrap();
+        assert_eq!(body.pop(), Some(0), "the plan is the last field");
+        body[0] = SCHEMA_WITHOUT_PLAN;
+        assert_eq!(Facts::decode(&body), Ok(full()));
+        let plan = Some(PlanMark { generation: 7, coordinator: 3 });
+        let facts = Facts { plan, ..full() };
+        assert_eq!(Facts::decode(&facts.encode().unwrap()), Ok(facts));
     }
 
     #[test]

@@ -34,8 +34,8 @@ mod witness;
 pub use bytes::Malformed;
 pub use envelope::{DATAGRAM_BYTES_MAX, OVERHEAD_BYTES};
 pub use facts::{
-    Facts, FactsError, Hardware, Health, MODELS_MAX, Model, Power, PowerState, SCHEMA, SERVICES_MAX,
-    SPEEDS_MAX, Service, Speed, TEXT_BYTES_MAX, Tier, isa,
+    Facts, FactsError, Hardware, Health, MODELS_MAX, Model, PlanMark, Power, PowerState, SCHEMA,
+    SERVICES_MAX, SPEEDS_MAX, Service, Speed, TEXT_BYTES_MAX, Tier, isa,
 };
 pub use identity::Identity;
 pub use node::{Config, Event, Input, Node, Output, Random};

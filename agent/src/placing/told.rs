@@ -1,0 +1,47 @@
+//! What the gossip's picture says to a planner: the live nodes of this build, the plans they follow, and what they have; pure.
+
+use gossip::{Member, Picture};
+use split::lead::{Mark, Peer};
+use split::place::{NodeId, told::Told};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+pub struct Seen {
+    pub peers: Vec<Peer>,
+    pub told: Vec<Told>,
+    /// Hash of all that was told, so that a change of it shows.
+    pub facts: u64,
+}
+
+pub fn look(picture: &Picture, build: &str) -> Seen {
+    let is_one_of_us = |member: &&Member| {
+        let facts = member.facts.as_ref().filter(|facts| facts.build == build);
+        member.is_alive() && member.role == "node" && facts.is_some() && member.certificate.is_some()
+    };
+    let members: Vec<&Member> = picture.members.iter().filter(is_one_of_us).collect();
+    let mut told: Vec<Told> = members.iter().filter_map(|member| of(member)).collect();
+    told.sort_by_key(|told| told.id);
+    let mut hasher = DefaultHasher::new();
+    told.hash(&mut hasher);
+    Seen { peers: members.iter().map(|member| peer(member)).collect(), told, facts: hasher.finish() }
+}
+
+fn peer(member: &Member) -> Peer {
+    let mark = member.facts.as_ref().and_then(|facts| facts.plan);
+    let mark = mark.map(|plan| Mark { generation: plan.generation, coordinator: NodeId(plan.coordinator) });
+    Peer { id: NodeId(member.id.0), alive: Duration::from_secs(member.for_s), mark }
+}
+
+fn of(member: &Member) -> Option<Told> {
+    let facts = member.facts.as_ref()?;
+    Some(Told {
+        id: member.id.0,
+        name: member.name.clone(),
+        cores: facts.hardware.cores.into(),
+        ram_free_mib: facts.hardware.ram_free_mb.into(),
+        wire_mbit: facts.hardware.wire_mbit.into(),
+        speeds: facts.speeds.iter().map(|speed| (speed.what.clone(), speed.milli.into())).collect(),
+        models: facts.models.iter().map(|m| (m.name.clone(), m.size_mb.into(), m.is_loaded)).collect(),
+        services: facts.services.iter().map(|service| service.name.clone()).collect(),
+    })
+}

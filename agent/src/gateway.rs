@@ -11,7 +11,7 @@ pub mod keys;
 pub mod meters;
 mod relay;
 pub mod route;
-mod stream;
+pub mod stream;
 pub mod view;
 
 use crate::cluster::Cluster;
@@ -195,8 +195,7 @@ impl Gateway {
     /// A connection failed: the others should not wait for the gossip to find out.
     fn unreachable(&self, candidate: &route::Candidate) {
         if let Some(node) = candidate.node {
-            let service = view::service(&candidate.model);
-            self.cluster.unreachable(node, &service);
+            self.cluster.unreachable(node, &view::service(&candidate.model));
         }
     }
 

@@ -1,12 +1,12 @@
-//! Targets of admission: calls home, their answers, certificates, the roster, orders, sticks.
+//! Targets of admission: calls home, their answers, certificates, the roster, orders, sticks, API keys.
 //!
 //! What has one form must come back byte for byte; what is signed or sealed must not be believed, because nobody who
 //! makes up bytes holds a key.
 
 use admission::{
-    ANSWER_BYTES_MAX, Admission, Answer, Ask, AuthoritySecret, BoxSecret, CALL_BYTES_MAX, CallId,
-    Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass, RingKey, Roster, STICK_BYTES,
-    Stick, StickAsk, StickProof, Wish,
+    ANSWER_BYTES_MAX, Admission, Answer, ApiKey, ApiKeyFile, ApiKeys, Ask, AuthoritySecret, BoxSecret,
+    CALL_BYTES_MAX, CallId, Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass,
+    RingKey, Roster, STICK_BYTES, Stick, StickAsk, StickProof, Wish,
 };
 use std::sync::OnceLock;
 
@@ -120,5 +120,25 @@ pub fn admission_order(bytes: &[u8]) {
     if let Some(sealed) = bytes.strip_prefix(b"report") {
         let report = keys.order.open_report(sealed, &keys.letterbox, &keys.node.public());
         assert!(report.is_err(), "a report that nobody signed was believed");
+    }
+}
+
+/// The list of API keys that an agent is posted, and the owner's file.
+pub fn admission_api_keys(bytes: &[u8]) {
+    let keys = keys();
+    for list in [ApiKeys::decode(bytes), ApiKeys::parse(bytes)].into_iter().flatten() {
+        assert_eq!(ApiKeys::decode(&list.encode()).as_ref(), Ok(&list));
+        assert_eq!(ApiKeys::parse(list.to_json().as_bytes()).as_ref(), Ok(&list));
+        // The list itself is signed by nobody; the same keys on a list of the authority are taken.
+        let file = ApiKeyFile { version: list.version(), keys: list.keys().to_vec() };
+        let own = ApiKeys::new(&keys.authority, &file).expect("it was a good list");
+        assert_eq!(own.verify(&keys.authority.public()), Ok(()));
+        assert_eq!(ApiKeyFile::parse(&file.to_json()).as_ref(), Ok(&file));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(file) = ApiKeyFile::parse(text)
+    {
+        assert_eq!(ApiKeyFile::parse(&file.to_json()).as_ref(), Ok(&file));
+        assert!(ApiKey::find(&file.keys, text).is_none(), "a hash is no key");
     }
 }

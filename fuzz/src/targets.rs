@@ -3,7 +3,8 @@
 //! `fuzz_targets/` hands them to libFuzzer; `tests/tests/fuzz_replay.rs` includes this file and plays the kept
 //! corpus and mutations of it with the ordinary toolchain.
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
-//! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files).
+//! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files) and `gateway_stream` (streams of
+//! events that the gateway hands on).
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,7 +15,9 @@ use std::time::{Duration, Instant};
 use netboot::{Mac, dhcp, ra, script, tftp};
 use release::{HostName, Mode, ReleaseId, Server};
 
-use crate::{head, http, report as reports, settings as wishes, whisper_model as whisper};
+use crate::{
+    gateway_stream as passing, head, http, report as reports, settings as wishes, whisper_model as whisper,
+};
 
 #[path = "admission.rs"]
 mod calls;
@@ -30,8 +33,8 @@ mod requests;
 mod stages;
 
 pub use calls::{
-    admission_answer, admission_ask, admission_certificate, admission_order, admission_roster,
-    admission_stick,
+    admission_answer, admission_api_keys, admission_ask, admission_certificate, admission_order,
+    admission_roster, admission_stick,
 };
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use models::{assignment, expert, models_manifest};
@@ -43,7 +46,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 33] = [
+pub const TARGETS: [(&str, Target); 35] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -72,6 +75,8 @@ pub const TARGETS: [(&str, Target); 33] = [
     ("admission_roster", admission_roster),
     ("admission_order", admission_order),
     ("admission_stick", admission_stick),
+    ("admission_api_keys", admission_api_keys),
+    ("gateway_stream", gateway_stream),
     ("gossip_envelope", gossip_envelope),
     ("gossip_facts", gossip_facts),
     ("gossip_node", gossip_node),
@@ -501,4 +506,23 @@ impl Seek for Folded<'_> {
         self.n_passed += u64::try_from(n).expect("a model is never read backwards");
         Ok(self.n_passed)
     }
+}
+
+/// What a node that answers for a model may send: cut anywhere, it is handed on whole and unchanged.
+pub fn gateway_stream(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let (mut splitter, mut events) = (passing::Splitter::default(), Vec::new());
+    for part in bytes.chunks(usize::from(*cut) + 1) {
+        if splitter.add(part).is_err() {
+            assert!(bytes.len() > passing::EVENT_BYTES_MAX);
+            return;
+        }
+        while let Some(event) = splitter.take() {
+            assert!(event.ends_with(b"\n\n") || event.ends_with(b"\n\r\n"));
+            passing::judge(&event);
+            events.extend_from_slice(&event);
+        }
+    }
+    assert!(bytes.starts_with(&events), "something was changed on its way");
+    let _ = passing::usage(bytes);
 }

@@ -7,6 +7,7 @@ mod targets;
 
 use std::path::Path;
 
+use agent::gateway::stream as gateway_stream;
 use agent::hear::model as whisper_model;
 use image::serve::{head, report, settings};
 use init::http;
@@ -14,7 +15,7 @@ use init::http;
 /// Mutations for each target. All together stay near a second in a debug build.
 const MUTATIONS: u64 = 4000;
 /// Targets that do a thousand times the work of a parser for each input get fewer.
-const HEAVY: [&str; 9] = [
+const HEAVY: [&str; 10] = [
     "models_manifest",
     "stop",
     "schema",
@@ -23,6 +24,7 @@ const HEAVY: [&str; 9] = [
     "admission_answer",
     "admission_roster",
     "admission_order",
+    "admission_api_keys",
     "gossip_node",
 ];
 const HEAVY_MUTATIONS: u64 = 200;

@@ -204,7 +204,7 @@ async fn first_token(
     events: &mut Vec<Bytes>,
 ) -> Result<(), ApiError> {
     loop {
-        while let Some(event) = splitter.next() {
+        while let Some(event) = splitter.take() {
             let kind = judge(&event);
             if kind == Kind::Fault {
                 return Err(ApiError::internal("the model stopped before its first token"));

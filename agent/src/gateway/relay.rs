@@ -25,10 +25,10 @@ const LIST_BYTES_MAX: usize = 256 * 1024;
 
 /// An answer in one piece.
 pub async fn whole(job: Job) -> Result<Response, ApiError> {
-    let Begun { mut job, mut flight, answering, .. } = begin::begin(job).await?;
+    let Begun { mut job, flight, answering, .. } = begin::begin(job).await?;
     match answering.whole(ANSWER_BYTES_MAX, PATIENCE).await {
         Ok(body) => {
-            flight.first_token(job.began);
+            // Nobody saw its first token, so it says nothing of speed.
             let usage = usage(&body).unwrap_or_default();
             flight.counted(usage);
             job.guest.tokens = usage.prompt_tokens + usage.completion_tokens;
@@ -99,7 +99,7 @@ async fn relay(begun: &mut Begun, pipe: &Pipe, counted: &mut Counted) -> Result<
         }
     }
     loop {
-        while let Some(event) = begun.splitter.next() {
+        while let Some(event) = begun.splitter.take() {
             if hand_on(event, begun.job.with_usage, pipe, counted).await? {
                 return Ok(());
             }

@@ -76,7 +76,7 @@ impl Splitter {
     }
 
     /// The next whole event, with the empty line that ends it.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn take(&mut self) -> Option<Bytes> {
         let from = self.searched.saturating_sub(3);
         let Some(at) = end(&self.kept[from..]) else {
             self.searched = self.kept.len();
@@ -178,7 +178,7 @@ mod tests {
             let mut events = vec![];
             for part in text.chunks(cut) {
                 splitter.add(part).unwrap();
-                events.extend(std::iter::from_fn(|| splitter.next()));
+                events.extend(std::iter::from_fn(|| splitter.take()));
             }
             assert_eq!(events, ["data: a\n\n", ": b\r\n\r\n", "data: c\ndata: d\n\n"], "cut at {cut}");
             assert_eq!(splitter.kept, "rest");
@@ -189,7 +189,7 @@ mod tests {
     fn an_event_without_an_end_is_refused_before_it_is_kept() {
         let mut splitter = Splitter::default();
         splitter.add(&[b'x'; 2 * EVENT_BYTES_MAX]).unwrap();
-        assert!(splitter.next().is_none());
+        assert!(splitter.take().is_none());
         assert_eq!(splitter.add(b"x").unwrap_err().status, 500);
     }
 }

@@ -1,6 +1,7 @@
 //! `duet bench`: the figures that duet is held to, measured and shown beside their gates.
 
 pub mod boot;
+pub mod gateway;
 pub mod kernels;
 pub mod llm;
 pub mod plot;
@@ -29,6 +30,7 @@ pub struct BenchArgs {
 #[argh(subcommand)]
 pub enum What {
     Boot(boot::BootArgs),
+    Gateway(gateway::GatewayArgs),
     Kernels(kernels::KernelsArgs),
     Llm(llm::args::LlmArgs),
     Stt(stt::SttArgs),
@@ -38,6 +40,7 @@ pub enum What {
 pub fn command(args: BenchArgs) -> Result<()> {
     match args.what {
         What::Boot(args) => boot::command(args),
+        What::Gateway(args) => gateway::command(&args),
         What::Kernels(args) => kernels::command(&args),
         What::Llm(args) => llm::command(&args),
         What::Stt(args) => stt::command(&args),

@@ -126,6 +126,8 @@ pub struct Pc {
     pub release: Option<String>,
     /// iPXE brings the root image.
     pub wrap: bool,
+    /// The image of a USB stick that is plugged in, write-protected.
+    pub stick: Option<PathBuf>,
 }
 
 /// A root shell for tests; and no proof that the clock ticks, which a kernel asks of the machine within a tenth of a
@@ -145,6 +147,7 @@ impl Default for Pc {
             first_stage: None,
             release: None,
             wrap: false,
+            stick: None,
         }
     }
 }
@@ -237,6 +240,11 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
     }
     words.pair("-audiodev", format!("wav,id=speaker,path={}", comma_safe(&places.speaker)));
     words.add("-device intel-hda -device hda-duplex,audiodev=speaker");
+    if let Some(stick) = &pc.stick {
+        let file = comma_safe(stick);
+        words.pair("-drive", format!("if=none,id=stick,format=raw,readonly=on,file={file}"));
+        words.add("-device usb-ehci,id=usb -device usb-storage,bus=usb.0,drive=stick,removable=on");
+    }
     let log = comma_safe(&places.serial_log);
     let console = comma_safe(&places.console);
     words.pair(

@@ -5,24 +5,32 @@ use image::vm::machine::{Dhcp, Pc};
 use image::vm::shelf::Shelf;
 use image::vm::stages::Stage;
 use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const QUICK: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(120);
+/// Until a question over the wire counts as not answered.
+const NO_ANSWER: Duration = Duration::from_secs(5);
 
 /// What DESIGN's table of ports lets into a node.
 const TCP_OPEN: [u16; 1] = [8000];
 const UDP_LET_IN: [u16; 2] = [7947, 51820];
 
 #[test]
-fn three_pcs_join_by_themselves_meet_on_the_overlay_and_offer_the_wire_nothing_else() {
+fn three_pcs_join_by_the_owners_stick_meet_on_the_overlay_and_offer_the_wire_nothing_else() {
     let (test, _turn) = ("overlay", turn());
     let Some(place) = Place::new(test) else { return };
     place.admits();
-    let pcs = vec![Pc::default(), Pc::default(), Pc::default()];
-    let Some(mut shelf) = place.shelf(test, Dhcp::Own, pcs) else { return };
+    let stick = place.folder.join("stick");
+    let pc = Pc { stick: Some(stick.clone()), ..Pc::default() };
+    let Some(mut shelf) = place.shelf(test, Dhcp::Own, vec![pc.clone(), pc.clone(), pc]) else { return };
+    let settings = place.folder.join("server/state/duet.toml");
+    let wishes = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, wishes + "\n[cluster]\npolicy = \"usb\"\n").unwrap();
+    nodes_command(&place, &["usb-key", stick.to_str().unwrap()]);
     for pc_idx in 0..3 {
         shelf.power_on(pc_idx).unwrap();
     }
@@ -49,16 +57,23 @@ fn three_pcs_join_by_themselves_meet_on_the_overlay_and_offer_the_wire_nothing_e
     let failed = shelf.command(0, "systemctl --failed --no-legend --plain", QUICK).unwrap();
     assert_eq!((failed.status, failed.output.as_str()), (0, ""));
 
-    // The owner takes one out: the others have no such peer any more, and it gets no answer.
-    let mut remove = Command::new(super::duet());
-    remove.args(["nodes", "--out"]).arg(place.folder.join("server")).args(["remove", &nodes[2].mac()]);
-    let done = remove.output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let said = Instant::now();
+    // The owner takes one out: it gets no answer any more, and the others have no such peer.
+    let asking =
+        format!("while {}; do date +%s%3N > /run/answered; done > /dev/null; touch /run/cut", ask(&nodes[0]));
+    nodes[2].run(&format!("setsid bash -c {} &", quoted(&asking)));
+    nodes[2].until("test -e /run/answered");
+    let mac = nodes[2].run("cat /sys/class/net/eth0/address");
+    let before: u64 = nodes[2].run("date +%s%3N").trim().parse().unwrap();
+    nodes_command(&place, &["remove", mac.trim()]);
+    nodes[2].until("test -e /run/cut");
+    let last: u64 = nodes[2].run("cat /run/answered").trim().parse().unwrap();
+    eprintln!(
+        "the removed one had its last answer {} ms after the owner's word began",
+        last.saturating_sub(before)
+    );
     for node in &nodes[..2] {
         node.until("test $(grep -o endpoint /run/duet-overlay/state.json | wc -l) = 1");
     }
-    eprintln!("removed from both others after at most {:.1} s", said.elapsed().as_secs_f32());
     let refused = shelf.command(2, &ask(&nodes[0]), SLOW).unwrap();
     assert_ne!(refused.status, 0, "a removed node still gets answers: {}", refused.output);
     nodes[1].until(&ask(&nodes[0]));
@@ -67,6 +82,14 @@ fn three_pcs_join_by_themselves_meet_on_the_overlay_and_offer_the_wire_nothing_e
     shelf.pull_plug(1).unwrap();
     let page = get("127.0.0.1", 8000, "/api/status");
     Node::of(&shelf, 0).until(&format!("{page} | grep -q '\"standing\":\"down\"'"));
+}
+
+/// The owner's word at the boot server.
+fn nodes_command(place: &Place, words: &[&str]) {
+    let mut command = Command::new(super::duet());
+    let done =
+        command.args(["nodes", "--out"]).arg(place.folder.join("server")).args(words).output().unwrap();
+    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn only_what_is_offered_answers(shelf: &Shelf) {
@@ -110,7 +133,12 @@ fn get(address: &str, port: u16, path: &str) -> String {
     let talk = format!(
         "exec 3<>/dev/tcp/{address}/{port} && printf \"GET {path} HTTP/1.0\\r\\n\\r\\n\" >&3 && cat <&3 && echo"
     );
-    format!("timeout 5 bash -c '{talk}'")
+    format!("timeout {} bash -c '{talk}'", NO_ANSWER.as_secs())
+}
+
+/// A text as one word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// One booted PC, its key and its place on the overlay.
@@ -129,10 +157,6 @@ impl Node<'_> {
         assert!(digits, "{:?} is no public key", node.key);
         node.address = node.until("cat /run/duet-overlay/address").trim().to_owned();
         node
-    }
-
-    fn mac(&self) -> String {
-        self.run("cat /sys/class/net/eth0/address").trim().to_owned()
     }
 
     fn overlay(&self) -> Value {

@@ -2,6 +2,7 @@
 //!
 //! `keys` says who may ask, `view` and `route` where a request goes, `stream` reads what passes, `meters` counts: all pure.
 //! This file answers, `relay` tries one copy after the other until a first token came, and hands on what follows.
+//! A stream whose copy is lost goes on elsewhere (`record`, `resume`).
 //! The gateway deliberately knows no model and no prompt: a request is checked by whoever answers it, and passes unchanged
 //! but for its model's name.
 
@@ -9,7 +10,9 @@ mod begin;
 mod kept;
 pub mod keys;
 pub mod meters;
+pub mod record;
 mod relay;
+mod resume;
 pub mod route;
 pub mod stream;
 pub mod view;
@@ -58,7 +61,12 @@ pub struct Gateway {
     options: Options,
     keys: Mutex<Keys>,
     meters: Mutex<Meters>,
+    /// Requests of this gateway that each copy works on.
+    flying: Mutex<BTreeMap<Place, u16>>,
 }
+
+/// An address, and the model's name there.
+type Place = (SocketAddr, String);
 
 /// A request that was let in; its key's count ends with it.
 struct Guest {
@@ -76,7 +84,16 @@ impl Drop for Guest {
 impl Gateway {
     pub fn new(node: Arc<Node>, cluster: Arc<Cluster>, member: Joined, options: Options) -> Gateway {
         let keys = Mutex::new(Keys::new(options.own_keys.clone()));
-        Gateway { start: Instant::now(), node, cluster, member, options, keys, meters: Mutex::default() }
+        Gateway {
+            start: Instant::now(),
+            node,
+            cluster,
+            member,
+            options,
+            keys,
+            meters: Mutex::default(),
+            flying: Mutex::default(),
+        }
     }
 
     /// Never ends: what an earlier run of the agent was told holds again as soon as the authority is known.
@@ -178,11 +195,17 @@ impl Gateway {
     /// What is known now. A node without a cluster knows itself.
     async fn view(&self) -> View {
         let worker = self.options.worker.unwrap_or_else(crate::args::usual_worker);
-        let copies = match self.cluster.picture() {
+        let mut copies = match self.cluster.picture() {
             Some(picture) => view::copies(&picture, worker),
             None if self.options.set.is_some() => vec![],
             None => view::of_facts(&crate::cluster::facts::tell(&self.node.status().await), worker),
         };
+        let flying = self.flying().clone();
+        for copy in &mut copies {
+            // Gossip is late by seconds, and may count ours already: the truth is not less than either.
+            let own = flying.get(&(copy.address, copy.expert.clone())).copied().unwrap_or(0);
+            copy.busy = copy.busy.max(own);
+        }
         let Options { manners, set, last_resort, .. } = self.options.clone();
         View { copies, manners, set, last_resort }
     }
@@ -242,6 +265,10 @@ impl Gateway {
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flying(&self) -> MutexGuard<'_, BTreeMap<Place, u16>> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn meters(&self) -> MutexGuard<'_, Meters> {

@@ -100,6 +100,7 @@ mod tests {
             requests: 7,
             in_flight: 1,
             failed: 1,
+            handovers: 1,
             keys: vec![key],
             failures,
         };

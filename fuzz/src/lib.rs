@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 /// Included as files, so that the sanitizers need not build the whole program around it.
+#[path = "../../agent/src/gateway/record.rs"]
+pub mod gateway_record;
 #[path = "../../agent/src/gateway/stream.rs"]
 pub mod gateway_stream;
 #[path = "../../image/src/serve/head.rs"]

@@ -2,13 +2,13 @@
 
 use openai::{
     ApiError, BODY_BYTES_MAX, ChatRequest, Choosing, CompletionRequest, EmbeddingRequest, Format, INPUTS_MAX,
-    MESSAGES_MAX, Routing, STOPS_MAX, TOOLS_MAX, ToolChoice, with_model,
+    MESSAGES_MAX, Routing, STOPS_MAX, TOOLS_MAX, ToolChoice, with_handover,
 };
 
 /// A body, read as each kind of request. What is wrong is told by a 400 that is JSON; what is taken keeps its limits;
 /// and another model's name changes nothing else.
 pub fn openai(bytes: &[u8]) {
-    let renamed = with_model(bytes, "an\"other\u{e9}");
+    let renamed = with_handover(bytes, "an\"other\u{e9}", false, None);
     let chat = told(ChatRequest::read(bytes));
     if let Some(chat) = &chat {
         assert!((1..=MESSAGES_MAX).contains(&chat.messages.len()) && chat.tools.len() <= TOOLS_MAX);
@@ -30,6 +30,9 @@ pub fn openai(bytes: &[u8]) {
         let mut again = ChatRequest::read(renamed).expect("a name changes nothing else");
         assert_eq!(again.model, "an\"other\u{e9}");
         again.model.clone_from(&chat.model);
+        // What another copy began is a gateway's to say, so a client's word for it does not get through.
+        assert_eq!(again.begun, None);
+        again.begun.clone_from(&chat.begun);
         assert_eq!(&again, chat);
     }
     if let Some(completion) = told(CompletionRequest::read(bytes)) {

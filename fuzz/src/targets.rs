@@ -16,7 +16,8 @@ use netboot::{Mac, dhcp, ra, script, tftp};
 use release::{HostName, Mode, ReleaseId, Server};
 
 use crate::{
-    gateway_stream as passing, head, http, report as reports, settings as wishes, whisper_model as whisper,
+    gateway_record as record, gateway_stream as passing, head, http, report as reports, settings as wishes,
+    whisper_model as whisper,
 };
 
 #[path = "admission.rs"]
@@ -512,6 +513,7 @@ impl Seek for Folded<'_> {
 pub fn gateway_stream(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else { return };
     let (mut splitter, mut events) = (passing::Splitter::default(), Vec::new());
+    let mut kept = record::Record::default();
     for part in bytes.chunks(usize::from(*cut) + 1) {
         if splitter.add(part).is_err() {
             assert!(bytes.len() > passing::EVENT_BYTES_MAX);
@@ -520,9 +522,14 @@ pub fn gateway_stream(bytes: &[u8]) {
         while let Some(event) = splitter.take() {
             assert!(event.ends_with(b"\n\n") || event.ends_with(b"\n\r\n"));
             passing::judge(&event);
+            record::fault(&event);
+            kept.take(event.clone());
             events.extend_from_slice(&event);
         }
     }
     assert!(bytes.starts_with(&events), "something was changed on its way");
     let _ = passing::usage(bytes);
+    if let Some(begun) = kept.lost() {
+        assert!(begun.shown.len() <= openai::handover::SHOWN_BYTES_MAX);
+    }
 }

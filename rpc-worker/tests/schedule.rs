@@ -91,7 +91,7 @@ impl Stage {
         let prompt: Vec<Token> = (0..n_prompt as i32).map(|at| 10 + at % 200).collect();
         // Under this grammar no answer ends by itself.
         let sampling = Sampling { grammar: Some("root ::= [a-z]+ \"0\"".to_owned()), ..Sampling::default() };
-        let manner = Manner { sampling, top_logprobs: None };
+        let manner = Manner { sampling, ..Manner::default() };
         let ticket = self.figures.queue(usize::MAX).unwrap();
         let job = Job { prompt, manner, n_tokens_max: n, stops: vec![], shows_marks: false, says, ticket };
         self.jobs.send(job).unwrap();

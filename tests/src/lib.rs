@@ -6,6 +6,7 @@ pub mod model;
 pub mod network;
 pub mod node;
 pub mod release;
+pub mod worker;
 
 use std::fs::OpenOptions;
 use std::io::Write;

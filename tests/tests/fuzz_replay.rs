@@ -7,7 +7,7 @@ mod targets;
 
 use std::path::Path;
 
-use agent::gateway::stream as gateway_stream;
+use agent::gateway::{record as gateway_record, stream as gateway_stream};
 use agent::hear::model as whisper_model;
 use image::serve::{head, report, settings};
 use init::http;

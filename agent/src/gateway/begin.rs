@@ -2,9 +2,10 @@
 
 use super::route::Candidate;
 use super::stream::{Kind, Splitter, Usage, judge};
-use super::{Gateway, Guest};
+use super::{Gateway, Guest, Place};
 use bytes::Bytes;
 use openai::ApiError;
+use openai::handover::{self, Line};
 use service::upstream::{self, Answering, UpstreamError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,10 @@ pub const BEGIN_TIME_MAX: Duration = Duration::from_secs(5);
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// A stream on which nothing comes for so long is dead; experts say something every few seconds.
 pub const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// A copy of ours says something every 400 ms: one that is silent for so long is frozen or cut off.
+const SILENCE_MAX: Duration = Duration::from_millis(1500);
+/// Where an answer goes on, a copy has so long to begin: the client waits already.
+const GO_ON_TIME_MAX: Duration = Duration::from_secs(1);
 /// Longest text of an error that is handed on.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Prelude that is held back until the first token.
@@ -38,6 +43,11 @@ pub struct Job {
     /// The client asked for the count of tokens itself.
     pub with_usage: bool,
     pub began: Instant,
+    /// What copies that are lost have said, and about how many tokens that was.
+    pub begun: Option<handover::Begun>,
+    pub n_begun: u64,
+    /// They, and whether they said so themselves.
+    pub lost: Vec<(Candidate, bool)>,
 }
 
 /// An answer that has begun: events of a stream up to its first token, or the head of a whole answer.
@@ -47,35 +57,41 @@ pub struct Begun {
     pub answering: Answering,
     pub splitter: Splitter,
     pub events: Vec<Bytes>,
+    /// Who answers, and how long it may be silent.
+    pub at: Candidate,
+    pub pause_max: Duration,
 }
 
 /// One attempt, as the meters see it; whatever ends it.
 pub struct Flight {
     gateway: Arc<Gateway>,
     pub expert: String,
+    place: Place,
     first: Option<Instant>,
+    /// Tokens that others had written before.
+    n_begun: u64,
 }
 
 impl Job {
     pub fn new(guest: Guest, whom: Whom, body: Vec<u8>, with_usage: bool) -> Job {
-        Job { guest, whom, body, with_usage, began: Instant::now() }
+        let began = Instant::now();
+        Job { guest, whom, body, with_usage, began, begun: None, n_begun: 0, lost: vec![] }
     }
 
     /// The request as one copy is to get it.
     fn body_for(&self, candidate: &Candidate) -> Result<Bytes, ApiError> {
         // Of a stream the tokens are counted for the key, whether or not the client wants to know.
-        let body = match self.whom.is_stream {
-            true => openai::with_model_and_usage(&self.body, &candidate.model)?,
-            false => openai::with_model(&self.body, &candidate.model)?,
-        };
-        Ok(body.into())
+        let begun = self.begun.as_ref();
+        Ok(openai::with_handover(&self.body, &candidate.model, self.whom.is_stream, begun)?.into())
     }
 }
 
 impl Flight {
-    fn new(gateway: &Arc<Gateway>, expert: &str) -> Flight {
+    fn new(gateway: &Arc<Gateway>, expert: &str, at: &Candidate, n_begun: u64) -> Flight {
         gateway.meters().began(expert);
-        Flight { gateway: gateway.clone(), expert: expert.to_owned(), first: None }
+        let place = (at.address, at.model.clone());
+        *gateway.flying().entry(place.clone()).or_default() += 1;
+        Flight { gateway: gateway.clone(), expert: expert.to_owned(), place, first: None, n_begun }
     }
 
     pub fn first_token(&mut self, began: Instant) {
@@ -88,7 +104,8 @@ impl Flight {
     /// What was read and written, for the meters.
     pub fn counted(&self, usage: Usage) {
         let took = self.first.map_or(Duration::ZERO, |first| first.elapsed());
-        self.gateway.meters().counted(&self.expert, usage.prompt_tokens, usage.completion_tokens, took);
+        let own = usage.completion_tokens.saturating_sub(self.n_begun);
+        self.gateway.meters().counted(&self.expert, usage.prompt_tokens, own, took);
     }
 
     pub fn failed(&self, sentence: String, is_retried: bool) {
@@ -99,6 +116,11 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.gateway.meters().ended(&self.expert, self.first.is_none());
+        let mut flying = self.gateway.flying();
+        match flying.get_mut(&self.place) {
+            Some(n) if *n > 1 => *n -= 1,
+            _ => _ = flying.remove(&self.place),
+        }
     }
 }
 
@@ -144,10 +166,12 @@ pub async fn begin(job: Job) -> Result<Begun, ApiError> {
         } else {
             "elsewhere"
         };
-        let flight = Flight::new(&gateway, expert);
+        let flight = Flight::new(&gateway, expert, candidate, job.n_begun);
         match attempt(&job, candidate, flight, is_last).await? {
             Ok((flight, answering, splitter, events)) => {
-                return Ok(Begun { job, flight, answering, splitter, events });
+                let at = candidate.clone();
+                let pause_max = pause_max(&answering);
+                return Ok(Begun { job, flight, answering, splitter, events, at, pause_max });
             }
             Err((flight, miss)) => {
                 if let Miss::Silent(_) = miss {
@@ -170,19 +194,33 @@ async fn attempt(
     is_last: bool,
 ) -> Result<Result<Parts, (Flight, Miss)>, ApiError> {
     let body = job.body_for(candidate)?;
-    let fields = [("x-request-id", job.whom.id.as_str()), ("accept-encoding", "identity")];
+    let fields = [
+        ("x-request-id", job.whom.id.as_str()),
+        ("accept-encoding", "identity"),
+        (handover::FIELD, handover::TOKENS),
+    ];
     let ask =
         upstream::Ask { address: candidate.address, path: job.whom.path, fields: &fields, body: Some(body) };
-    let patience = if is_last || !job.whom.is_stream { PATIENCE } else { BEGIN_TIME_MAX };
+    let patience = match (job.begun.is_some(), is_last) {
+        (true, false) => GO_ON_TIME_MAX,
+        (true, true) => BEGIN_TIME_MAX,
+        (false, false) if job.whom.is_stream => BEGIN_TIME_MAX,
+        _ => PATIENCE,
+    };
     let mut answering = match upstream::ask(ask, patience).await {
         Ok(answering) => answering,
         Err(error) => return Ok(Err((flight, Miss::Silent(error)))),
     };
     if answering.status != 200 {
         let (status, error) = told(answering).await;
-        // Another copy would say the same of the request itself.
-        let may_pass = status == 429 || status >= 500;
+        // Another copy would say the same of the request itself, but not of an answer that it cannot go on with.
+        let may_pass = status == 429 || status >= 500 || job.begun.is_some();
         return if may_pass { Ok(Err((flight, Miss::Busy(error)))) } else { Err(error) };
+    }
+    if job.begun.is_some() && !says(&answering, handover::CONTINUED) {
+        // It would begin anew, and the client would hear the beginning twice.
+        let error = ApiError::internal("it goes on with no answer that another began");
+        return Ok(Err((flight, Miss::Busy(error))));
     }
     let (mut splitter, mut events) = (Splitter::default(), vec![]);
     if !job.whom.is_stream {
@@ -197,12 +235,24 @@ async fn attempt(
     }
 }
 
+/// How long an answer may be silent.
+fn pause_max(answering: &Answering) -> Duration {
+    if says(answering, handover::TOKENS) { SILENCE_MAX } else { PAUSE_MAX }
+}
+
+/// Whether a copy says this of itself; others than ours never do.
+fn says(answering: &Answering, word: &str) -> bool {
+    let told = answering.fields.get(handover::FIELD).and_then(|value| value.to_str().ok());
+    told.is_some_and(|told| told.split(", ").any(|said| said == word))
+}
+
 /// Reads up to the first token.
 async fn first_token(
     answering: &mut Answering,
     splitter: &mut Splitter,
     events: &mut Vec<Bytes>,
 ) -> Result<(), ApiError> {
+    let pause_max = pause_max(answering);
     loop {
         while let Some(event) = splitter.take() {
             let kind = judge(&event);
@@ -210,7 +260,8 @@ async fn first_token(
                 return Err(ApiError::internal("the model stopped before its first token"));
             }
             // Comments of the copy are not for the client: the gateway says its own.
-            let is_comment = event.first() == Some(&b':');
+            let (_, at) = Line::of(&event);
+            let is_comment = event.get(at) == Some(&b':');
             if !is_comment && (kind != Kind::Prelude || events.len() < HELD_MAX) {
                 events.push(event);
             }
@@ -218,7 +269,7 @@ async fn first_token(
                 return Ok(());
             }
         }
-        match answering.piece(PAUSE_MAX).await {
+        match answering.piece(pause_max).await {
             Some(Ok(piece)) => splitter.add(&piece)?,
             Some(Err(error)) => {
                 return Err(ApiError::overloaded(format!("the model's node was lost: {error}"), 2000));

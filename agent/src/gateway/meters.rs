@@ -25,6 +25,7 @@ struct Expert {
     waiting: u64,
     failures: u64,
     retries: u64,
+    handovers: u64,
     prompt_tokens: u64,
     tokens: u64,
     first: Spread,
@@ -65,6 +66,8 @@ pub struct GatewayStatus {
     pub requests: u64,
     pub in_flight: u64,
     pub failed: u64,
+    /// Streams that went on at another copy.
+    pub handovers: u64,
     pub keys: Vec<KeyStatus>,
     /// The last attempts that failed, newest last.
     pub failures: Vec<String>,
@@ -111,10 +114,20 @@ impl Meters {
         let known = self.expert(expert);
         known.failures += 1;
         known.retries += u64::from(is_retried);
+        self.tell(format!("{expert} {sentence}"));
+    }
+
+    /// A stream of this expert went on elsewhere.
+    pub fn handed_over(&mut self, expert: &str, sentence: String) {
+        self.expert(expert).handovers += 1;
+        self.tell(sentence);
+    }
+
+    fn tell(&mut self, sentence: String) {
         if self.failures.len() == FAILURES_MAX {
             self.failures.pop_front();
         }
-        self.failures.push_back(format!("{expert} {sentence}"));
+        self.failures.push_back(sentence);
     }
 
     /// For the page.
@@ -122,6 +135,7 @@ impl Meters {
         GatewayStatus {
             requests: self.answers.values().sum(),
             in_flight: self.experts.values().map(|expert| expert.in_flight).sum(),
+            handovers: self.experts.values().map(|expert| expert.handovers).sum(),
             failed: self.experts.values().map(|expert| expert.failures).sum(),
             keys,
             failures: self.failures.iter().cloned().collect(),
@@ -141,11 +155,12 @@ impl Meters {
             let _ = writeln!(out, "duet_gateway_requests_total{{path=\"{path}\",status=\"{status}\"}} {n}");
         }
         type Count = fn(&Expert) -> u64;
-        let counts: [(&str, &str, &str, Count); 6] = [
+        let counts: [(&str, &str, &str, Count); 7] = [
             ("in_flight", "gauge", "Requests that an expert works on.", |e| e.in_flight),
             ("queue", "gauge", "Requests that wait for their first token.", |e| e.waiting),
             ("failures_total", "counter", "Attempts that failed.", |e| e.failures),
             ("retries_total", "counter", "Attempts after which another copy was asked.", |e| e.retries),
+            ("handovers_total", "counter", "Streams that went on at another copy.", |e| e.handovers),
             ("prompt_tokens_total", "counter", "Tokens read.", |e| e.prompt_tokens),
             ("tokens_total", "counter", "Tokens written.", |e| e.tokens),
         ];

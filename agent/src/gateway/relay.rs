@@ -1,17 +1,19 @@
 //! Hands an answer on as it comes: with back-pressure, in constant memory, and not a moment longer than the client stays.
 
-use super::begin::{self, Begun, Job, PATIENCE, PAUSE_MAX};
+use super::begin::{self, Begun, Job, PATIENCE};
+use super::record::{self, Record};
+use super::resume::{self, Loss, Mark};
 use super::stream::{Kind, Usage, judge, usage};
 use bytes::Bytes;
 use openai::{ApiError, sse};
 use service::door::{Response, ResponseBody};
 use service::events::Pipe;
-use service::upstream::{self, Answering};
+use service::upstream;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// A client hears something so often, however long the prompt is.
 pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
@@ -68,64 +70,116 @@ where
 
 /// From the first token to the last; to return drops the answer, which tells the copy to stop.
 pub async fn stream(mut begun: Begun, pipe: Pipe) {
-    let mut counted = Counted::default();
-    let ended = relay(&mut begun, &pipe, &mut counted).await;
+    let mut passed = Passed::new(begun.job.with_usage);
+    for n in 0.. {
+        let Err(End::Lost { error, is_told }) = relay(&mut begun, &pipe, &mut passed).await else { break };
+        if passed.record.is_finished {
+            send(&pipe, Bytes::from_static(sse::DONE.as_bytes())).await;
+            break;
+        }
+        if n == resume::HANDOVERS_MAX {
+            begun.flight.failed(format!("in the middle: {}", error.message), false);
+            send(&pipe, sse::error(&error).into()).await;
+            break;
+        }
+        // What this copy wrote; the prompt is counted by the last one.
+        let own = passed.usage();
+        begun.flight.counted(own);
+        begun.job.guest.tokens = own.prompt_tokens + own.completion_tokens;
+        let loss = Loss { error, is_told, since: passed.heard, n_tokens: passed.n_tokens };
+        match resume::go_on(begun, &mut passed.record, &loss, &pipe).await {
+            None => return,
+            Some(Ok((next, Mark { comment, field }))) => {
+                if !send(&pipe, comment).await {
+                    return;
+                }
+                passed.mark = Some(field);
+                begun = next;
+            }
+            Some(Err(error)) => {
+                send(&pipe, sse::error(&error).into()).await;
+                return;
+            }
+        }
+    }
     let Begun { mut job, flight, .. } = begun;
-    let usage = counted.usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: counted.n_tokens });
+    let usage = passed.usage();
     flight.counted(usage);
     job.guest.tokens = usage.prompt_tokens + usage.completion_tokens;
-    if let Err(End::Broken(error)) = ended {
-        flight.failed(format!("in the middle: {}", error.message), false);
-        send(&pipe, sse::error(&error).into()).await;
-    }
 }
 
-#[derive(Default)]
-struct Counted {
+/// What went by.
+struct Passed {
+    with_usage: bool,
     n_tokens: u64,
     usage: Option<Usage>,
+    record: Record,
+    /// When the last of it came.
+    heard: Instant,
+    /// When the client got something.
+    sent: Instant,
+    /// To be told with the next event.
+    mark: Option<String>,
+}
+
+impl Passed {
+    fn new(with_usage: bool) -> Passed {
+        let (heard, sent) = (Instant::now(), Instant::now());
+        Passed { with_usage, n_tokens: 0, usage: None, record: Record::default(), heard, sent, mark: None }
+    }
+
+    /// The count of the copy that ended the stream, or our own.
+    fn usage(&self) -> Usage {
+        self.usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: self.n_tokens })
+    }
 }
 
 /// Why a stream did not come to its end.
 enum End {
     ClientGone,
-    Broken(ApiError),
+    Lost {
+        error: ApiError,
+        /// The copy said so itself.
+        is_told: bool,
+    },
 }
 
-async fn relay(begun: &mut Begun, pipe: &Pipe, counted: &mut Counted) -> Result<(), End> {
+fn broken(error: ApiError) -> End {
+    End::Lost { error, is_told: false }
+}
+
+async fn relay(begun: &mut Begun, pipe: &Pipe, passed: &mut Passed) -> Result<(), End> {
     for event in std::mem::take(&mut begun.events) {
-        if hand_on(event, begun.job.with_usage, pipe, counted).await? {
+        if hand_on(event, pipe, passed).await? {
             return Ok(());
         }
     }
     loop {
         while let Some(event) = begun.splitter.take() {
-            if hand_on(event, begun.job.with_usage, pipe, counted).await? {
+            if hand_on(event, pipe, passed).await? {
                 return Ok(());
             }
         }
-        let piece = next(&mut begun.answering, pipe).await?;
-        begun.splitter.add(&piece).map_err(End::Broken)?;
+        let piece = next(begun, pipe).await?;
+        begun.splitter.add(&piece).map_err(broken)?;
     }
 }
 
 /// The next bytes; while none come, the client hears that somebody is here.
-async fn next(answering: &mut Answering, pipe: &Pipe) -> Result<Bytes, End> {
-    let late = Instant::now() + PAUSE_MAX;
+async fn next(begun: &mut Begun, pipe: &Pipe) -> Result<Bytes, End> {
+    let late = Instant::now() + begun.pause_max;
     loop {
         let lost =
-            |why: &str| End::Broken(ApiError::overloaded(format!("the model's node was lost: {why}"), 2000));
+            |why: &str| broken(ApiError::overloaded(format!("the model's node was lost: {why}"), 2000));
+        let left = late.saturating_duration_since(Instant::now());
         tokio::select! {
-            piece = answering.piece(PAUSE_MAX) => return match piece {
+            piece = begun.answering.piece(left) => return match piece {
                 Some(Ok(piece)) => Ok(piece),
                 Some(Err(error)) => Err(lost(&error.to_string())),
                 None => Err(lost("the stream ended without its last word")),
             },
             () = pipe.gone() => return Err(End::ClientGone),
             () = tokio::time::sleep(KEEP_ALIVE_EVERY) => {
-                if Instant::now() >= late {
-                    return Err(lost("no answer in time"));
-                }
                 if !send(pipe, Bytes::from_static(sse::KEEP_ALIVE.as_bytes())).await {
                     return Err(End::ClientGone);
                 }
@@ -134,19 +188,42 @@ async fn next(answering: &mut Answering, pipe: &Pipe) -> Result<Bytes, End> {
     }
 }
 
-/// Sends one event, and says whether it was the last.
-async fn hand_on(event: Bytes, with_usage: bool, pipe: &Pipe, counted: &mut Counted) -> Result<bool, End> {
-    let kind = judge(&event);
-    match kind {
-        Kind::Token => counted.n_tokens += 1,
-        Kind::Usage(usage) => counted.usage = Some(usage),
-        Kind::Prelude | Kind::Fault | Kind::Done => {}
+/// Hands on what one event of the copy makes ready, and says whether it was the last.
+async fn hand_on(event: Bytes, pipe: &Pipe, passed: &mut Passed) -> Result<bool, End> {
+    for event in passed.record.take(event) {
+        if show(event, pipe, passed).await? {
+            return Ok(true);
+        }
     }
-    // What only the gateway asked for, the client does not expect.
-    if matches!(kind, Kind::Usage(_)) && !with_usage {
+    Ok(false)
+}
+
+async fn show(event: Bytes, pipe: &Pipe, passed: &mut Passed) -> Result<bool, End> {
+    let kind = judge(&event);
+    // Copies of ours breathe more often than a client needs.
+    if event.first() == Some(&b':') && passed.sent.elapsed() < KEEP_ALIVE_EVERY {
         return Ok(false);
     }
+    match kind {
+        Kind::Token => (passed.n_tokens, passed.heard) = (passed.n_tokens + 1, Instant::now()),
+        Kind::Usage(usage) => passed.usage = Some(usage),
+        Kind::Prelude | Kind::Fault | Kind::Done => {}
+    }
+    if kind == Kind::Fault
+        && let Some(error) = record::fault(&event)
+    {
+        return Err(End::Lost { error, is_told: true });
+    }
+    // What only the gateway asked for, the client does not expect.
+    if matches!(kind, Kind::Usage(_)) && !passed.with_usage {
+        return Ok(false);
+    }
+    let event = match passed.mark.take_if(|_| kind == Kind::Token) {
+        Some(mark) => record::marked(&event, &mark),
+        None => event,
+    };
     let is_sent = send(pipe, event).await;
+    passed.sent = Instant::now();
     match kind {
         _ if !is_sent => Err(End::ClientGone),
         // The copy has told the client itself.
@@ -156,7 +233,7 @@ async fn hand_on(event: Bytes, with_usage: bool, pipe: &Pipe, counted: &mut Coun
 }
 
 /// False when the client is gone, or takes nothing for too long.
-async fn send(pipe: &Pipe, bytes: Bytes) -> bool {
+pub async fn send(pipe: &Pipe, bytes: Bytes) -> bool {
     timeout(CLIENT_PAUSE_MAX, pipe.send(bytes)).await.unwrap_or(false)
 }
 

@@ -14,7 +14,9 @@ pub fn gateway(html: &mut Html, status: &GatewayStatus) {
     html.raw("<p class=\"figure\">").live("gateway.requests", "text", &status.requests.to_string());
     html.raw(" <small>requests at <code>/v1</code>, ");
     html.live("gateway.in_flight", "text", &status.in_flight.to_string()).raw(" in work, ");
-    html.live("gateway.failed", "text", &status.failed.to_string()).raw(" attempts failed</small></p>\n");
+    html.live("gateway.failed", "text", &status.failed.to_string()).raw(" attempts failed, ");
+    html.live("gateway.handovers", "text", &status.handovers.to_string())
+        .raw(" streams went on elsewhere</small></p>\n");
     html.raw("<div class=\"scroll\"><table>\n");
     html.raw("<tr><th>key</th><th>requests</th><th>at once</th><th>tokens in a day</th></tr>\n");
     for (idx, key) in status.keys.iter().enumerate() {

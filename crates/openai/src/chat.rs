@@ -1,6 +1,7 @@
 //! `POST /v1/chat/completions`: messages, tools, and what form the answer must have.
 
 use crate::fields::{Field, Fields, body};
+use crate::handover::Begun;
 use crate::{
     ApiError, BODY_BYTES_MAX, CALLS_MAX, Choosing, MESSAGES_MAX, MODEL_BYTES_MAX, NAME_BYTES_MAX, PARTS_MAX,
     STOP_BYTES_MAX, STOPS_MAX, Streaming, TOKENS_MAX, TOOLS_MAX, TOP_LOGPROBS_MAX,
@@ -22,6 +23,8 @@ pub struct ChatRequest {
     pub top_logprobs: Option<u32>,
     /// What a model's template may be told: whether to think first.
     pub enable_thinking: Option<bool>,
+    /// The answer that is to be gone on with.
+    pub begun: Option<Begun>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +124,7 @@ impl ChatRequest {
             streaming: streaming(&fields)?,
             top_logprobs: top_logprobs(&fields)?,
             enable_thinking: enable_thinking(&fields)?,
+            begun: Begun::of(&fields)?,
         })
     }
 }

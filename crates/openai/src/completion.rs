@@ -2,6 +2,7 @@
 
 use crate::chat::{choosing, streaming};
 use crate::fields::{Fields, body};
+use crate::handover::Begun;
 use crate::{ApiError, BODY_BYTES_MAX, Choosing, MODEL_BYTES_MAX, Streaming};
 
 /// Logarithms that the old interface shows.
@@ -15,6 +16,8 @@ pub struct CompletionRequest {
     pub streaming: Streaming,
     /// How many tokens beside the chosen one are shown with their logarithms.
     pub top_logprobs: Option<u32>,
+    /// The answer that is to be gone on with.
+    pub begun: Option<Begun>,
 }
 
 impl CompletionRequest {
@@ -30,6 +33,7 @@ impl CompletionRequest {
             choosing: choosing(&fields)?,
             streaming: streaming(&fields)?,
             top_logprobs: top_logprobs.map(|n| n as u32),
+            begun: Begun::of(&fields)?,
         })
     }
 }

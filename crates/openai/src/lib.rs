@@ -15,6 +15,7 @@ mod completion;
 mod embedding;
 mod error;
 mod fields;
+pub mod handover;
 mod route;
 pub mod sse;
 
@@ -22,7 +23,7 @@ pub use chat::{Call, ChatRequest, Format, Message, Role, Tool, ToolChoice};
 pub use completion::CompletionRequest;
 pub use embedding::{EmbeddingRequest, Encoding};
 pub use error::{ApiError, Kind};
-pub use route::{Routing, with_model, with_model_and_usage};
+pub use route::{Routing, with_handover};
 
 /// Bytes of a request's body, for whoever holds the door.
 pub const BODY_BYTES_MAX: usize = 4 << 20;

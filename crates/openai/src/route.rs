@@ -1,6 +1,7 @@
 //! What a gateway must know of a request that it hands on: for whom it is, and whether the answer is a stream.
 
 use crate::fields::body;
+use crate::handover::{BODY_FIELD, Begun};
 use crate::{ApiError, MODEL_BYTES_MAX};
 
 /// The few fields that decide where a request goes. The rest is checked where it is answered.
@@ -30,23 +31,30 @@ impl Routing {
     }
 }
 
-/// The same request for another model; all else stays as it was written.
-pub fn with_model(bytes: &[u8], model: &str) -> Result<Vec<u8>, ApiError> {
-    with_fields(bytes, &[("model", &text(model))])
-}
-
-/// The same for a stream that is to end with its count of tokens, for whoever counts.
-pub fn with_model_and_usage(bytes: &[u8], model: &str) -> Result<Vec<u8>, ApiError> {
-    with_fields(bytes, &[("model", &text(model)), ("stream_options", "{\"include_usage\":true}")])
+/// The same request for another copy; all that is not ours stays as it was written. A stream that `counts` is to end
+/// with its count of tokens, for whoever counts. What another copy `begun` comes from a gateway only, never from a client.
+pub fn with_handover(
+    bytes: &[u8],
+    model: &str,
+    counts: bool,
+    begun: Option<&Begun>,
+) -> Result<Vec<u8>, ApiError> {
+    let mut changed = vec![("model", text(model))];
+    if counts {
+        changed.push(("stream_options", "{\"include_usage\":true}".to_owned()));
+    }
+    changed.extend(begun.map(|begun| (BODY_FIELD, begun.json())));
+    with_fields(bytes, &changed)
 }
 
 /// These fields have these values, as JSON.
-fn with_fields(bytes: &[u8], changed: &[(&str, &str)]) -> Result<Vec<u8>, ApiError> {
+fn with_fields(bytes: &[u8], changed: &[(&str, String)]) -> Result<Vec<u8>, ApiError> {
     let fields = body(bytes)?;
-    let is_kept = |name: &str| changed.iter().all(|(other, _)| *other != name);
+    let is_kept = |name: &str| name != BODY_FIELD && changed.iter().all(|(other, _)| *other != name);
     let kept = fields.entries().filter(|(name, _)| is_kept(name));
+    let changed = changed.iter().map(|(name, value)| (*name, value.as_str()));
     let mut out = String::with_capacity(bytes.len() + 128);
-    for (name, value) in changed.iter().copied().chain(kept) {
+    for (name, value) in changed.chain(kept) {
         out.push(if out.is_empty() { '{' } else { ',' });
         out.push_str(&text(name));
         out.push(':');
@@ -77,10 +85,10 @@ mod tests {
     #[test]
     fn another_model_changes_nothing_else() {
         let body = br#"{"b": {"z" : 1.0, "a":[ ]}, "model":"auto", "a\n":"\u00e9"}"#;
-        let got = with_model(body, "x\"y").unwrap();
+        let got = with_handover(body, "x\"y", false, None).unwrap();
         let want = r#"{"model":"x\"y","b":{"z" : 1.0, "a":[ ]},"a\n":"\u00e9"}"#;
         assert_eq!(String::from_utf8(got).unwrap(), want);
-        let counted = with_model_and_usage(br#"{"stream_options":null,"n":1}"#, "x").unwrap();
+        let counted = with_handover(br#"{"stream_options":null,"duet":7,"n":1}"#, "x", true, None).unwrap();
         let want = r#"{"model":"x","stream_options":{"include_usage":true},"n":1}"#;
         assert_eq!(String::from_utf8(counted).unwrap(), want);
     }

@@ -23,6 +23,8 @@ pub const PERSONA_BYTES_MAX: usize = 16 * 1024;
 
 /// What the service of an expert is called; the expert's name follows.
 pub const SERVICE: &str = "llama-api-";
+/// The small model that every node may fall back to.
+pub const LOCAL: &str = "local";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ use openai::answer::{
     CallOut, Chat, Chunk, Completion, Delta, Finish, Head, Logprob, Logprobs, OldLogprobs, TokenLogprob,
     Usage, usage_event,
 };
+use openai::handover::{self, Begun, Line};
 use openai::{ApiError, Streaming, sse};
 use service::door::{Reply, Response, ResponseBody};
 use service::events::{self, Pipe};
@@ -18,8 +19,12 @@ use tokio::time::timeout;
 
 /// A stream says at least something so often while a long prompt is read.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A gateway takes a node that is silent for longer than a second for dead.
+const KEEP_ALIVE_OF_GATEWAYS: Duration = Duration::from_millis(400);
 /// A stream's head waits so long for a slot: until then an error can still have a status of its own.
 const HEAD_WAIT: Duration = Duration::from_secs(2);
+/// One that goes on does not: its client has waited already.
+const HEAD_WAIT_BEGUN: Duration = Duration::from_millis(400);
 
 /// What kind of answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,11 @@ pub struct Telling {
     /// Bytes of the text so far, for the old interface.
     n_text: u32,
     hears: Receiver<Said>,
+    /// A gateway is told the tokens; those that no event told yet.
+    tells: bool,
+    untold: Vec<engine::Token>,
+    /// Another copy said the beginning.
+    goes_on: bool,
 }
 
 impl Telling {
@@ -51,9 +61,35 @@ impl Telling {
     ) -> Result<Telling, ApiError> {
         let head = serving.head(if kind == Kind::Chat { "chatcmpl" } else { "cmpl" });
         let n_prompt = prepared.prompt.len() as u32;
-        let calls = prepared.calls.as_ref().map(Calls::new);
+        let mut calls = prepared.calls.as_ref().map(Calls::new);
+        if let Some(calls) = &mut calls {
+            // The client heard it from another copy.
+            calls.push(&prepared.begun_text);
+        }
+        let n_text = prepared.begun_text.len() as u32;
         let hears = serving.ask(prepared, stops)?;
-        Ok(Telling { head, kind, streaming, calls, n_prompt, n_cached: 0, n_text: 0, hears })
+        Ok(Telling {
+            head,
+            kind,
+            streaming,
+            calls,
+            n_prompt,
+            n_cached: 0,
+            n_text,
+            hears,
+            tells: false,
+            untold: Vec::new(),
+            goes_on: false,
+        })
+    }
+
+    /// What a gateway wants to know, and what it brought.
+    pub fn hand_over(&mut self, tells: bool, begun: Option<Begun>) {
+        self.tells = tells;
+        self.goes_on = begun.is_some();
+        if let Some(Begun { id, created, .. }) = begun.filter(|begun| !begun.id.is_empty()) {
+            (self.head.id, self.head.created) = (id, created);
+        }
     }
 
     pub async fn reply(self) -> Reply {
@@ -120,29 +156,34 @@ impl Telling {
 
     async fn stream(mut self) -> Result<Reply, ApiError> {
         // What fails before anything is said is told by a status, which a gateway can answer by asking another copy.
-        match timeout(HEAD_WAIT, self.hears.recv()).await {
+        let wait = if self.goes_on { HEAD_WAIT_BEGUN } else { HEAD_WAIT };
+        match timeout(wait, self.hears.recv()).await {
             Ok(Some(Said::Began { n_cached })) => self.n_cached = n_cached,
             Ok(Some(Said::Failed(error))) => return Err(api_error(error)),
             Ok(_) => return Err(broken_off()),
             Err(_) => {}
         }
+        let told = [(self.tells, handover::TOKENS), (self.goes_on, handover::CONTINUED)];
+        let told: Vec<&str> = told.into_iter().filter_map(|(is_so, word)| is_so.then_some(word)).collect();
+        let fields = if told.is_empty() { vec![] } else { vec![(handover::FIELD, told.join(", "))] };
         let (pipe, body) = events::pipe();
         tokio::spawn(async move {
             // Its client may leave at any time: the queue that ends here tells the scheduler.
             let _ = self.pour(&pipe).await;
         });
         let body = ResponseBody::Events(body);
-        Ok(Reply::Full(Response { status: 200, content_type: sse::CONTENT_TYPE, fields: vec![], body }))
+        Ok(Reply::Full(Response { status: 200, content_type: sse::CONTENT_TYPE, fields, body }))
     }
 
     /// `None` when the client is gone.
     async fn pour(mut self, pipe: &Pipe) -> Option<()> {
-        if self.kind == Kind::Chat {
+        if self.kind == Kind::Chat && !self.goes_on {
             self.chunk(pipe, Delta::Role.into()).await?;
         }
+        let keep_alive = if self.tells { KEEP_ALIVE_OF_GATEWAYS } else { KEEP_ALIVE };
         loop {
             let said = tokio::select! {
-                said = timeout(KEEP_ALIVE, self.hears.recv()) => said,
+                said = timeout(keep_alive, self.hears.recv()) => said,
                 () = pipe.gone() => return None,
             };
             match said {
@@ -158,30 +199,46 @@ impl Telling {
         }
     }
 
+    /// What is said before an event, for a gateway; `is_last` of those that a piece makes.
+    fn line(&mut self, is_rest: bool, is_last: bool) -> String {
+        match () {
+            () if !self.tells => String::new(),
+            // The end that follows says that it was said.
+            () if is_rest || !is_last => Line::More.text(),
+            () => Line::Tokens(std::mem::take(&mut self.untold)).text(),
+        }
+    }
+
     async fn piece(&mut self, pipe: &Pipe, piece: Piece) -> Option<()> {
+        let is_rest = piece.tokens.is_empty();
+        self.untold.extend(&piece.tokens);
         if self.kind == Kind::Completion {
             let logprobs =
                 piece.chance.as_ref().map(|chance| old_logprobs(std::slice::from_ref(chance), self.n_text));
             self.n_text += piece.text.len() as u32;
             let event = Completion { text: piece.text, logprobs, finish: None };
-            return send(pipe, event.event(&self.head, self.streaming.with_usage)).await;
+            let line = self.line(is_rest, true);
+            return send(pipe, line + &event.event(&self.head, self.streaming.with_usage)).await;
         }
         let mut logprobs = piece.chance.map(|chance| logprobs(&[chance]));
         let Some(calls) = &mut self.calls else {
             let chunk = Chunk { delta: Delta::Text(piece.text), logprobs, finish: None };
-            return self.chunk(pipe, chunk).await;
+            return self.told(pipe, chunk, is_rest, true).await;
         };
         let n_before = calls.n_calls();
         let heard = calls.push(&piece.text);
         let mut index = n_before as u32;
-        for one in heard {
+        let n = heard.len();
+        for (idx, one) in heard.into_iter().enumerate() {
             let delta = self.delta(one, &mut index);
-            self.chunk(pipe, Chunk { delta, logprobs: logprobs.take(), finish: None }).await?;
+            let chunk = Chunk { delta, logprobs: logprobs.take(), finish: None };
+            self.told(pipe, chunk, is_rest, idx + 1 == n).await?;
         }
         match logprobs {
             // A token that is a part of a mark shows nothing, but its logarithm counts.
             Some(_) => {
-                self.chunk(pipe, Chunk { delta: Delta::Text(String::new()), logprobs, finish: None }).await
+                let chunk = Chunk { delta: Delta::Text(String::new()), logprobs, finish: None };
+                self.told(pipe, chunk, is_rest, true).await
             }
             None => Some(()),
         }
@@ -208,7 +265,7 @@ impl Telling {
         let mut index = n_calls as u32;
         for one in rest {
             let delta = self.delta(one, &mut index);
-            self.chunk(pipe, delta.into()).await?;
+            self.told(pipe, delta.into(), true, true).await?;
         }
         let with_usage = self.streaming.with_usage;
         match self.kind {
@@ -226,6 +283,11 @@ impl Telling {
             send(pipe, usage_event(&self.head, self.kind == Kind::Chat, usage)).await?;
         }
         send(pipe, sse::DONE.to_owned()).await
+    }
+
+    async fn told(&mut self, pipe: &Pipe, chunk: Chunk, is_rest: bool, is_last: bool) -> Option<()> {
+        let line = self.line(is_rest, is_last);
+        send(pipe, line + &chunk.event(&self.head, self.streaming.with_usage)).await
     }
 
     async fn chunk(&self, pipe: &Pipe, chunk: Chunk) -> Option<()> {

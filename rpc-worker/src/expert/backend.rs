@@ -28,6 +28,8 @@ pub struct Manner {
     pub sampling: Sampling,
     /// How many rivals of a token are told with their logarithms; `None` for no logarithms at all.
     pub top_logprobs: Option<u32>,
+    /// Tokens of the answer that another copy chose: grammar and penalties go on after them.
+    pub begun: Vec<Token>,
 }
 
 /// Tokens to be evaluated in a slot, where its sequence ends.

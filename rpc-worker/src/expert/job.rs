@@ -38,6 +38,8 @@ pub struct Piece {
     pub text: String,
     /// Only where logarithms were asked for.
     pub chance: Option<Chance>,
+    /// All tokens since the last piece. None at all where the answer ended and this was held back.
+    pub tokens: Vec<Token>,
 }
 
 /// A token with its bytes and its rivals.

@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod backend;
+mod begun;
 mod calls;
 pub(crate) mod chances;
 mod embed;

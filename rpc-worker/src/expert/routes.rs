@@ -6,7 +6,7 @@ use super::hall::Hall;
 use super::serving::seconds_since_1970;
 use super::talk::civil;
 use openai::answer::{ModelCard, embeddings, models};
-use openai::{ApiError, BODY_BYTES_MAX, ChatRequest, CompletionRequest, EmbeddingRequest};
+use openai::{ApiError, BODY_BYTES_MAX, ChatRequest, CompletionRequest, EmbeddingRequest, handover};
 use service::door::{Allowance, Ask, Head, Limits, Reply};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,11 @@ pub async fn answer(hall: &Hall, ask: Ask) -> Option<Reply> {
         // A page from anywhere must not make this node compute.
         return Some(error_reply(&ApiError::no_key("browsers ask the agent, not an expert")));
     }
+    // A gateway; others would not know what to do with tokens.
+    let tells = ask.fields.get(handover::FIELD).is_some_and(|asked| asked == handover::TOKENS);
     let done = match (path.as_str(), ask.posted) {
-        ("chat/completions", Some(body)) => chat(hall, body).await,
-        ("completions", Some(body)) => completion(hall, body).await,
+        ("chat/completions", Some(body)) => chat(hall, body, tells).await,
+        ("completions", Some(body)) => completion(hall, body, tells).await,
         ("embeddings", Some(body)) => vectors(hall, body).await,
         ("models", None) => {
             let cards: Vec<ModelCard> = hall.ready().iter().map(card).collect();
@@ -55,27 +57,33 @@ fn card(serving: &Shared) -> ModelCard {
     ModelCard::new(serving.expert.name.clone(), serving.created())
 }
 
-async fn chat(hall: &Hall, body: Vec<u8>) -> Result<Reply, ApiError> {
+async fn chat(hall: &Hall, body: Vec<u8>, tells: bool) -> Result<Reply, ApiError> {
     let request = ChatRequest::read(&body)?;
     let serving = hall.find(&request.model)?;
     serving.figures.add(Count::Requests, 1);
     let streaming = request.streaming;
     let stops = request.choosing.stop.clone();
+    let begun = request.begun.clone();
     let maker = Arc::clone(&serving);
     let make = move || maker.talk()?.chat(&request, civil(seconds_since_1970()), maker.dice());
     let prepared = aside(make).await?;
-    Ok(Telling::new(&serving, Kind::Chat, streaming, stops, prepared)?.reply().await)
+    let mut telling = Telling::new(&serving, Kind::Chat, streaming, stops, prepared)?;
+    telling.hand_over(tells, begun);
+    Ok(telling.reply().await)
 }
 
-async fn completion(hall: &Hall, body: Vec<u8>) -> Result<Reply, ApiError> {
+async fn completion(hall: &Hall, body: Vec<u8>, tells: bool) -> Result<Reply, ApiError> {
     let request = CompletionRequest::read(&body)?;
     let serving = hall.find(&request.model)?;
     serving.figures.add(Count::Requests, 1);
     let streaming = request.streaming;
     let stops = request.choosing.stop.clone();
+    let begun = request.begun.clone();
     let maker = Arc::clone(&serving);
     let prepared = aside(move || maker.talk()?.completion(&request, maker.dice())).await?;
-    Ok(Telling::new(&serving, Kind::Completion, streaming, stops, prepared)?.reply().await)
+    let mut telling = Telling::new(&serving, Kind::Completion, streaming, stops, prepared)?;
+    telling.hand_over(tells, begun);
+    Ok(telling.reply().await)
 }
 
 async fn vectors(hall: &Hall, body: Vec<u8>) -> Result<Reply, ApiError> {

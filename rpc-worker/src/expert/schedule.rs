@@ -48,6 +48,10 @@ struct Running {
     stop: StopMachine,
     /// Prompt and answer.
     tokens: Vec<Token>,
+    /// Of these the first are read: the prompt, and what another copy said.
+    n_given: usize,
+    /// Of these the client was told.
+    n_told: usize,
     /// Positions that were handed to the backend.
     n_begun: usize,
     n_flying: usize,
@@ -62,7 +66,7 @@ impl Running {
     }
 
     fn is_reading(&self) -> bool {
-        self.n_begun < self.job.prompt.len()
+        self.n_begun < self.n_given
     }
 }
 
@@ -203,9 +207,10 @@ impl<B: Backend> Scheduler<B> {
 
     fn seat(&mut self, slot: usize, job: Job, arrived: Instant) {
         // After the last token of a prompt one is chosen, so the last piece is always evaluated.
-        let most = job.prompt.len().saturating_sub(PROMPT_ROWS_LEAST);
-        let own = shared(&self.seats[slot].held, &job.prompt).min(most);
-        let is_begun = !self.prefix.is_empty() && job.prompt[..most].starts_with(&self.prefix);
+        let tokens = [&job.prompt[..], &job.manner.begun].concat();
+        let most = tokens.len().saturating_sub(PROMPT_ROWS_LEAST);
+        let own = shared(&self.seats[slot].held, &tokens).min(most);
+        let is_begun = !self.prefix.is_empty() && tokens[..most].starts_with(&self.prefix);
         let opened = if is_begun && own < self.prefix.len() {
             self.backend
                 .open(slot as Slot, 0, job.manner.clone())
@@ -218,7 +223,7 @@ impl<B: Backend> Scheduler<B> {
         let seat = &mut self.seats[slot];
         self.turn += 1;
         seat.turn = self.turn;
-        let (n_kept, stop) = match (opened, stop) {
+        let (n_kept, mut stop) = match (opened, stop) {
             (Ok(n_kept), Ok(stop)) => (n_kept, stop),
             (Err(error), _) => {
                 seat.held.clear();
@@ -233,15 +238,37 @@ impl<B: Backend> Scheduler<B> {
                 return;
             }
         };
-        seat.held = job.prompt[..n_kept].to_vec();
-        let _ = job.says.try_send(Said::Began { n_cached: n_kept as u32 });
+        seat.held = tokens[..n_kept].to_vec();
+        // What stays of the prompt is told, as it would have been without a copy before this one.
+        let n_cached = n_kept.min(job.prompt.len()) as u32;
+        let _ = job.says.try_send(Said::Began { n_cached });
         self.figures.add(Count::PromptTokens, job.prompt.len() as u64);
         self.figures.add(Count::CachedTokens, n_kept as u64);
         let mut job = job;
         job.ticket.seated();
-        let tokens = job.prompt.clone();
-        seat.running =
-            Some(Running { job, stop, tokens, n_begun: n_kept, n_flying: 0, full_since: None, arrived });
+        let mut is_stopped = false;
+        for token in &job.manner.begun {
+            let piece = self.backend.model().piece(*token, job.shows_marks).unwrap_or_default();
+            is_stopped = stop.push(&piece).stopped.is_some();
+        }
+        let n_given = tokens.len();
+        let running = Running {
+            job,
+            stop,
+            tokens,
+            n_given,
+            n_told: n_given,
+            n_begun: n_kept,
+            n_flying: 0,
+            full_since: None,
+            arrived,
+        };
+        let is_full = running.n_generated() >= running.job.n_tokens_max;
+        seat.running = Some(running);
+        // The copy before this one had only not said that it was over.
+        if is_stopped || is_full {
+            self.end(slot, if is_stopped { Finish::Stop } else { Finish::Length });
+        }
     }
 
     /// Begins one piece of work for each sequence that can go on: rows of prompts, rows of answers.
@@ -277,7 +304,7 @@ impl<B: Backend> Scheduler<B> {
                 && running.is_reading()
                 && running.n_flying < shape.n_ahead
             {
-                let n = piece(running.job.prompt.len() - running.n_begun, rows, room);
+                let n = piece(running.n_given - running.n_begun, rows, room);
                 works.push(work(slot, running, n));
                 n_read += n;
                 room -= n;
@@ -356,7 +383,7 @@ impl<B: Backend> Scheduler<B> {
         let n_ctx = self.backend.shape().n_ctx as usize;
         let model = Arc::clone(self.backend.model());
         let running = self.seats[slot].running.as_mut()?;
-        if running.n_generated() == 0 {
+        if running.tokens.len() == running.n_given {
             self.figures.add(Count::FirstTokens, 1);
             self.figures.add(Count::FirstTokenMs, running.arrived.elapsed().as_millis() as u64);
         }
@@ -369,7 +396,9 @@ impl<B: Backend> Scheduler<B> {
         let shown = running.stop.push(&model.piece(chosen.token, marks).unwrap_or_default());
         let chance = chance(&model, chosen);
         if !shown.text.is_empty() || chance.is_some() {
-            say(&running.job, Said::Piece(Piece { text: shown.text, chance }));
+            let tokens = running.tokens[running.n_told..].to_vec();
+            running.n_told = running.tokens.len();
+            say(&running.job, Said::Piece(Piece { text: shown.text, chance, tokens }));
         }
         if shown.stopped.is_some() {
             return Some(Finish::Stop);
@@ -384,7 +413,7 @@ impl<B: Backend> Scheduler<B> {
         let n_generated = running.n_generated();
         let rest = running.stop.finish().text;
         if !rest.is_empty() {
-            say(&running.job, Said::Piece(Piece { text: rest, chance: None }));
+            say(&running.job, Said::Piece(Piece { text: rest, ..Piece::default() }));
         }
         say(&running.job, Said::Ended { finish, n_generated });
     }

@@ -162,7 +162,7 @@ impl Serving {
         let ticket = self.ticket()?;
         let Work::Chat { jobs, .. } = &self.work else { return Err(self.gone()) };
         let (says, hears) = mpsc::channel(SAID_MAX);
-        let Prepared { prompt, manner, n_tokens_max, calls } = prepared;
+        let Prepared { prompt, manner, n_tokens_max, calls, begun_text: _ } = prepared;
         let shows_marks = calls.is_some();
         let job = Job { prompt, manner, n_tokens_max, stops, shows_marks, says, ticket };
         self.send(jobs, job)?;

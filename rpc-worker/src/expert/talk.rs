@@ -1,7 +1,9 @@
 //! From messages to tokens: what one expert makes of a request before anything is computed.
 
 use super::backend::Manner;
+use super::begun;
 use engine::{Model, Sampling, Token};
+use openai::handover::Begun;
 use openai::{ApiError, ChatRequest, Choosing, CompletionRequest, Format, Message, Role, ToolChoice};
 use prompt::{
     CallFormat, ChatInput, ChatTemplate, CivilTime, Json, Tool, object_grammar, schema_grammar,
@@ -39,6 +41,8 @@ pub struct Prepared {
     pub n_tokens_max: u32,
     /// How calls are written, where the answer may have some.
     pub calls: Option<CallFormat<'static>>,
+    /// The text of `manner.begun`, as the client's copy before this one showed it or made calls of it.
+    pub begun_text: String,
 }
 
 impl Talk {
@@ -73,7 +77,7 @@ impl Talk {
         let prompt = self.read(request, now)?;
         let grammar = self.grammar(request)?;
         let manner = self.manner(&request.choosing, request.top_logprobs, grammar, dice);
-        self.within(prompt, manner, request.choosing.tokens_max, calls)
+        self.within(prompt, manner, &request.choosing, calls, request.begun.as_ref())
     }
 
     pub fn completion(&self, request: &CompletionRequest, dice: u64) -> Result<Prepared, ApiError> {
@@ -83,7 +87,7 @@ impl Talk {
             return Err(ApiError::invalid("prompt", "has no tokens"));
         }
         let manner = self.manner(&request.choosing, request.top_logprobs, None, dice);
-        self.within(prompt, manner, request.choosing.tokens_max, None)
+        self.within(prompt, manner, &request.choosing, None, request.begun.as_ref())
     }
 
     /// What all conversations begin with: as many tokens as two that differ in their first word have in common.
@@ -100,16 +104,22 @@ impl Talk {
     fn within(
         &self,
         prompt: Vec<Token>,
-        manner: Manner,
-        asked: Option<u32>,
+        mut manner: Manner,
+        asked: &Choosing,
         calls: Option<CallFormat<'static>>,
+        begun: Option<&Begun>,
     ) -> Result<Prepared, ApiError> {
+        let begun = begun.map(|begun| begun::tokens(&self.model, begun, calls.as_ref(), &asked.stop));
+        let begun_text;
+        (manner.begun, begun_text) = begun.transpose()?.unwrap_or_default();
         let room = (self.n_ctx as usize).saturating_sub(prompt.len());
-        if room == 0 {
-            return Err(ApiError::context_overflow(prompt.len(), self.n_ctx as usize));
+        // An answer that another copy ended for want of room may only have lost its last word.
+        if room == 0 || manner.begun.len() > room {
+            let n = prompt.len() + manner.begun.len();
+            return Err(ApiError::context_overflow(n, self.n_ctx as usize));
         }
-        let n_tokens_max = asked.unwrap_or(u32::MAX).min(room as u32);
-        Ok(Prepared { prompt, manner, n_tokens_max, calls })
+        let n_tokens_max = asked.tokens_max.unwrap_or(u32::MAX).min(room as u32);
+        Ok(Prepared { prompt, manner, n_tokens_max, calls, begun_text })
     }
 
     /// The messages as the model was taught to read them.
@@ -258,7 +268,7 @@ impl Talk {
             grammar,
             ..Sampling::default()
         };
-        Manner { sampling, top_logprobs: top }
+        Manner { sampling, top_logprobs: top, begun: Vec::new() }
     }
 }
 

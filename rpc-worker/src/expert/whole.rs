@@ -115,7 +115,11 @@ impl Backend for Whole {
 
     fn open(&mut self, slot: Slot, keep: u32, manner: Manner) -> Result<u32, BackendError> {
         let refused = |e: Error| BackendError::Refused(e.to_string());
-        let sampler = Sampler::new(Arc::clone(self.context.model()), &manner.sampling).map_err(refused)?;
+        let mut sampler =
+            Sampler::new(Arc::clone(self.context.model()), &manner.sampling).map_err(refused)?;
+        for token in &manner.begun {
+            sampler.replay(*token).map_err(refused)?;
+        }
         let Some(chooser) = self.choosers.get_mut(slot as usize) else {
             return Err(BackendError::Broken(format!("there is no slot {slot}")));
         };

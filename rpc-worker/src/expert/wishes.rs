@@ -16,7 +16,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The expert that is served where nobody said which.
-pub const LOCAL: &str = "local";
+pub const LOCAL: &str = split::expert::LOCAL;
 const LOCAL_CONTEXT: u32 = 2048;
 const LOCAL_SLOTS: u32 = 2;
 /// Files that are looked at in the models' folder.

@@ -142,6 +142,10 @@ impl Backend for Split {
         let Some(own) = self.slots.get_mut(slot as usize) else {
             return Err(BackendError::Broken(format!("there is no slot {slot}")));
         };
+        if !manner.begun.is_empty() && manner.sampling.grammar.is_some() {
+            let why = "over several nodes no answer of a promised form goes on that another copy began";
+            return Err(BackendError::Refused(why.to_owned()));
+        }
         let keep = keep.min(own.2);
         *own = (own.0 + 1, true, keep);
         self.send(Input::Open { slot: slot as u16, keep, manner: manner_of(&manner) });

@@ -21,7 +21,7 @@ impl Trial {
         let folder = std::env::temp_dir().join(format!("duet-build-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("repository")).unwrap();
-        for part in ["buildroot", "systemd"] {
+        for part in ["buildroot", "models", "systemd"] {
             let mut copy = Command::new("cp");
             copy.arg("-a").arg(tests::repository().join(part)).arg(folder.join("repository"));
             assert!(copy.status().unwrap().success());

@@ -58,6 +58,7 @@ pub fn build(repository: &Path, out: &Path, source: Option<&Path>) -> Result<Var
     let progress = Progress::new(3);
     let step = progress.step("ggml: its own code for a Core 2", None);
     let environment = environment(repository)?;
+    forget_another(&build, &source)?;
     tool::run(&mut configure(&source, &build, &environment), &logs.join("configure.log"), &step)?;
     let mut make = tool::command("cmake");
     make.arg("--build").arg(&build).args(["--parallel", "--target", "ggml"]);
@@ -96,6 +97,16 @@ fn environment(repository: &Path) -> Result<BTreeMap<String, String>> {
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let config: Config = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
     Ok(config.env.into_iter().map(|(name, entry)| (name, value(entry))).collect())
+}
+
+/// cmake refuses a folder that it made elsewhere or from another source: a checkout that was moved, a new ggml.
+fn forget_another(build: &Path, source: &Path) -> Result<()> {
+    let cache = fs::read_to_string(build.join("CMakeCache.txt")).unwrap_or_default();
+    let has = |name: &str, path: &Path| cache.contains(&format!("\n{name}:INTERNAL={}\n", path.display()));
+    if cache.is_empty() || has("CMAKE_CACHEFILE_DIR", build) && has("CMAKE_HOME_DIRECTORY", source) {
+        return Ok(());
+    }
+    fs::remove_dir_all(build).with_context(|| format!("removing {}", build.display()))
 }
 
 fn configure(source: &Path, build: &Path, environment: &BTreeMap<String, String>) -> Command {

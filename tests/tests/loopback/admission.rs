@@ -291,7 +291,9 @@ fn the_owner_approves_by_the_code_that_both_sides_show_renames_and_takes_out() {
 
     assert!(said(&lab, "remove kitchen").contains("is taken out"));
     let list: serde_json::Value = serde_json::from_str(&said(&lab, "list --json")).expect("JSON");
-    assert_eq!((&list["nodes"][0]["state"], &list["ring_next"]), (&"removed".into(), &2.into()));
+    assert_eq!(list["nodes"][0]["state"], "removed");
+    // The new ring key is on its way, or already takes over, because nobody is left to wait for.
+    assert!([&list["ring_next"], &list["ring"]].contains(&&2.into()), "{list}");
     let refused = nodes(&lab, "logs kitchen").output().expect("duet");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no member"), "{refused:?}");
 }

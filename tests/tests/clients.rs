@@ -6,11 +6,13 @@
 
 use admission::KeyLimits;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tests::gateway::{Gateway, KEY};
 use tests::model::{Manner, Model};
 use tests::node::WAIT_MAX;
+use tests::worker::{Fate, Worker, wire};
 
 /// All that each client must be able to do.
 const CASES: [&str; 12] = [
@@ -65,18 +67,18 @@ fn installed(
     Ok(folder)
 }
 
-fn python() -> Result<Command, String> {
+fn python(script: &str) -> Result<Command, String> {
     let folder = installed("python", "requirements.txt", |folder| {
         step(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(folder.join("bin/pip"));
         step(pip.args(["install", "--quiet", "--no-input", "--requirement"]).arg(source("requirements.txt")))
     })?;
     let mut command = Command::new(folder.join("bin/python"));
-    command.arg(source("client.py"));
+    command.arg(source(&format!("{script}.py")));
     Ok(command)
 }
 
-fn node() -> Result<Command, String> {
+fn node(script: &str) -> Result<Command, String> {
     let folder = installed("node", "package-lock.json", |folder| {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(source(file), folder.join(file)).map_err(|error| error.to_string())?;
@@ -84,16 +86,25 @@ fn node() -> Result<Command, String> {
         step(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))
     })?;
     // Node looks for the library beside the script.
-    fs::copy(source("client.mjs"), folder.join("client.mjs")).map_err(|error| error.to_string())?;
+    let script = format!("{script}.mjs");
+    fs::copy(source(&script), folder.join(&script)).map_err(|error| error.to_string())?;
     let mut command = Command::new("node");
-    command.arg(folder.join("client.mjs"));
+    command.arg(folder.join(script));
     Ok(command)
 }
 
 fn gateway(name: &str, limits: KeyLimits, model: Option<&Model>) -> Gateway {
-    let words = model.map(|model| ["--llm-last-resort".to_owned(), format!("http://{}", model.address)]);
-    let words: Vec<String> = words.into_iter().flatten().collect();
-    Gateway::start(Path::new(env!("CARGO_BIN_EXE_agent-under-test")), name, limits, &words)
+    let models: Vec<SocketAddr> = model.map(|model| model.address).into_iter().collect();
+    gateway_to(name, limits, &models)
+}
+
+fn gateway_to(name: &str, limits: KeyLimits, models: &[SocketAddr]) -> Gateway {
+    let words = models.iter().flat_map(|address| ["--llm-last-resort".into(), format!("http://{address}")]);
+    Gateway::start(agent(), name, limits, &words.collect::<Vec<_>>())
+}
+
+fn agent() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_agent-under-test"))
 }
 
 /// Every case of one client, each against a gateway whose model behaves as the case needs it.
@@ -118,21 +129,58 @@ fn check(name: &str, client: Result<Command, String>) {
     for (which, gateway) in &gateways {
         client.env(format!("DUET_{which}"), format!("http://{}/v1", gateway.address));
     }
-    let output = client.env("DUET_KEY", KEY).stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let done: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
-    assert_eq!(done, CASES, "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(client, &CASES);
     assert_eq!(full_once.n_heard(), 2, "the client was to ask twice");
     endless.gone.recv_timeout(WAIT_MAX).expect("the model still writes for a client that is gone");
 }
 
+fn run(mut client: Command, cases: &[&str]) {
+    let output = client.env("DUET_KEY", KEY).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let done: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+    assert_eq!(done, cases, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What each client must be able to do with a real model.
+const WORKER_CASES: [&str; 8] =
+    ["a_list", "a_chat", "a_stream", "a_tool", "a_schema", "a_completion", "errors", "a_handover"];
+
+/// The same with rpc-worker, of which one dies in the middle of a stream.
+fn check_worker(name: &str, client: Result<Command, String>) {
+    let needs = match Worker::needs(agent(), "llm/stories260K.gguf") {
+        Ok(needs) => needs,
+        Err(why) => return println!("skipped: {name}: {why}"),
+    };
+    let mut client = match client {
+        Ok(client) => client,
+        Err(why) => return tests::skip(name, &why),
+    };
+    let [well, dies] = [0, 1].map(|_| Worker::start(&needs, name, "e", "context = 512\n"));
+    let one = gateway_to(&format!("{name}-well"), LIMITS, &[well.address]);
+    let two = gateway_to(&format!("{name}-dies"), LIMITS, &[wire(&dies, Fate::Killed, 20), well.address]);
+    for (which, gateway) in [("WELL", &one), ("BREAKS", &two)] {
+        client.env(format!("DUET_{which}"), format!("http://{}/v1", gateway.address));
+    }
+    run(client, &WORKER_CASES);
+}
+
+#[test]
+fn the_python_library_talks_to_a_real_model_and_sees_no_break() {
+    check_worker("python-worker", python("worker"));
+}
+
+#[test]
+fn the_node_library_talks_to_a_real_model_and_sees_no_break() {
+    check_worker("node-worker", node("worker"));
+}
+
 #[test]
 fn the_python_library_does_all_it_is_used_for() {
-    check("python", python());
+    check("python", python("client"));
 }
 
 #[test]
 fn the_node_library_does_all_it_is_used_for() {
-    check("node", node());
+    check("node", node("client"));
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use tests::gateway::{Gateway, KEY};
 use tests::model::{Manner, Model};
 use tests::node::WAIT_MAX;
@@ -54,6 +55,8 @@ fn installed(
     lock: &str,
     install: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Result<PathBuf, String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tests::out().join("clients").join(name);
     let (wanted, stamp) = (fs::read_to_string(source(lock)).unwrap(), folder.join("installed"));
     if fs::read_to_string(&stamp).is_ok_and(|has| has == wanted) {

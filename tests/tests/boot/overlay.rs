@@ -58,6 +58,7 @@ fn three_pcs_join_by_the_owners_stick_meet_on_the_overlay_and_offer_the_wire_not
     assert_eq!((failed.status, failed.output.as_str()), (0, ""));
 
     // The owner takes one out: it gets no answer any more, and the others have no such peer.
+    nodes[2].until(&ask(&nodes[0]));
     let asking =
         format!("while {}; do date +%s%3N > /run/answered; done > /dev/null; touch /run/cut", ask(&nodes[0]));
     nodes[2].run(&format!("setsid bash -c {} &", quoted(&asking)));

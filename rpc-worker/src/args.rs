@@ -128,9 +128,15 @@ pub struct Generate {
     /// model that goes on where the ring is lost
     #[argh(option)]
     pub ring_fallback: Option<PathBuf>,
+    /// tokens of the prompt that are read at a time (default 512); a ring reads 64
+    #[argh(option, default = "512")]
+    pub batch: u32,
     /// say on standard error when each token came
     #[argh(switch)]
     pub events: bool,
+    /// say on standard error a hash of all logits at each token; in a ring the last stage says it
+    #[argh(switch)]
+    pub logits: bool,
 }
 
 /// Computes one slice of a model for a ring of stages, by hand.
@@ -164,6 +170,9 @@ pub struct StageArgs {
     /// threads (default 1)
     #[argh(option, default = "1")]
     pub threads: u32,
+    /// say on standard error a hash of all logits at each token, if this is the last stage
+    #[argh(switch)]
+    pub logits: bool,
 }
 
 /// Measures ggml's own kernels against ours in one run, a round of each in turn.

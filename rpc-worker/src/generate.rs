@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Tokens of an answer.
 const TOKENS_MAX: u32 = 1 << 16;
@@ -30,7 +31,7 @@ pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
         bail!("the prompt has no tokens");
     }
     let n_ctx = prompt.len() as u32 + args.tokens + SPARE;
-    let settings = Settings { n_ctx, n_threads: args.threads, ..Settings::default() };
+    let settings = Settings { n_ctx, n_batch: args.batch, n_threads: args.threads, ..Settings::default() };
     let mut context = Context::new(Arc::clone(&model), settings)?;
     let grammar = args.grammar.as_deref().map(read_grammar).transpose()?;
     let sampling =
@@ -38,12 +39,17 @@ pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
     let mut sampler = Sampler::new(Arc::clone(&model), &sampling)?;
     let mut stop = StopMachine::new(&args.stop).context("--stop")?;
     let mut out = std::io::stdout().lock();
+    let events = Events::new(args.events);
     context.evaluate(&prompt, 0, 0)?;
     for at in (prompt.len() as u32..).take(args.tokens as usize) {
+        if args.logits {
+            tell_logits(at, &context);
+        }
         let token = sampler.sample(&context)?;
         if model.ends(token) {
             break;
         }
+        events.tell("token");
         let shown = stop.push(&model.piece(token, false)?);
         out.write_all(shown.text.as_bytes()).and_then(|()| out.flush()).context("cannot write the text")?;
         if shown.stopped.is_some() {
@@ -52,6 +58,33 @@ pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
         context.evaluate(&[token], 0, at)?;
     }
     writeln!(out, "{}", stop.finish().text).context("cannot write the text")
+}
+
+/// When what happened, for whoever measures.
+pub(crate) struct Events {
+    began: Instant,
+    are_told: bool,
+}
+
+impl Events {
+    pub fn new(are_told: bool) -> Events {
+        Events { began: Instant::now(), are_told }
+    }
+
+    pub fn tell(&self, what: &str) {
+        if self.are_told {
+            eprintln!("{what} at {} ms", self.began.elapsed().as_millis());
+        }
+    }
+}
+
+/// A hash of every bit of the logits after so many positions: two models that say the same agree in all of them.
+pub(crate) fn tell_logits(n_positions: u32, context: &Context) {
+    let mut hasher = blake3::Hasher::new();
+    for logit in context.logits().unwrap_or_default() {
+        hasher.update(&logit.to_le_bytes());
+    }
+    eprintln!("logits after {n_positions} positions: {}", &hasher.finalize().to_hex()[..16]);
 }
 
 /// Another model that goes on with a text.

@@ -100,6 +100,18 @@ impl Ring {
         child
     }
 
+    /// The last stage, with all that it says until its end.
+    fn start_told(&self) -> (Child, impl FnOnce() -> String + use<>) {
+        let mut child = self.command(2).arg("--logits").spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("is ready") {
+            assert!(said.read_line(&mut text).unwrap() > 0, "the stage ended before it was ready: {text}");
+        }
+        let rest = std::thread::spawn(move || said.read_to_string(&mut text).map(|_| text));
+        (child, move || rest.join().unwrap().unwrap())
+    }
+
     fn started(name: &str) -> Ring {
         let mut ring = Ring::new(name);
         ring.stages = vec![ring.start(1), ring.start(2)];
@@ -191,6 +203,26 @@ fn a_ring_says_what_the_whole_model_says() {
     assert!(output.status.success(), "{errors}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), String::from_utf8(ring.alone().stdout).unwrap());
     assert!(!errors.contains("the ring is lost"), "{errors}");
+}
+
+fn logits(said: &str) -> Vec<&str> {
+    said.lines().filter(|line| line.starts_with("logits after ")).collect()
+}
+
+#[test]
+fn a_ring_has_the_logits_of_the_whole_model_to_the_last_bit() {
+    let mut ring = Ring::new("logits");
+    let (last, said) = ring.start_told();
+    ring.stages = vec![ring.start(1), last];
+    let output = ring.head(ring.address(1), &[]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut whole = program();
+    whole.arg("generate").arg(ring.whole()).args(["--prompt", PROMPT, "--tokens", TOKENS, "--logits"]);
+    let whole = whole.output().unwrap();
+    ring.stages[1].kill().unwrap();
+    let (said, whole) = (said(), String::from_utf8(whole.stderr).unwrap());
+    assert_eq!(logits(&said), logits(&whole));
+    assert_eq!(logits(&whole).len(), TOKENS.parse::<usize>().unwrap());
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod kernels;
 pub mod llm;
 pub mod plot;
+pub mod split;
 pub mod stt;
 pub mod worker;
 
@@ -19,7 +20,8 @@ use argh::{ArgsInfo, FromArgs};
     example = "Sizes, memory and instructions of a boot:\n  duet bench boot",
     example = "The same for a program, without the search for the least memory:\n  duet bench boot --quick --json",
     example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick",
-    example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt"
+    example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt",
+    example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split"
 )]
 pub struct BenchArgs {
     #[argh(subcommand)]
@@ -33,6 +35,7 @@ pub enum What {
     Gateway(gateway::GatewayArgs),
     Kernels(kernels::KernelsArgs),
     Llm(llm::args::LlmArgs),
+    Split(split::SplitArgs),
     Stt(stt::SttArgs),
 }
 
@@ -43,6 +46,7 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Gateway(args) => gateway::command(&args),
         What::Kernels(args) => kernels::command(&args),
         What::Llm(args) => llm::command(&args),
+        What::Split(args) => split::command(&args),
         What::Stt(args) => stt::command(&args),
     }
 }

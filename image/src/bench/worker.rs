@@ -38,6 +38,10 @@ impl Worker {
         Ok(Worker { program, folder })
     }
 
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Where results and logs of the benches lie.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -88,7 +88,7 @@ async fn keep(share: Share, n_threads: u32, registry: door::Registry) {
     let name = share.name.clone();
     let (slice, ring) = (share.slice.clone(), share.ring.clone());
     let done = match tokio::task::spawn_blocking(move || cut(&share)).await {
-        Ok(Ok(())) => stage::run(&slice, ring, n_threads, registry).await,
+        Ok(Ok(())) => stage::run(&slice, ring, n_threads, registry, false).await,
         Ok(Err(error)) => Err(error),
         Err(error) => Err(error.into()),
     };

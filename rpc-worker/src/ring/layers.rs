@@ -1,6 +1,7 @@
 //! A slice at work: what a stage or a head asks of its model.
 
 use crate::expert::chances;
+use crate::generate::tell_logits;
 use engine::{Context, Error, Model, Sampler, Sampling, Settings};
 use split::pipe::{Job, Worked};
 use split::wire::{Blame, Chosen, Manner};
@@ -11,6 +12,8 @@ pub struct Layers {
     /// Of the last stage: who chooses in each slot, and how many rivals are told.
     choosers: Vec<Option<(Sampler, Option<u8>)>>,
     is_last: bool,
+    /// For trials.
+    pub tells_logits: bool,
 }
 
 impl Layers {
@@ -32,7 +35,7 @@ impl Layers {
             ..Settings::default()
         };
         let choosers = (0..n_slots).map(|_| None).collect();
-        Ok(Layers { context: Context::new(model, settings)?, choosers, is_last })
+        Ok(Layers { context: Context::new(model, settings)?, choosers, is_last, tells_logits: false })
     }
 
     pub fn model(&self) -> &Arc<Model> {
@@ -97,6 +100,9 @@ impl Layers {
         debug_assert_eq!(tokens.len() * n_embd, hidden.len(), "the stage was held to it");
         if !choose {
             return Ok(Worked::Chosen(None));
+        }
+        if self.tells_logits {
+            tell_logits(at + tokens.len() as u32, &self.context);
         }
         let none = || (Blame::Asked, "the sequence has no manner".to_owned());
         let (sampler, top) = self.choosers[usize::from(slot)].as_mut().ok_or_else(none)?;

@@ -5,13 +5,12 @@ use super::head::Split;
 use super::{Ring, stage};
 use crate::args::{Generate, StageArgs};
 use crate::expert::backend::{Backend, BackendError, Event, Manner, Work};
-use crate::generate::{Fallback, read_grammar};
+use crate::generate::{Events, Fallback, read_grammar};
 use crate::{choice, probe};
 use anyhow::{Context, bail};
 use engine::{Sampling, Token};
 use prompt::StopMachine;
 use std::io::Write;
-use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
@@ -35,7 +34,7 @@ pub fn stage(args: &StageArgs, way: Option<engine::kernels::Way>) -> anyhow::Res
         let listener = TcpListener::bind(args.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
         tokio::select! {
-            done = stage::run(&args.slice, ring, args.threads, registry.clone()) => done,
+            done = stage::run(&args.slice, ring, args.threads, registry.clone(), args.logits) => done,
             () = door::serve(listener, registry) => Ok(()),
             stop = service::asked_to_stop() => stop.context("cannot hear signals"),
         }
@@ -95,12 +94,7 @@ fn say(
     args: &Generate,
     said: &mut Vec<Token>,
 ) -> anyhow::Result<Option<String>> {
-    let began = Instant::now();
-    let told = |what: &str| {
-        if args.events {
-            eprintln!("{what} at {} ms", began.elapsed().as_millis());
-        }
-    };
+    let events = Events::new(args.events);
     split.open(0, 0, Manner { sampling, ..Manner::default() })?;
     let mut out = std::io::stdout().lock();
     let mut stop = StopMachine::new(&args.stop).context("--stop")?;
@@ -120,7 +114,7 @@ fn say(
                         writeln!(out, "{}", stop.finish().text).context("cannot write the text")?;
                         return Ok(None);
                     }
-                    told("token");
+                    events.tell("token");
                     said.push(chosen.token);
                     let shown = stop.push(&split.model().piece(chosen.token, false)?);
                     let written = out.write_all(shown.text.as_bytes()).and_then(|()| out.flush());
@@ -133,7 +127,7 @@ fn say(
                     split.begin(vec![Work { slot: 0, at: end, tokens: vec![chosen.token], choose: true }]);
                 }
                 Event::Failed { error: BackendError::Lost(why), .. } => {
-                    told("lost");
+                    events.tell("lost");
                     return Ok(Some(why));
                 }
                 Event::Failed { error, .. } => bail!("{error}"),

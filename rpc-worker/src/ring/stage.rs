@@ -22,13 +22,20 @@ struct Model {
     done: UnboundedReceiver<Result>,
 }
 
-/// Loads a slice and serves it until the future is dropped.
-pub async fn run(slice: &Path, ring: Ring, n_threads: u32, registry: Registry) -> anyhow::Result<()> {
+/// Loads a slice and serves it until the future is dropped. It may tell of the logits at each token.
+pub async fn run(
+    slice: &Path,
+    ring: Ring,
+    n_threads: u32,
+    registry: Registry,
+    tells_logits: bool,
+) -> anyhow::Result<()> {
     let path = slice.to_owned();
     let given = ring.clone();
     let loaded = tokio::task::spawn_blocking(move || {
         let (model, seat) = super::load(&path, &given)?;
-        let layers = Layers::new(model, given.n_ctx, given.n_slots, ROWS_MAX as u32, n_threads)?;
+        let mut layers = Layers::new(model, given.n_ctx, given.n_slots, ROWS_MAX as u32, n_threads)?;
+        layers.tells_logits = tells_logits;
         anyhow::Ok((layers, seat))
     });
     let (layers, seat) = loaded.await.context("loading did not end well")??;

@@ -1,0 +1,269 @@
+//! What was measured, as data and as a table.
+
+use super::SplitArgs;
+use super::lane::Kind;
+use crate::bench::llm::make::Recipe;
+use crate::bench::llm::shape::SMOLLM2;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// One answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// From the opening of the sequence; a ring's connections are made in it.
+    pub first_token_ms: f64,
+    pub ms_per_token: f64,
+    /// Of all processes.
+    pub cpu_ms_per_token: f64,
+}
+
+/// Each kind once, one after the other.
+pub type Round = BTreeMap<Kind, Run>;
+
+/// Hashes of all logits at each token, with how many positions came before.
+pub struct Logits {
+    pub whole: Vec<String>,
+    pub ring: Vec<String>,
+}
+
+impl Logits {
+    pub fn are_equal(&self) -> bool {
+        !self.whole.is_empty() && self.whole == self.ring
+    }
+
+    /// Tokens of the prompt.
+    fn n_prompt(&self) -> u32 {
+        let words = self.whole.first().and_then(|line| line.split_whitespace().nth(2)?.parse().ok());
+        words.unwrap_or(0)
+    }
+}
+
+/// What the loss of a stage cost, in seconds since then.
+#[derive(Debug, Clone, Copy)]
+pub struct Loss {
+    /// Until all stages were connected again.
+    pub closed_s: f64,
+    /// Until the next token. Between the two the ring reads prompt and answer once more.
+    pub resume_s: f64,
+}
+
+impl Loss {
+    pub fn told(&self) -> String {
+        format!(
+            "the ring closed after {:.2} s, the next token came after {:.2} s",
+            self.closed_s, self.resume_s
+        )
+    }
+}
+
+/// What lies between two stages.
+#[derive(Debug, Clone, Serialize)]
+pub struct Link {
+    pub how: String,
+    /// Measured between two of them.
+    pub mbit_per_s: f64,
+    pub round_trip_us: f64,
+}
+
+/// All figures of a run.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// Processor time for a decoded token, three stages together over the whole model: the median of the rounds.
+    pub cpu_overhead_percent: f64,
+    pub logits_equal: bool,
+    /// From the end of a stage's process to the next token, where another stands ready: the prompt is read again in it.
+    pub node_loss_resume_s: f64,
+    /// Of it, until the ring was closed again.
+    pub node_loss_closed_s: f64,
+    /// The same where the stage freezes, so that no connection ends.
+    pub node_freeze_resume_s: f64,
+    pub node_freeze_closed_s: f64,
+    pub model: &'static str,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub level: String,
+    pub layers: u64,
+    pub layers_of_model: u64,
+    pub prompt_tokens: u32,
+    pub decoded_tokens: u32,
+    pub tokens_compared: usize,
+    pub rounds: usize,
+    /// Processors of the machine, which all stages share.
+    pub cores: usize,
+    pub link: Link,
+    pub rows: Vec<Row>,
+    /// The overhead in each round.
+    pub cpu_overhead_percent_by_round: Vec<f64>,
+}
+
+/// Medians of one kind.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// `whole`, `ring` or `star`.
+    pub shape: &'static str,
+    pub stages: usize,
+    pub hops_per_token: usize,
+    pub first_token_ms: f64,
+    pub ms_per_token: f64,
+    pub cpu_ms_per_token: f64,
+}
+
+impl Figures {
+    pub fn new(
+        args: &SplitArgs,
+        recipe: &Recipe,
+        link: Link,
+        logits: &Logits,
+        rounds: &[Round],
+        [killed, frozen]: [Loss; 2],
+    ) -> Figures {
+        let by_round = overheads(rounds);
+        Figures {
+            cpu_overhead_percent: median(by_round.clone()),
+            logits_equal: logits.are_equal(),
+            node_loss_resume_s: killed.resume_s,
+            node_loss_closed_s: killed.closed_s,
+            node_freeze_resume_s: frozen.resume_s,
+            node_freeze_closed_s: frozen.closed_s,
+            model: recipe.shape.name,
+            kind: recipe.mix.name,
+            level: args.level.clone(),
+            layers: recipe.layers,
+            layers_of_model: SMOLLM2.layers,
+            prompt_tokens: logits.n_prompt(),
+            decoded_tokens: args.tokens,
+            tokens_compared: logits.whole.len(),
+            rounds: rounds.len(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            link,
+            rows: Kind::ALL.iter().map(|kind| row(*kind, rounds)).collect(),
+            cpu_overhead_percent_by_round: by_round,
+        }
+    }
+}
+
+/// Of the ring of three, in each round by itself: what disturbs a round disturbs both.
+fn overheads(rounds: &[Round]) -> Vec<f64> {
+    let of = |round: &Round, kind: Kind| round.get(&kind).map(|run| run.cpu_ms_per_token);
+    let overhead = |round| Some((of(round, Kind::RingOfThree)? / of(round, Kind::Whole)? - 1.0) * 100.0);
+    rounds.iter().filter_map(overhead).collect()
+}
+
+fn row(kind: Kind, rounds: &[Round]) -> Row {
+    let of = |what: fn(&Run) -> f64| {
+        median(rounds.iter().filter_map(|round| round.get(&kind).map(what)).collect())
+    };
+    Row {
+        shape: kind.name(),
+        stages: kind.n_stages(),
+        hops_per_token: kind.hops(),
+        first_token_ms: of(|run| run.first_token_ms),
+        ms_per_token: of(|run| run.ms_per_token),
+        cpu_ms_per_token: of(|run| run.cpu_ms_per_token),
+    }
+}
+
+/// The one in the middle; the upper one of two.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// All of it for a reader.
+pub fn table(figures: &Figures) -> String {
+    let equal = if figures.logits_equal { "yes" } else { "NO" };
+    let mut text = format!(
+        "{} as {}, {} of {} layers, kernels {}, {} tokens of prompt; one thread a stage, {} cores for all\n\
+         link: {}; measured {:.0} Mbit/s, {:.0} us there and back\n\n",
+        figures.model,
+        figures.kind,
+        figures.layers,
+        figures.layers_of_model,
+        figures.level,
+        figures.prompt_tokens,
+        figures.cores,
+        figures.link.how,
+        figures.link.mbit_per_s,
+        figures.link.round_trip_us
+    );
+    let _ = writeln!(
+        text,
+        "{:<8}{:>8}{:>6}{:>16}{:>14}{:>18}",
+        "shape", "stages", "hops", "first token ms", "ms per token", "CPU ms per token"
+    );
+    for row in &figures.rows {
+        let _ = writeln!(
+            text,
+            "{:<8}{:>8}{:>6}{:>16.0}{:>14.2}{:>18.2}",
+            row.shape,
+            row.stages,
+            row.hops_per_token,
+            row.first_token_ms,
+            row.ms_per_token,
+            row.cpu_ms_per_token
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\nprocessor time of three stages over the whole   {:+.1} %   (gate: +3 %)\n\
+         every logit of {} tokens the same              {equal}\n\
+         stage killed, to a ring and to the next token  {:.2} s, {:.2} s   (gate: 3 s)\n\
+         stage frozen, to a ring and to the next token  {:.2} s, {:.2} s   (gate: 3 s)",
+        figures.cpu_overhead_percent,
+        figures.tokens_compared,
+        figures.node_loss_closed_s,
+        figures.node_loss_resume_s,
+        figures.node_freeze_closed_s,
+        figures.node_freeze_resume_s
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::llm::shape::MIXES;
+    use argh::FromArgs;
+
+    fn figures() -> Figures {
+        let run = |cpu| Run { first_token_ms: 900.0, ms_per_token: cpu, cpu_ms_per_token: cpu };
+        let round = |whole, ring| Round::from([(Kind::Whole, run(whole)), (Kind::RingOfThree, run(ring))]);
+        // In a round that something disturbs, both are slower.
+        let rounds = [round(10.0, 10.1), round(20.0, 20.4), round(10.0, 10.3)];
+        let line = |hash: &str| format!("logits after 512 positions: {hash}");
+        let logits = Logits { whole: vec![line("a")], ring: vec![line("a")] };
+        let link = Link { how: "loopback".into(), mbit_per_s: 9000.0, round_trip_us: 30.0 };
+        let args = SplitArgs::from_args(&["split"], &[]).unwrap();
+        let recipe = Recipe::new(SMOLLM2, &MIXES[1], args.layers);
+        let loss = Loss { closed_s: 0.5, resume_s: 1.5 };
+        Figures::new(&args, &recipe, link, &logits, &rounds, [loss, loss])
+    }
+
+    #[test]
+    fn the_overhead_is_the_median_of_the_rounds() {
+        assert!((figures().cpu_overhead_percent - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_figures_have_the_keys_that_were_promised() {
+        let figures = serde_json::to_value(figures()).unwrap();
+        assert!(figures["cpu_overhead_percent"].is_number() && figures["node_loss_resume_s"].is_number());
+        assert_eq!(figures["logits_equal"], true);
+        assert_eq!(figures["prompt_tokens"], 512);
+    }
+
+    #[test]
+    fn no_logits_are_not_equal_logits() {
+        assert!(!Logits { whole: vec![], ring: vec![] }.are_equal());
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_every_shape() {
+        let table = table(&figures());
+        for kind in Kind::ALL {
+            let begins = format!("{:<8}{:>8}", kind.name(), kind.n_stages());
+            assert!(table.lines().any(|line| line.starts_with(&begins)), "{table}");
+        }
+    }
+}

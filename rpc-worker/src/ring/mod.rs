@@ -16,13 +16,13 @@ mod wire;
 
 use anyhow::{Context, bail};
 use engine::{Load, Model};
-use service::log::{self, Level};
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ReadCache};
 use split::wire::Hello;
 use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From the first word to a connection. Shorter than a silence, because whoever dials says nothing meanwhile.
@@ -57,7 +57,7 @@ pub fn load(slice: &Path, ring: &Ring) -> anyhow::Result<(Arc<Model>, Seat)> {
     };
     let number = |n: u64| u16::try_from(n).context("a model has fewer layers");
     let hello = Hello {
-        build: build().to_owned(),
+        build: build()?,
         model: says.model,
         key: key(&ring.key)?,
         stage_idx: ring.stage_idx,
@@ -85,35 +85,28 @@ fn key(digits: &str) -> anyhow::Result<[u8; 16]> {
 }
 
 /// What tells this program from any other: stages of two builds may round differently.
-pub fn build() -> &'static str {
-    static BUILD: OnceLock<String> = OnceLock::new();
-    BUILD.get_or_init(|| {
-        let version = env!("CARGO_PKG_VERSION");
-        match own_hash() {
-            Ok(hash) => format!("{version}-{hash}"),
-            Err(error) => {
-                log::say(Level::Warning, &format!("rpc-worker: its own program cannot be read: {error}"));
-                format!("{version}-unknown")
-            }
-        }
-    })
-}
-
-fn own_hash() -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut file = File::open("/proc/self/exe")?;
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hasher.finalize().to_hex()[..16].to_owned()),
-            n => hasher.update(&piece[..n]),
-        };
-    }
+/// The linker's note says it in a few bytes. To hash the program would keep all of it in the page cache of a node whose
+/// memory is for models.
+pub fn build() -> anyhow::Result<String> {
+    let program = ReadCache::new(File::open("/proc/self/exe")?);
+    let note = ElfFile64::<Endianness, _>::parse(&program)?.build_id()?;
+    let note = note.context("rpc-worker was linked without a build id, so nobody can tell it from another build")?;
+    let digits: String = note.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{digits}", env!("CARGO_PKG_VERSION")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_is_told_by_its_version_and_the_note_of_its_linker() {
+        let build = build().unwrap();
+        let (version, note) = build.split_once('-').unwrap();
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
+        assert!(note.len() >= 16 && note.bytes().all(|digit| digit.is_ascii_hexdigit()), "{note}");
+        assert!(build.len() <= split::wire::BUILD_BYTES_MAX, "{build}");
+    }
 
     #[test]
     fn a_key_is_thirty_two_hex_digits() {

@@ -61,10 +61,10 @@ pub struct Serve {
     #[argh(option, default = "PathBuf::from(\"/var/lib/duet/models\")")]
     pub models: PathBuf,
     /// HTTP://ADDRESS:PORT that answers all that is asked of models, instead of the cluster
-    #[argh(option, from_str_fn(server))]
+    #[argh(option, from_str_fn(admission::server))]
     pub llm_url: Option<SocketAddr>,
     /// the same for what nobody in the cluster serves; may be given several times
-    #[argh(option, from_str_fn(server))]
+    #[argh(option, from_str_fn(admission::server))]
     pub llm_last_resort: Vec<SocketAddr>,
 }
 
@@ -199,13 +199,6 @@ pub const PORT: u16 = 8000;
 
 fn overlay_key(text: &str) -> Result<OverlayPublic, String> {
     OverlayPublic::parse(text).ok_or_else(|| "--overlay-key is 64 small hex digits".into())
-}
-
-/// `http://10.0.0.1:8081`: an address, no name, because nothing here asks a name server.
-fn server(text: &str) -> Result<SocketAddr, String> {
-    let address = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    let address = address.and_then(|address| address.parse().ok());
-    address.ok_or_else(|| "an address is written http://10.0.0.1:8081".into())
 }
 
 pub fn usual_worker() -> SocketAddr {

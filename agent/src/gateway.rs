@@ -20,7 +20,8 @@ pub mod view;
 use crate::cluster::Cluster;
 use crate::enrolling::Joined;
 use crate::io::node::Node;
-use admission::{API_KEYS_TEXT_BYTES_MAX, ApiKey, ApiKeys};
+use crate::settings::Settings;
+use admission::{API_KEYS_TEXT_BYTES_MAX, ApiKey, ApiKeys, SETTINGS_TEXT_BYTES_MAX};
 use begin::{Job, Whom};
 use keys::{Keys, ListError};
 use meters::{GatewayStatus, Meters};
@@ -58,6 +59,7 @@ pub struct Gateway {
     node: Arc<Node>,
     cluster: Arc<Cluster>,
     member: Joined,
+    settings: Arc<Settings>,
     options: Options,
     keys: Mutex<Keys>,
     meters: Mutex<Meters>,
@@ -82,13 +84,20 @@ impl Drop for Guest {
 }
 
 impl Gateway {
-    pub fn new(node: Arc<Node>, cluster: Arc<Cluster>, member: Joined, options: Options) -> Gateway {
+    pub fn new(
+        node: Arc<Node>,
+        cluster: Arc<Cluster>,
+        member: Joined,
+        settings: Arc<Settings>,
+        options: Options,
+    ) -> Gateway {
         let keys = Mutex::new(Keys::new(options.own_keys.clone()));
         Gateway {
             start: Instant::now(),
             node,
             cluster,
             member,
+            settings,
             options,
             keys,
             meters: Mutex::default(),
@@ -113,8 +122,11 @@ impl Gateway {
 
     /// Whether a request may bring its body: nobody without a key makes this node hold four MiB.
     pub fn admit(&self, head: &Head<'_>, limits: &Limits) -> Result<Allowance, Reply> {
-        if head.path == admission::API_KEYS_PATH {
-            return Ok(Allowance { body_bytes: API_KEYS_TEXT_BYTES_MAX, time: Duration::ZERO });
+        let short = |body_bytes| Ok(Allowance { body_bytes, time: Duration::ZERO });
+        match head.path {
+            admission::API_KEYS_PATH => return short(API_KEYS_TEXT_BYTES_MAX),
+            admission::SETTINGS_PATH => return short(SETTINGS_TEXT_BYTES_MAX),
+            _ => {}
         }
         if !head.path.starts_with(PATH) {
             return Ok(limits.usual());
@@ -195,9 +207,14 @@ impl Gateway {
     /// What is known now. A node without a cluster knows itself.
     async fn view(&self) -> View {
         let worker = self.options.worker.unwrap_or_else(crate::args::usual_worker);
+        let Options { manners, set, mut last_resort, .. } = self.options.clone();
+        // What was said to this node itself goes before what is said to all.
+        let told = self.settings.now();
+        let set = set.or(told.llm_url);
+        last_resort.extend(told.llm_last_resort);
         let mut copies = match self.cluster.picture() {
             Some(picture) => view::copies(&picture, worker),
-            None if self.options.set.is_some() => vec![],
+            None if set.is_some() => vec![],
             None => view::of_facts(&crate::cluster::facts::tell(&self.node.status().await), worker),
         };
         let flying = self.flying().clone();
@@ -206,7 +223,6 @@ impl Gateway {
             let own = flying.get(&(copy.address, copy.expert.clone())).copied().unwrap_or(0);
             copy.busy = copy.busy.max(own);
         }
-        let Options { manners, set, last_resort, .. } = self.options.clone();
         View { copies, manners, set, last_resort }
     }
 

@@ -8,8 +8,9 @@ use crate::gateway::{self, Gateway};
 use crate::io::node::Node;
 use crate::ordering::Ordering;
 use crate::placing::{self, Placing};
+use crate::settings::Settings;
 use crate::{following, gossiping, page, reporting, text};
-use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Wish};
+use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits, Reply};
 use service::notify;
@@ -42,7 +43,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     notify::ready();
 
     let (port, ordering) = (address.port(), Ordering::new(joined.clone()));
-    let gateway = Arc::new(Gateway::new(node.clone(), cluster.clone(), joined.clone(), offered));
+    let settings = Arc::new(Settings::new(joined.clone()));
+    let gateway = Gateway::new(node.clone(), cluster.clone(), joined.clone(), settings.clone(), offered);
+    let gateway = Arc::new(gateway);
     let gate = gateway.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
@@ -50,6 +53,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         port,
         ordering,
         gateway: gateway.clone(),
+        settings: settings.clone(),
         placing: Arc::default(),
     });
     let placing = shared.placing.clone();
@@ -66,6 +70,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = gossiping::run(node, cluster.clone(), joined.clone()) => {}
         _ = placing::run(cluster.clone(), joined, placing, experts, models) => {}
         _ = gateway.remember() => {}
+        _ = settings.remember() => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -81,6 +86,7 @@ struct Shared {
     port: u16,
     ordering: Ordering,
     gateway: Arc<Gateway>,
+    settings: Arc<Settings>,
     placing: Arc<Placing>,
 }
 
@@ -98,6 +104,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(&shared, &ask).await,
         API_KEYS_PATH => shared.gateway.take_keys(&ask),
+        SETTINGS_PATH => shared.settings.answer(&ask),
         _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
         "/" => page(&shared.status().await),
         "/api/status" => json(&shared.status().await),

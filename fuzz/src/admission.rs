@@ -1,4 +1,4 @@
-//! Targets of admission: calls home, their answers, certificates, the roster, orders, sticks, API keys.
+//! Targets of admission: calls home, their answers, certificates, the roster, orders, sticks, API keys, settings.
 //!
 //! What has one form must come back byte for byte; what is signed or sealed must not be believed, because nobody who
 //! makes up bytes holds a key.
@@ -6,7 +6,7 @@
 use admission::{
     ANSWER_BYTES_MAX, Admission, Answer, ApiKey, ApiKeyFile, ApiKeys, Ask, AuthoritySecret, BoxSecret,
     CALL_BYTES_MAX, CallId, Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass,
-    RingKey, Roster, STICK_BYTES, Stick, StickAsk, StickProof, Wish,
+    RingKey, Roster, STICK_BYTES, SignedSettings, Stick, StickAsk, StickProof, Wish,
 };
 use std::sync::OnceLock;
 
@@ -121,6 +121,15 @@ pub fn admission_order(bytes: &[u8]) {
         let report = keys.order.open_report(sealed, &keys.letterbox, &keys.node.public());
         assert!(report.is_err(), "a report that nobody signed was believed");
     }
+}
+
+/// The settings that an agent is posted.
+pub fn admission_settings(bytes: &[u8]) {
+    let Ok(signed) = SignedSettings::parse(bytes) else { return };
+    assert_eq!(SignedSettings::parse(signed.to_json().as_bytes()).as_ref(), Ok(&signed));
+    assert!(signed.verify(&keys().authority.public()).is_err(), "settings that nobody signed were believed");
+    let own = SignedSettings::new(&keys().authority, signed.version(), signed.settings().clone());
+    assert_eq!(own.expect("they were within their limits").verify(&keys().authority.public()), Ok(()));
 }
 
 /// The list of API keys that an agent is posted, and the owner's file.

@@ -35,7 +35,7 @@ mod stages;
 
 pub use calls::{
     admission_answer, admission_api_keys, admission_ask, admission_certificate, admission_order,
-    admission_roster, admission_stick,
+    admission_roster, admission_settings, admission_stick,
 };
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use models::{assignment, expert, models_manifest};
@@ -47,7 +47,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 35] = [
+pub const TARGETS: [(&str, Target); 36] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -77,6 +77,7 @@ pub const TARGETS: [(&str, Target); 35] = [
     ("admission_order", admission_order),
     ("admission_stick", admission_stick),
     ("admission_api_keys", admission_api_keys),
+    ("admission_settings", admission_settings),
     ("gateway_stream", gateway_stream),
     ("gossip_envelope", gossip_envelope),
     ("gossip_facts", gossip_facts),

@@ -15,7 +15,7 @@ use init::http;
 /// Mutations for each target. All together stay near a second in a debug build.
 const MUTATIONS: u64 = 4000;
 /// Targets that do a thousand times the work of a parser for each input get fewer.
-const HEAVY: [&str; 10] = [
+const HEAVY: [&str; 11] = [
     "models_manifest",
     "stop",
     "schema",
@@ -25,6 +25,7 @@ const HEAVY: [&str; 10] = [
     "admission_roster",
     "admission_order",
     "admission_api_keys",
+    "admission_settings",
     "gossip_node",
 ];
 const HEAVY_MUTATIONS: u64 = 200;

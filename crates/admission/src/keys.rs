@@ -47,6 +47,8 @@ pub enum Statement {
     Order,
     /// By the authority: who may ask the gateways.
     ApiKeys,
+    /// By the authority: what the owner wishes of all nodes.
+    Settings,
     /// By the authority: the first answer to a call home.
     Challenge,
     /// By the authority: the second.
@@ -77,6 +79,7 @@ impl Statement {
             Statement::Roster => "the roster",
             Statement::Order => "the order",
             Statement::ApiKeys => "the list of API keys",
+            Statement::Settings => "the settings of the nodes",
             Statement::Challenge | Statement::Answer => "the answer",
             Statement::Ask | Statement::Open => "the call home",
             Statement::Facts => "the facts",
@@ -95,6 +98,7 @@ impl Statement {
             Statement::Roster => b"duet1 roster    ",
             Statement::Order => b"duet1 order     ",
             Statement::ApiKeys => b"duet1 api keys  ",
+            Statement::Settings => b"duet1 settings  ",
             Statement::Answer => b"duet1 answer    ",
             Statement::Challenge => b"duet1 challenge ",
             Statement::Ask => b"duet1 ask       ",

@@ -1,5 +1,5 @@
 //! Who belongs to a cluster: keys, node certificates, the roster, the ring of cluster keys, the call home, orders;
-//! and who from outside may ask its models.
+//! who from outside may ask its models, and what the owner wishes of all nodes.
 //!
 //! Boot server, agent and gossip all read and write these few texts and bytes.
 //! They live here once, so that no two of them can drift apart.
@@ -22,6 +22,7 @@ mod order;
 mod ring;
 mod roster;
 mod sealed;
+mod settings;
 mod stick;
 
 pub use answer::{ANSWER_BYTES_MAX, Admission, Answer, Challenge, Proof, REASON_BYTES_MAX, SEEDS_MAX};
@@ -49,4 +50,7 @@ pub use order::{
 pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};
 pub use sealed::{BOX_OVERHEAD_BYTES, BoxPublic, BoxSecret, Purpose};
+pub use settings::{
+    LAST_RESORT_MAX, NodeSettings, SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings, server,
+};
 pub use stick::{PASS_BYTES, Pass, STICK_BYTES, STICK_DAYS_MAX, Stick, StickAsk, StickProof};

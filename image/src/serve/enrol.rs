@@ -8,10 +8,12 @@ pub mod book;
 pub mod control;
 mod keys;
 mod limits;
+mod node_settings;
 mod policy;
 pub mod registrar;
 mod rename;
 pub mod ring;
+mod telling;
 pub mod view;
 mod watcher;
 
@@ -108,6 +110,7 @@ impl Opened {
         hands.spawn(keep(self.enrolment.clone(), shared.clone()));
         hands.spawn(watcher::serve(self.enrolment.clone(), shared.clone(), address));
         hands.spawn(api_keys::serve(self.enrolment.clone(), shared.clone()));
+        hands.spawn(node_settings::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(control::serve(self.control, self.enrolment.clone(), shared.clone()));
         self.enrolment
     }

@@ -2,10 +2,12 @@
 //!
 //! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
 
+use admission::{LAST_RESORT_MAX, NodeSettings};
 use netboot::Mac;
 use release::{HostName, ReleaseId};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -18,6 +20,7 @@ pub const TEMPLATE: &str = include_str!("duet.toml");
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     cluster: Cluster,
+    models: Models,
     everyone: PcSettings,
     pcs: BTreeMap<Mac, PcSettings>,
 }
@@ -29,6 +32,25 @@ struct Cluster {
     #[serde(default)]
     policy: Policy,
 }
+
+/// Where models answer that are not the cluster's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Models {
+    llm_url: Option<ModelServer>,
+    #[serde(default)]
+    llm_last_resort: ModelServers,
+}
+
+/// `http://ADDRESS:PORT` of a server with the OpenAI API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct ModelServer(SocketAddr);
+
+/// Several, in the order in which they are asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<ModelServer>")]
+struct ModelServers(Vec<ModelServer>);
 
 /// `[cluster] policy` in duet.toml.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -127,6 +149,8 @@ struct Document {
     #[serde(default)]
     cluster: Cluster,
     #[serde(default)]
+    models: Models,
+    #[serde(default)]
     everyone: Everyone,
     #[serde(default)]
     pc: BTreeMap<toml::Spanned<String>, PcSettings>,
@@ -151,10 +175,10 @@ impl Settings {
             line: line_of(text, error.span()),
             what: error.message().replace('\n', ", "),
         })?;
-        let mut settings =
-            Settings { cluster: document.cluster, everyone: document.everyone.into(), pcs: BTreeMap::new() };
+        let Document { cluster, models, everyone, pc } = document;
+        let mut settings = Settings { cluster, models, everyone: everyone.into(), pcs: BTreeMap::new() };
         let mut names = BTreeMap::new();
-        for (key, pc) in document.pc {
+        for (key, pc) in pc {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
             let mac: Mac =
                 key.get_ref().parse().map_err(|error| wrong(format!("{error}, not '{}'", key.get_ref())))?;
@@ -172,6 +196,15 @@ impl Settings {
 
     pub fn policy(&self) -> Policy {
         self.cluster.policy
+    }
+
+    /// What all nodes are told once they belong to the cluster.
+    pub fn for_nodes(&self) -> NodeSettings {
+        let Models { llm_url, llm_last_resort: ModelServers(last) } = &self.models;
+        NodeSettings {
+            llm_url: llm_url.map(|server| server.0),
+            llm_last_resort: last.iter().map(|server| server.0).collect(),
+        }
     }
 
     /// The wishes for this PC, its own before everyone's.
@@ -239,6 +272,23 @@ impl TryFrom<String> for Words {
     }
 }
 
+impl TryFrom<String> for ModelServer {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        admission::server(&text).map(ModelServer).map_err(|error| format!("{error}, not '{text}'"))
+    }
+}
+
+impl TryFrom<Vec<ModelServer>> for ModelServers {
+    type Error = String;
+
+    fn try_from(servers: Vec<ModelServer>) -> Result<Self, String> {
+        let fits = servers.len() <= LAST_RESORT_MAX;
+        if fits { Ok(ModelServers(servers)) } else { Err(format!("at most {LAST_RESORT_MAX} servers")) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +346,20 @@ mod tests {
             "line 2: the kernel word \"duet.attempt=1\" is set by the boot server alone",
         );
         check("[everyone]\nblock = 'yes'", "line 2: invalid type: string \"yes\", expected a boolean");
+    }
+
+    #[test]
+    fn servers_of_models_are_addresses_for_all_nodes() {
+        let text = "[models]\nllm_url = 'http://10.0.0.9:80'\nllm_last_resort = ['http://10.0.0.8:80']";
+        let nodes = Settings::parse(text).expect("it is right").for_nodes();
+        assert_eq!(nodes.llm_url, Some(SocketAddr::from(([10, 0, 0, 9], 80))));
+        assert_eq!(nodes.llm_last_resort, [SocketAddr::from(([10, 0, 0, 8], 80))]);
+        check(
+            "[models]\nllm_url = 'http://models.home'",
+            "line 2: an address is written http://10.0.0.1:8081, not 'http://models.home'",
+        );
+        let many = "'http://10.0.0.8:80',".repeat(LAST_RESORT_MAX + 1);
+        check(&format!("[models]\nllm_last_resort = [{many}]"), "line 2: at most 8 servers");
     }
 
     #[test]

@@ -1,0 +1,181 @@
+//! What the owner's duet.toml says to all nodes at once, as the boot server signs it.
+//!
+//! It names no secret, so it travels open, like the list of API keys, and like that it never goes back: a node that has a
+//! newer version keeps it.
+//! A field that a node does not know is of a newer boot server and changes nothing there, so that nodes of two releases
+//! can follow one file.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{AuthorityPublic, AuthoritySecret, Signature, Statement};
+use crate::{ClusterId, Error};
+
+/// Where a node's agent takes new settings.
+pub const SETTINGS_PATH: &str = "/api/settings";
+/// Longest settings as the text in which they travel.
+pub const SETTINGS_TEXT_BYTES_MAX: usize = 2048;
+/// Addresses that are asked when nobody else is known.
+pub const LAST_RESORT_MAX: usize = 8;
+
+const FORMAT: u8 = 1;
+const WHAT: &str = "the settings of the nodes";
+
+/// What all nodes are to do; whatever is not said is as it was before anybody could say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeSettings {
+    /// A server that answers all that is asked of models, instead of the cluster.
+    pub llm_url: Option<SocketAddr>,
+    /// Asked in this order for what no node serves.
+    pub llm_last_resort: Vec<SocketAddr>,
+}
+
+impl NodeSettings {
+    pub fn check(&self) -> Result<(), Error> {
+        let fits = self.llm_last_resort.len() <= LAST_RESORT_MAX;
+        if fits { Ok(()) } else { Err(Error::Limit { what: "the number of servers of last resort" }) }
+    }
+}
+
+/// `http://10.0.0.1:8081`: an address, no name, because no node asks a name server.
+pub fn server(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let address = address.and_then(|address| address.parse().ok());
+    address.ok_or_else(|| "an address is written http://10.0.0.1:8081".into())
+}
+
+/// Settings of the right form; only [`SignedSettings::verify`] says that they are true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedSettings {
+    cluster: ClusterId,
+    version: u64,
+    settings: NodeSettings,
+    /// What was signed, to the byte.
+    text: String,
+    signature: Signature,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    format: u8,
+    settings: String,
+    signature: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    cluster: String,
+    version: u64,
+    settings: NodeSettings,
+}
+
+impl SignedSettings {
+    pub fn new(
+        authority: &AuthoritySecret,
+        version: u64,
+        settings: NodeSettings,
+    ) -> Result<SignedSettings, Error> {
+        settings.check()?;
+        let cluster = authority.cluster();
+        let document = Document { cluster: cluster.to_string(), version, settings: settings.clone() };
+        let text = serde_json::to_string(&document).expect("settings have only plain values");
+        let signature = authority.sign(Statement::Settings, text.as_bytes());
+        Ok(SignedSettings { cluster, version, settings, text, signature })
+    }
+
+    pub fn to_json(&self) -> String {
+        let (settings, signature) = (self.text.clone(), self.signature.to_hex());
+        serde_json::to_string(&Sealed { format: FORMAT, settings, signature }).expect("texts are JSON")
+    }
+
+    pub fn parse(bytes: &[u8]) -> Result<SignedSettings, Error> {
+        if bytes.len() > SETTINGS_TEXT_BYTES_MAX {
+            return Err(Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX });
+        }
+        let form = Error::Form { what: WHAT };
+        let Sealed { format, settings: text, signature } = serde_json::from_slice(bytes).map_err(|_| form)?;
+        if format != FORMAT {
+            return Err(Error::Format { what: WHAT, found: format });
+        }
+        let signature = Signature::parse(&signature).ok_or(form)?;
+        let Document { cluster, version, settings } = serde_json::from_str(&text).map_err(|_| form)?;
+        let cluster = ClusterId::parse(&cluster).ok_or(form)?;
+        settings.check()?;
+        Ok(SignedSettings { cluster, version, settings, text, signature })
+    }
+
+    /// Whether this authority wishes it so.
+    pub fn verify(&self, authority: &AuthorityPublic) -> Result<(), Error> {
+        if self.cluster != ClusterId::of(authority) {
+            return Err(Error::Cluster);
+        }
+        authority.verify(Statement::Settings, self.text.as_bytes(), &self.signature)
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn settings(&self) -> &NodeSettings {
+        &self.settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::tests::authority;
+
+    fn settings(n: usize) -> NodeSettings {
+        let address = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 8081));
+        NodeSettings { llm_url: Some(address(9)), llm_last_resort: (0..n).map(address).collect() }
+    }
+
+    #[test]
+    fn settings_survive_their_text_and_are_believed_from_their_own_authority_alone() {
+        for n in [0, LAST_RESORT_MAX] {
+            let signed = SignedSettings::new(&authority(1), 7, settings(n)).unwrap();
+            let came = SignedSettings::parse(signed.to_json().as_bytes()).unwrap();
+            assert_eq!(came, signed);
+            assert_eq!((came.version(), came.settings()), (7, &settings(n)));
+            assert_eq!(came.verify(&authority(1).public()), Ok(()));
+            assert_eq!(came.verify(&authority(2).public()), Err(Error::Cluster));
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_is_refused() {
+        let good = SignedSettings::new(&authority(1), 7, settings(1)).unwrap().to_json().into_bytes();
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            let verdict =
+                SignedSettings::parse(&bytes).and_then(|signed| signed.verify(&authority(1).public()));
+            assert!(verdict.is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn more_than_is_meant_is_refused() {
+        assert!(SignedSettings::new(&authority(1), 7, settings(LAST_RESORT_MAX + 1)).is_err());
+        let long = " ".repeat(SETTINGS_TEXT_BYTES_MAX + 1);
+        let want = Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX };
+        assert_eq!(SignedSettings::parse(long.as_bytes()), Err(want));
+    }
+
+    #[test]
+    fn what_a_newer_server_says_beside_is_passed_over() {
+        let settings = r#"{"llm_url":"10.0.0.9:80","later":true}"#;
+        let settings: NodeSettings = serde_json::from_str(settings).unwrap();
+        assert_eq!(settings.llm_url, Some(SocketAddr::from(([10, 0, 0, 9], 80))));
+    }
+
+    #[test]
+    fn a_server_is_an_address_and_no_name() {
+        assert_eq!(server("http://10.0.0.1:8081/"), Ok(SocketAddr::from(([10, 0, 0, 1], 8081))));
+        assert!(server("http://models.home:8081").is_err() && server("10.0.0.1:8081").is_err());
+    }
+}

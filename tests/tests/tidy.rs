@@ -18,7 +18,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "admission",
     "cluster",
     "engine",
@@ -29,6 +29,7 @@ const PARTS: [&str; 12] = [
     "openai",
     "prompt",
     "release",
+    "rpcgate",
     "service",
     "split",
 ];

@@ -26,6 +26,7 @@ mod quantise;
 mod sampler;
 mod stage;
 mod state;
+pub mod stock;
 pub mod trial;
 
 pub use context::{

@@ -1,5 +1,6 @@
 //! A model in memory: its weights, its vocabulary, and what its file says about it.
 
+use crate::stock::Remote;
 use crate::{Error, fingerprint, init, log, sys};
 use std::ffi::{CStr, CString, c_void};
 use std::fs::File;
@@ -7,7 +8,7 @@ use std::io::BufReader;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 
 /// One piece of text, as the vocabulary numbers it.
 pub type Token = i32;
@@ -21,11 +22,13 @@ pub struct Load<'a> {
     pub mmap: bool,
     /// Called with 0.0 to 1.0; `false` cancels.
     pub progress: Option<&'a mut dyn FnMut(f32) -> bool>,
+    /// All layers lie with this server, not here.
+    pub remote: Option<Remote>,
 }
 
 impl Default for Load<'_> {
     fn default() -> Self {
-        Load { mmap: true, progress: None }
+        Load { mmap: true, progress: None, remote: None }
     }
 }
 
@@ -62,12 +65,17 @@ impl Model {
         let mut watched = Watched { progress: how.progress.as_mut(), cancelled: false, panic: None };
         // SAFETY: takes nothing, returns a plain struct.
         let mut params = unsafe { sys::llama_model_default_params() };
-        params.n_gpu_layers = 0;
+        let mut devices = [how.remote.map_or(null_mut(), Remote::raw), null_mut()];
+        if how.remote.is_some() {
+            params.devices = devices.as_mut_ptr();
+        }
+        params.n_gpu_layers = if how.remote.is_some() { -1 } else { 0 };
         params.load_mode = if how.mmap { sys::LLAMA_LOAD_MODE_MMAP } else { sys::LLAMA_LOAD_MODE_NONE };
         params.progress_callback = Some(on_progress);
         params.progress_callback_user_data = (&raw mut watched).cast();
         log::clear();
-        // SAFETY: the name ends with a zero, and `watched` outlives the call, the only time the callback is used.
+        // SAFETY: the name ends with a zero; `watched` and `devices`, which ends with null, outlive the call, the only
+        // time they are used.
         let raw = unsafe { sys::llama_model_load_from_file(name.as_ptr(), params) };
         let raw = NonNull::new(raw);
         if let Some(panic) = watched.panic {

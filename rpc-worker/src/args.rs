@@ -49,6 +49,10 @@ pub struct Args {
     /// 127.0.0.1:50052)
     #[argh(option, default = "SocketAddr::from(([127, 0, 0, 1], 50052))")]
     pub stages: SocketAddr,
+    /// file that allows stock llama.cpp clients some memory here (default /run/duet-agent/stock.json); without it there
+    /// is nothing for them
+    #[argh(option, default = "PathBuf::from(\"/run/duet-agent/stock.json\")")]
+    pub stock: PathBuf,
     /// threads of each model (default: one for each core)
     #[argh(option)]
     pub threads: Option<u32>,
@@ -74,6 +78,7 @@ pub enum Command {
     Probe(Probe),
     Quantise(Quantise),
     Stage(StageArgs),
+    StockChild(StockChild),
 }
 
 /// Writes text that follows a prompt, token by token.
@@ -255,4 +260,16 @@ pub struct Probe {
     /// the model, a GGUF file
     #[argh(positional)]
     pub model: PathBuf,
+}
+
+/// Serves one stock llama.cpp client on standard input, which is a socket; rpc-worker starts this by itself.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "stock-child")]
+pub struct StockChild {
+    /// memory that the client may have
+    #[argh(option)]
+    pub memory_mib: u32,
+    /// threads
+    #[argh(option)]
+    pub threads: u32,
 }

@@ -15,6 +15,7 @@ mod overlay;
 mod probe;
 mod quantise;
 pub mod ring;
+mod stock;
 mod trials;
 
 use anyhow::Context;
@@ -23,11 +24,12 @@ use choice::InForce;
 use expert::hall::{Hall, Manner};
 use expert::{metrics, routes, wishes};
 use ring::keeper::Keeper;
-use service::door::{self, Answer, Ask, Reply};
+use service::door::{self, Allowance, Answer, Ask, Head, Reply};
 use service::{log, notify};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Instant;
+use stock::Stock;
 use tokio::net::TcpListener;
 
 /// Does what it was told; without a command it serves until it is asked to stop.
@@ -39,6 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Some(Command::Probe(args)) => return probe::run(&args.model),
         Some(Command::Quantise(args)) => return quantise::run(args),
         Some(Command::Stage(command)) => return ring::say::stage(command, args.way),
+        Some(Command::StockChild(command)) => return stock::child::run(command, args.way),
         None => {}
     }
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -56,6 +59,7 @@ struct Node {
     in_force: InForce,
     hall: Hall,
     models: PathBuf,
+    stock: Stock,
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
@@ -73,12 +77,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         Hall::open(Manner { n_threads, warm: args.warm.clone() }, keeper).context("no thread for models")?;
     let sources = args.sources();
     notify::ready();
-    let node = Node { start, in_force, hall: hall.clone(), models: args.models.clone() };
+    let stock = Stock::new(args.stock.clone(), n_threads, args.way);
+    let node = Node { start, in_force, hall: hall.clone(), models: args.models.clone(), stock };
     let answer = move |ask| answer(ask, node.clone());
     let inside = answer.clone();
-    let overlaid = move |listener| door::serve_gated(routes::LIMITS, listener, routes::gate, inside.clone());
+    let overlaid = move |listener| door::serve_gated(routes::LIMITS, listener, gate, inside.clone());
     tokio::select! {
-        _ = door::serve_gated(routes::LIMITS, listener, routes::gate, answer) => {}
+        _ = door::serve_gated(routes::LIMITS, listener, gate, answer) => {}
         _ = overlay::serve(&args.overlay, address.port(), overlaid) => {}
         _ = watchdog() => {}
         done = wishes::follow(&sources, &hall) => done?,
@@ -88,8 +93,14 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How much a request may bring, and how long it may take.
+fn gate(head: &Head<'_>) -> Result<Allowance, Reply> {
+    if head.path == stock::PATH { Ok(stock::ALLOWANCE) } else { routes::gate(head) }
+}
+
 async fn answer(ask: Ask, node: Node) -> Reply {
     match ask.path.as_str() {
+        stock::PATH => node.stock.answer(&ask).await,
         "/health" => match serde_json::to_vec(&health::now(
             node.start.elapsed(),
             node.in_force,

@@ -54,3 +54,23 @@ impl Remote {
         self.0.as_ptr()
     }
 }
+
+/// What ggml says of one of its types: numbers in a block and bytes of a block.
+pub fn kind(number: u32) -> Option<(u64, u64)> {
+    if number >= sys::GGML_TYPE_COUNT {
+        return None;
+    }
+    // SAFETY: the number is one of the table's.
+    let (block, bytes) = unsafe { (sys::ggml_blck_size(number), sys::ggml_type_size(number)) };
+    u64::try_from(block).ok().filter(|block| *block > 0).map(|block| (block, bytes as u64))
+}
+
+/// ggml's name of one of its operations.
+pub fn op(number: u32) -> Option<String> {
+    if number >= sys::GGML_OP_COUNT {
+        return None;
+    }
+    // SAFETY: the number is one of the table's, whose names end with a zero and live for ever.
+    let name = unsafe { std::ffi::CStr::from_ptr(sys::ggml_op_name(number)) };
+    Some(name.to_string_lossy().into_owned())
+}

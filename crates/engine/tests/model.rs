@@ -60,7 +60,7 @@ fn loading_tells_its_progress_and_can_be_cancelled() {
     };
     Model::load(&path, Load { progress: Some(&mut watch), ..Load::default() }).unwrap();
     assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
-    let cancel = Load { progress: Some(&mut |_| false), mmap: false };
+    let cancel = Load { progress: Some(&mut |_| false), mmap: false, remote: None };
     assert_eq!(Model::load(&path, cancel).err(), Some(Error::Cancelled));
 }
 
@@ -69,7 +69,8 @@ fn loading_tells_its_progress_and_can_be_cancelled() {
 fn a_panic_of_the_callback_goes_round_the_library() {
     let folder = Folder::new("panic");
     let path = folder.file("model.gguf", &tiny::model("llama"));
-    let _ = Model::load(&path, Load { progress: Some(&mut |_| panic!("of the callback")), mmap: true });
+    let _ =
+        Model::load(&path, Load { progress: Some(&mut |_| panic!("of the callback")), ..Load::default() });
 }
 
 #[test]

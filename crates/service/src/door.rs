@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -116,7 +117,21 @@ pub enum Reply {
     Whole(Answer),
     Events(Events),
     Full(Response),
+    Carried(Upgrade),
 }
+
+/// From now on the connection speaks another protocol: 101, and then it is the program's, as long as the gate gave it.
+pub struct Upgrade {
+    pub protocol: &'static str,
+    /// What is done with it.
+    pub then: Then,
+}
+
+/// Takes a connection until it is done with it.
+pub type Then = Box<dyn FnOnce(Carried) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// A connection that has left HTTP behind.
+pub type Carried = TokioIo<hyper::upgrade::Upgraded>;
 
 /// An answer with fields that are known only now, whole or as it comes.
 pub struct Response {
@@ -214,14 +229,23 @@ where
     A: Future<Output: Into<Reply>>,
 {
     let _ = stream.set_nodelay(true);
-    let (answer, entry) = (&answer, &entry);
-    let respond = hyper::service::service_fn(|request| async move {
+    let upgraded = Mutex::new(None);
+    let (answer, entry, upgrades) = (&answer, &entry, &upgraded);
+    let respond = hyper::service::service_fn(|mut request| async move {
+        let carried = hyper::upgrade::on(&mut request);
         let reply = match admit(request, entry).await {
             // The room of a long body is given back when the answer begins.
             Ok((ask, _room)) => answer(ask).await.into(),
             Err(refusal) => refusal,
         };
-        Ok::<_, Infallible>(respond(reply))
+        let reply = match reply {
+            Reply::Carried(Upgrade { protocol, then }) => {
+                *upgrades.lock().unwrap_or_else(PoisonError::into_inner) = Some((carried, then));
+                switching(protocol)
+            }
+            reply => respond(reply),
+        };
+        Ok::<_, Infallible>(reply)
     });
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -229,7 +253,25 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEAD_FIELDS_MAX)
         .serve_connection(TokioIo::new(stream), respond)
+        .with_upgrades()
         .await;
+    let upgraded = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some((carried, then)) = upgraded
+        && let Ok(carried) = carried.await
+    {
+        then(TokioIo::new(carried)).await;
+    }
+}
+
+/// The answer after which the connection is another's.
+fn switching(protocol: &'static str) -> hyper::Response<Either<Full<Bytes>, Events>> {
+    let mut response = hyper::Response::new(Either::Left(Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let fields = [("connection", "upgrade"), ("upgrade", protocol)];
+    for (name, value) in fields {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn admit<G>(
@@ -316,6 +358,7 @@ fn respond(reply: Reply) -> hyper::Response<Either<Full<Bytes>, Events>> {
         Reply::Whole(Answer { status, content_type, body, fields }) => {
             (status, content_type, fields, vec![], ResponseBody::Whole(body))
         }
+        Reply::Carried(Upgrade { protocol, .. }) => return switching(protocol),
         Reply::Events(events) => (200, "text/event-stream", &[][..], vec![], ResponseBody::Events(events)),
         Reply::Full(Response { status, content_type, fields, body }) => {
             (status, content_type, &[][..], fields, body)

@@ -1,13 +1,14 @@
 //! What both node programs need to be a service of a small PC.
 //!
 //! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`) and for an answer that is
-//! handed on as it comes (`upstream`), readiness and watchdog towards systemd (`notify`), log lines with a level (`log`),
-//! and notices of changed files (`watch`).
+//! handed on as it comes (`upstream`), bytes between two connections (`carry`), readiness and watchdog towards systemd
+//! (`notify`), log lines with a level (`log`), and notices of changed files (`watch`).
 //! It exists because agent and rpc-worker are separate programs with the same manners.
 //! It deliberately knows no page, no fact and no model.
 
 #![forbid(unsafe_code)]
 
+pub mod carry;
 pub mod door;
 pub mod events;
 pub mod fetch;

@@ -3,6 +3,7 @@
 //! Each request has a connection of its own: to drop the answer ends it, and so tells the other side to stop.
 //! It deliberately follows no redirect, keeps no connection, knows no TLS and no retry.
 
+use crate::door::Carried;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -84,6 +85,47 @@ pub async fn ask(ask: Ask<'_>, begin_max: Duration) -> Result<Answering, Upstrea
     let stream = stream.map_err(|error| UpstreamError::Unreachable(error.kind()))?;
     let _ = stream.set_nodelay(true);
     timeout(begin_max, begin(stream, ask)).await.map_err(|_| UpstreamError::Late)?
+}
+
+/// Asks for another protocol on the connection: the connection, or the answer that refuses.
+pub async fn upgrade(
+    ask: Ask<'_>,
+    protocol: &'static str,
+    begin_max: Duration,
+) -> Result<Result<Carried, Answering>, UpstreamError> {
+    let connecting = timeout(CONNECT_TIME_MAX, TcpStream::connect(ask.address));
+    let stream = connecting.await.map_err(|_| UpstreamError::Unreachable(std::io::ErrorKind::TimedOut))?;
+    let stream = stream.map_err(|error| UpstreamError::Unreachable(error.kind()))?;
+    let _ = stream.set_nodelay(true);
+    timeout(begin_max, switch(stream, ask, protocol)).await.map_err(|_| UpstreamError::Late)?
+}
+
+async fn switch(
+    stream: TcpStream,
+    ask: Ask<'_>,
+    protocol: &'static str,
+) -> Result<Result<Carried, Answering>, UpstreamError> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(READ_BYTES_MAX).max_headers(FIELDS_MAX);
+    let (mut sender, connection) =
+        builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(fault)?;
+    let running = tokio::spawn(async move {
+        // What breaks it is told to whoever reads the answer.
+        let _ = connection.with_upgrades().await;
+    });
+    let connection = Connection(running.abort_handle());
+    let mut request = request(&ask)?;
+    let fields = [("connection", "upgrade"), ("upgrade", protocol)];
+    for (name, value) in fields {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    let mut response = sender.send_request(request).await.map_err(fault)?;
+    if response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS {
+        let carried = hyper::upgrade::on(&mut response).await.map_err(fault)?;
+        return Ok(Ok(TokioIo::new(carried)));
+    }
+    let (parts, body) = response.into_parts();
+    Ok(Err(Answering { status: parts.status.as_u16(), fields: parts.headers, body, _connection: connection }))
 }
 
 async fn begin(stream: TcpStream, ask: Ask<'_>) -> Result<Answering, UpstreamError> {

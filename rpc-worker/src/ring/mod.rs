@@ -90,7 +90,8 @@ fn key(digits: &str) -> anyhow::Result<[u8; 16]> {
 pub fn build() -> anyhow::Result<String> {
     let program = ReadCache::new(File::open("/proc/self/exe")?);
     let note = ElfFile64::<Endianness, _>::parse(&program)?.build_id()?;
-    let note = note.context("rpc-worker was linked without a build id, so nobody can tell it from another build")?;
+    let note =
+        note.context("rpc-worker was linked without a build id, so nobody can tell it from another build")?;
     let digits: String = note.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{}-{digits}", env!("CARGO_PKG_VERSION")))
 }

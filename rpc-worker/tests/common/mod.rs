@@ -101,6 +101,11 @@ impl Worker {
         Opened(BufReader::new(stream))
     }
 
+    /// Asks for another protocol on the connection.
+    pub fn upgrade(&self, path: &str, protocol: &str) -> Opened {
+        upgrade_at(&self.address, path, protocol)
+    }
+
     /// One number of `/metrics`.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").text;
@@ -118,6 +123,14 @@ impl Drop for Worker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The same for a worker whose address alone is known.
+pub fn upgrade_at(address: &str, path: &str, protocol: &str) -> Opened {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let fields = format!("host: {address}\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n");
+    write!(stream, "GET {path} HTTP/1.1\r\n{fields}\r\n").unwrap();
+    Opened(BufReader::new(stream))
 }
 
 /// A request that was sent.
@@ -152,11 +165,23 @@ impl Opened {
         None
     }
 
+    /// The bare connection, where nothing came behind the head yet.
+    pub fn stream(self) -> TcpStream {
+        assert!(self.0.buffer().is_empty());
+        self.0.into_inner()
+    }
+
     fn whole(mut self) -> Answer {
         let head = self.head();
+        self.rest(head)
+    }
+
+    /// The body, whose head was read. A connection that stays open gives as much as it said.
+    pub fn rest(mut self, head: String) -> Answer {
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut bytes = Vec::new();
-        self.0.read_to_end(&mut bytes).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        self.0.by_ref().take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes).unwrap();
         if head.contains("transfer-encoding: chunked") {
             bytes = unchunked(&bytes);
         }

@@ -1,0 +1,147 @@
+//! One client's time with its server: bytes between the two and the gate, until one of them ends or is late.
+
+use super::child::Child;
+use rpcgate::{Fault, Gate, Lease, Out, Refusal};
+use service::door::Carried;
+use service::log::{self, Level};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until};
+
+/// A message that has begun goes on within this time.
+const MESSAGE_TIME_MAX: Duration = Duration::from_secs(60);
+/// The client takes what it asked for within this time.
+const TAKE_TIME_MAX: Duration = Duration::from_secs(60);
+/// The server answers within this time: a long prompt on an old PC.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20 * 60);
+/// A client says something within this time.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+/// Bytes of the client's that wait for the gate. They are read all the time, so that its end is seen at once.
+const PENDING_BYTES_MAX: usize = 64 * 1024;
+
+/// Why it is over.
+enum End {
+    Client,
+    Server,
+    Late(&'static str),
+    Refused(Refusal),
+    Fault(Fault),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Client => f.write_str("it went"),
+            End::Server => f.write_str("its server ended"),
+            End::Late(what) => f.write_str(what),
+            End::Refused(refusal) => write!(f, "refused: {refusal}"),
+            End::Fault(fault) => write!(f, "{fault}"),
+        }
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        End::Refused(refusal)
+    }
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> End {
+        End::Fault(fault)
+    }
+}
+
+/// Until it is over; then both connections are closed and the server is gone.
+pub async fn serve(client: Carried, mut child: Child, bytes_max: u64, time_max: Duration) {
+    let start = Instant::now();
+    let end = match child.connection.take() {
+        Some(server) => carry(client, server, Gate::new(Lease { bytes_max }), start + time_max).await,
+        None => End::Server,
+    };
+    let died = child.end(matches!(end, End::Server)).await;
+    let level = match &end {
+        End::Client => Level::Info,
+        _ => Level::Warning,
+    };
+    let died = died.map(|died| format!("; {died}")).unwrap_or_default();
+    let seconds = start.elapsed().as_secs();
+    log::say(level, &format!("rpc-worker: a stock client's lease ended after {seconds} s: {end}{died}"));
+}
+
+async fn carry(
+    client: Carried,
+    mut server: tokio::net::UnixStream,
+    mut gate: Gate,
+    lease_end: Instant,
+) -> End {
+    let (mut client_read, mut client_write) = tokio::io::split(client);
+    let (mut server_read, mut server_write) = server.split();
+    let (mut pending, mut out) = (Vec::new(), Out::default());
+    let (mut from_client, mut from_server) = (vec![0; PENDING_BYTES_MAX], vec![0; PENDING_BYTES_MAX]);
+    let (mut client_moved, mut server_moved) = (Instant::now(), Instant::now());
+    loop {
+        if let Err(end) = judge(&mut gate, &mut pending, &mut out) {
+            return end;
+        }
+        let server_owes = gate.is_waiting() || !out.to_server.is_empty();
+        let (deadline, late) = if !out.to_client.is_empty() {
+            (client_moved + TAKE_TIME_MAX, "it takes no answer")
+        } else if server_owes {
+            (server_moved + ANSWER_TIME_MAX, "its server is late")
+        } else if gate.is_within_message() {
+            (client_moved + MESSAGE_TIME_MAX, "a message of its stopped in the middle")
+        } else {
+            (client_moved + IDLE_TIME_MAX, "it said nothing for half an hour")
+        };
+        let (deadline, late) =
+            if lease_end < deadline { (lease_end, "its time is over") } else { (deadline, late) };
+        tokio::select! {
+            read = client_read.read(&mut from_client), if pending.len() < PENDING_BYTES_MAX => {
+                let Some(n) = some(read) else { return End::Client };
+                pending.extend_from_slice(&from_client[..n]);
+                client_moved = Instant::now();
+                if !server_owes {
+                    server_moved = client_moved;
+                }
+            }
+            read = server_read.read(&mut from_server), if out.to_client.is_empty() => {
+                let Some(n) = some(read) else { return End::Server };
+                if let Err(fault) = gate.from_server(&from_server[..n], &mut out) {
+                    return fault.into();
+                }
+                (client_moved, server_moved) = (Instant::now(), Instant::now());
+            }
+            wrote = server_write.write(&out.to_server), if !out.to_server.is_empty() => {
+                let Some(n) = some(wrote) else { return End::Server };
+                out.to_server.drain(..n);
+                server_moved = Instant::now();
+            }
+            wrote = client_write.write(&out.to_client), if !out.to_client.is_empty() => {
+                let Some(n) = some(wrote) else { return End::Client };
+                out.to_client.drain(..n);
+                client_moved = Instant::now();
+            }
+            () = sleep_until(deadline) => return End::Late(late),
+        }
+        if out.to_client.is_empty() && client_write.flush().await.is_err() {
+            return End::Client;
+        }
+    }
+}
+
+/// Lets the gate read, unless something is still to be sent on.
+fn judge(gate: &mut Gate, pending: &mut Vec<u8>, out: &mut Out) -> Result<(), End> {
+    while !pending.is_empty() && !gate.is_waiting() && out.to_server.is_empty() && out.to_client.is_empty() {
+        let n = gate.from_client(pending, out)?;
+        pending.drain(..n);
+    }
+    Ok(())
+}
+
+/// Bytes that moved; nothing at the end and after an error, which are the same here.
+fn some(moved: io::Result<usize>) -> Option<usize> {
+    moved.ok().filter(|n| *n > 0)
+}

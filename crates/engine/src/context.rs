@@ -292,6 +292,12 @@ impl Context {
         Some(unsafe { std::slice::from_raw_parts(logits, self.model.n_vocab()) })
     }
 
+    /// Whether the model computed numbers after a row, if its logits were asked for: a file that was damaged after it was
+    /// checked makes others.
+    pub fn check_row(&self, row_idx: usize) -> Result<(), Error> {
+        self.logits_of(row_idx).map_or(Ok(()), |logits| numbers(logits).map(drop))
+    }
+
     /// Takes a sequence out of the cache from a position on. `false`: this model keeps a state that cannot be cut.
     pub fn forget(&mut self, seq: Seq, from: u32) -> bool {
         // Beyond the library's positions there is nothing, and a number below zero would mean all of them.
@@ -388,6 +394,10 @@ fn params(model: &Model, settings: &Settings, cache: Cache) -> sys::llama_contex
         params.pooling_type = crate::embed::pooling(model);
     }
     params
+}
+
+pub(crate) fn numbers(logits: &[f32]) -> Result<&[f32], Error> {
+    if logits.iter().any(|logit| logit.is_nan()) { Err(Error::NoNumber) } else { Ok(logits) }
 }
 
 pub(crate) fn check(name: &'static str, value: u32, least: u32, most: u32) -> Result<(), Error> {

@@ -27,6 +27,8 @@ pub enum Error {
     Full { n_ctx: u32 },
     /// The grammar is none, or allows nothing here.
     Grammar { why: &'static str },
+    /// The model computed something that is no number: its file is damaged.
+    NoNumber,
     /// A sampler was given the context of another model.
     OtherModel,
     /// The model cannot be a later stage of several.
@@ -56,6 +58,7 @@ impl fmt::Display for Error {
             Error::Cancelled => f.write_str("loading was cancelled"),
             Error::Full { n_ctx } => write!(f, "the context of {n_ctx} tokens is full"),
             Error::Grammar { why } => write!(f, "the grammar {why}"),
+            Error::NoNumber => f.write_str("the model computed something that is no number"),
             Error::OtherModel => f.write_str("the sampler and the context have different models"),
             Error::Stage { why } => write!(f, "the model takes no hidden states: it {why}"),
             Error::Slice { why } => write!(f, "the model is a slice, and {why}"),

@@ -109,7 +109,8 @@ impl Sampler {
             return Err(Error::OtherModel);
         }
         let none = Error::Library { what: "give logits", said: "the last evaluation kept none".to_owned() };
-        let token = self.choose(logits.ok_or(none)?)?;
+        // A sort of what is no number has no order.
+        let token = self.choose(crate::context::numbers(logits.ok_or(none)?)?)?;
         self.accept(token);
         Ok(token)
     }

@@ -243,6 +243,23 @@ fn a_sampler_refuses_the_context_of_another_model() {
 }
 
 #[test]
+fn what_is_no_number_is_no_choice() {
+    let Some(path) = shared("llm/stories260K.gguf") else { return };
+    let mut parts = Parts::read(&std::fs::read(path).unwrap());
+    parts.tensors.iter_mut().for_each(|(_, bytes)| bytes.fill(0xff));
+    let folder = Folder::new("no-number");
+    let model = load(&folder.file("m.gguf", &parts.write()));
+    let mut damaged = context(&model, Settings::default());
+    damaged.evaluate(&[1, 2, 3], 0, 0).unwrap();
+    for temperature in [0.0, 1.0] {
+        let how = Sampling { temperature, ..Sampling::default() };
+        let mut sampler = Sampler::new(Arc::clone(&model), &how).unwrap();
+        assert_eq!(sampler.sample(&damaged), Err(Error::NoNumber));
+    }
+    assert_eq!(damaged.check_row(2), Err(Error::NoNumber));
+}
+
+#[test]
 fn vectors_of_another_width_than_the_model_are_refused() {
     let folder = Folder::new("width");
     let mut parts = Parts::read(&tiny::model("llama"));

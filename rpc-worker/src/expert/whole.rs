@@ -48,7 +48,10 @@ impl Whole {
 
     /// One batch, and a token for each sequence that wants one.
     fn step(&mut self, works: &[Work]) -> Vec<Event> {
-        let rows: Vec<Row> = works.iter().flat_map(rows).collect();
+        // Where only prompts are read one row of each is looked at, so that a model whose file was damaged meanwhile is
+        // found out before its prompt's end. Beside answers, whose rows are looked at anyway, it would cost more.
+        let looks = works.iter().all(|work| !work.choose);
+        let rows: Vec<Row> = works.iter().flat_map(|work| rows(work, looks)).collect();
         if let Err(error) = self.context.evaluate_rows(&rows) {
             for work in works {
                 self.context.forget(work.slot, work.at);
@@ -62,7 +65,10 @@ impl Whole {
             n_before += work.tokens.len();
             let slot = work.slot;
             let end = work.at + work.tokens.len() as u32;
-            let chosen = work.choose.then(|| self.choose(slot, n_before - 1)).transpose();
+            let chosen = match work.choose {
+                true => self.choose(slot, n_before - 1).map(Some),
+                false => self.context.check_row(n_before - 1).map(|()| None).map_err(|e| broken(&e)),
+            };
             events.push(match chosen {
                 Ok(chosen) => Event::Done { slot, end, chosen },
                 Err(error) => Event::Failed { slot, error },
@@ -171,13 +177,13 @@ fn prefix_max(plan: &Plan) -> u32 {
     plan.n_ctx.div_ceil(4).min(PREFIX_MAX)
 }
 
-fn rows(work: &Work) -> impl Iterator<Item = Row> {
+fn rows(work: &Work, looks: bool) -> impl Iterator<Item = Row> {
     let last = work.tokens.len() - 1;
     (0..).zip(&work.tokens).map(move |(idx, token)| Row {
         token: *token,
         at: work.at + idx as u32,
         seq: work.slot,
-        output: work.choose && idx == last,
+        output: (work.choose || looks) && idx == last,
     })
 }
 

@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail};
 use engine::{Context, Load, Model, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit};
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -28,12 +29,12 @@ const SAID_BYTES_MAX: usize = 1 << 14;
 const SENTENCE_MAX: usize = 400;
 /// What the child reads and evaluates: letters, blanks, and bytes that need several tokens.
 const WORDS: &str = "Hello, w\u{f6}rld 1";
-/// Makes a child of itself the one that tries.
+/// Makes a child of itself the one that tries; its value is the parent's id.
 const INSIDE: &str = "DUET_PROBE_INSIDE";
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside(path);
+    if let Some(parent) = std::env::var_os(INSIDE) {
+        return inside(path, &parent);
     }
     check(path)?;
     println!("{} is a good model", path.display());
@@ -55,7 +56,7 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
     let mut child = Command::new(own)
         .arg("probe")
         .arg(path)
-        .env(INSIDE, "1")
+        .env(INSIDE, std::process::id().to_string())
         .env("GGML_NO_BACKTRACE", "1")
         .env("OMP_WAIT_POLICY", "passive")
         .stdin(Stdio::null())
@@ -128,7 +129,12 @@ fn name(signal: i32) -> String {
 }
 
 /// The child's part.
-fn inside(path: &Path) -> anyhow::Result<()> {
+fn inside(path: &Path, parent: &OsStr) -> anyhow::Result<()> {
+    // Nobody hears what an orphan finds out, and it would hold memory that the next program needs.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot be bound to the parent")?;
+    if getppid().is_none_or(|pid| *parent != *pid.as_raw_nonzero().to_string()) {
+        bail!("the program that wanted to know is gone");
+    }
     let file_bytes = engine::check_file(path)?.file_bytes;
     let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(Resource::Core, limit(0)).context("cannot forbid core files")?;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 /// Copies that one request may try.
 pub const ATTEMPTS_MAX: usize = 3;
 /// Where there is another copy, a stream's answer must begin by then: a node that hangs is passed over.
-pub const BEGIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// Copies of ours begin after a second, also when all their slots are taken.
+pub const BEGIN_TIME_MAX: Duration = Duration::from_millis(2500);
 /// The last one may take its time, and so may a whole answer, which begins when it is ready.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// A stream on which nothing comes for so long is dead; experts say something every few seconds.

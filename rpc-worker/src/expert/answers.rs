@@ -22,7 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A gateway takes a node that is silent for longer than a second for dead.
 const KEEP_ALIVE_OF_GATEWAYS: Duration = Duration::from_millis(400);
 /// A stream's head waits so long for a slot: until then an error can still have a status of its own.
-const HEAD_WAIT: Duration = Duration::from_secs(2);
+const HEAD_WAIT: Duration = Duration::from_secs(1);
 /// One that goes on does not: its client has waited already.
 const HEAD_WAIT_BEGUN: Duration = Duration::from_millis(400);
 

@@ -1,17 +1,22 @@
 //! The real rpc-worker with a small model, and a wire to it that fails at a moment that the test chooses.
 
 use crate::node::WAIT_MAX;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
 /// A running rpc-worker with one expert.
 pub struct Worker {
     child: Child,
     pub address: SocketAddr,
     folder: PathBuf,
+    said: Receiver<String>,
 }
 
 impl Worker {
@@ -33,27 +38,74 @@ impl Worker {
 
     /// Starts it with these further lines of the expert's file, and waits until the expert is served.
     pub fn start((program, model): &(PathBuf, PathBuf), test: &str, expert: &str, lines: &str) -> Worker {
-        static N: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let n = N.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let worker = Worker::begin(Command::new(program), here, model, (test, expert, lines));
+        worker.hear("is served");
+        worker
+    }
+
+    /// Starts `command`, which is the program, perhaps on another host, and waits until it listens.
+    pub fn begin(
+        mut command: Command,
+        listen: SocketAddr,
+        model: &Path,
+        (test, expert, lines): (&str, &str, &str),
+    ) -> Worker {
+        static N: AtomicUsize = AtomicUsize::new(0);
+        let n = N.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("duet-worker-{test}-{n}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("expert.toml");
         let text = format!("name = \"{expert}\"\nmodel = \"m.gguf\"\nquantisation = \"F32\"\n{lines}");
         std::fs::write(&file, text).expect("an expert");
-        let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0", "--threads", "1", "--way", "tables", "--expert"]).arg(file);
+        command
+            .args(["--listen", &listen.to_string(), "--threads", "1", "--way", "tables", "--expert"])
+            .arg(file);
         command.arg("--model").arg(model).arg("--overlay").arg(folder.join("overlay"));
         command.env("OMP_WAIT_POLICY", "passive").env_remove("JOURNAL_STREAM");
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("an rpc-worker");
-        let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-        let mut address = None;
-        let is_served = said.by_ref().any(|line| {
-            address = address.or_else(|| line.split_once("listening on ")?.1.trim().parse().ok());
-            line.contains("is served")
+        let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let (says, said) = channel();
+        std::thread::spawn(move || {
+            for line in lines {
+                eprintln!("{line}");
+                // Nobody may want to hear it any more; its pipe is emptied all the same.
+                let _ = says.send(line);
+            }
         });
-        assert!(is_served, "the expert is not served");
-        std::thread::spawn(move || said.for_each(|line| eprintln!("{line}")));
-        Worker { child, address: address.expect("it says where it listens"), folder }
+        let mut worker = Worker { child, address: listen, folder, said };
+        let line = worker.hear("listening on ");
+        let address = line.rsplit(' ').next().and_then(|word| word.trim().parse().ok());
+        worker.address = address.expect("it says where it listens");
+        worker
+    }
+
+    /// The next line with these words.
+    #[track_caller]
+    pub fn hear(&self, words: &str) -> String {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let line = self.said.recv_timeout(left).unwrap_or_else(|_| panic!("it did not say {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// How it ended; it has a while for that.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        let process = pidfd_open(self.pid(), PidfdFlags::empty()).expect("it is our child");
+        let limit = Timespec { tv_sec: WAIT_MAX.as_secs() as i64, tv_nsec: 0 };
+        let n =
+            poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a process is looked at");
+        assert!(n > 0, "the process lives on");
+        self.child.wait().expect("it is our child")
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
     }
 
     pub fn pid(&self) -> Pid {

@@ -3,6 +3,7 @@
 use crate::choice::InForce;
 use crate::expert::hall::{Hall, Shown};
 use crate::expert::holds;
+use crate::ring::told::Shown as Part;
 use serde::Serialize;
 use split::report::Holds;
 use std::fs::File;
@@ -25,13 +26,15 @@ pub struct Health {
     /// What this process itself occupies.
     memory_own_kib: u64,
     experts: Vec<Shown>,
+    /// Parts of models that are cut over several nodes.
+    stages: Vec<Part>,
     /// The same and more, in the words of the agent's facts.
     holds: Holds,
 }
 
 pub fn now(uptime: Duration, in_force: InForce, hall: &Hall, models: &Path) -> Health {
     let health = health(uptime, in_force, &read("/proc/meminfo"), &read("/proc/self/status"));
-    Health { experts: hall.shown(), holds: holds::now(hall, models), ..health }
+    Health { experts: hall.shown(), stages: hall.parts().shown(), holds: holds::now(hall, models), ..health }
 }
 
 fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> Health {
@@ -43,6 +46,7 @@ fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> H
         memory_available_kib: kib(meminfo, "MemAvailable:"),
         memory_own_kib: kib(status, "VmRSS:"),
         experts: Vec::new(),
+        stages: Vec::new(),
         holds: Holds::default(),
     }
 }

@@ -6,6 +6,7 @@
 //! once the node has an address there; never on the network card.
 
 pub mod args;
+mod backoff;
 mod choice;
 pub mod expert;
 mod generate;

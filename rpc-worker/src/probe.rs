@@ -6,6 +6,7 @@
 
 use anyhow::{Context as _, bail};
 use engine::{Context, Load, Model, Settings};
+use gguf::Slice;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit};
@@ -29,6 +30,8 @@ const SAID_BYTES_MAX: usize = 1 << 14;
 const SENTENCE_MAX: usize = 400;
 /// What the child reads and evaluates: letters, blanks, and bytes that need several tokens.
 const WORDS: &str = "Hello, w\u{f6}rld 1";
+/// Rows of a prompt that a slice tries.
+const ROWS_OF_SLICE: u32 = 5;
 /// Makes a child of itself the one that tries; its value is the parent's id.
 const INSIDE: &str = "DUET_PROBE_INSIDE";
 
@@ -142,6 +145,9 @@ fn inside(path: &Path, parent: &OsStr) -> anyhow::Result<()> {
     let seconds = TIME_LEAST.as_secs() + file_bytes / READ_BYTES_PER_S;
     setrlimit(Resource::Cpu, limit(seconds)).context("cannot limit time")?;
     let model = Arc::new(Model::load(path, Load::default())?);
+    if let Some(slice) = model.slice().cloned() {
+        return try_slice(&model, &slice);
+    }
     let tokens = model.tokenise(WORDS, true, true)?;
     let embeddings = model.is_for_embeddings();
     let settings = Settings { n_ctx: 256, n_batch: 64, embeddings, ..Settings::default() };
@@ -160,6 +166,27 @@ fn inside(path: &Path, parent: &OsStr) -> anyhow::Result<()> {
     model.detokenise(tokens, true)?;
     if context.logits().is_none_or(|logits| logits.iter().any(|logit| logit.is_nan())) {
         bail!("the model computes something that is no number");
+    }
+    Ok(())
+}
+
+/// A slice computes a few rows of a prompt and one of an answer.
+fn try_slice(model: &Arc<Model>, slice: &Slice) -> anyhow::Result<()> {
+    let hands_on = !slice.is_last();
+    let settings = Settings { n_ctx: 256, n_batch: 64, hands_on, ..Settings::default() };
+    let mut context = Context::new(Arc::clone(model), settings)?;
+    let mut at = 0;
+    for n in [ROWS_OF_SLICE, 1] {
+        if slice.is_first() {
+            context.evaluate(&vec![1.min(model.n_vocab() as i32 - 1); n as usize], 0, at)?;
+        } else {
+            context.evaluate_hidden(&vec![0.5; n as usize * model.n_embd()], 0, at)?;
+        }
+        at += n;
+        let told = if hands_on { context.hidden() } else { context.logits() };
+        if told.is_none_or(|floats| floats.iter().any(|float| !float.is_finite())) {
+            bail!("the slice computes something that is no number");
+        }
     }
     Ok(())
 }

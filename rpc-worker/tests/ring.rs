@@ -33,6 +33,7 @@ struct Ring {
     folder: PathBuf,
     net: [u8; 2],
     stages: Vec<Child>,
+    has_second_wire: bool,
 }
 
 impl Ring {
@@ -43,7 +44,7 @@ impl Ring {
             [(pid % 250) as u8 + 1, RINGS.fetch_add(1, Ordering::Relaxed) + (pid / 250 % 20) as u8 * 10];
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ring-{name}-{pid}"));
         std::fs::create_dir_all(&folder).unwrap();
-        let ring = Ring { folder, net, stages: Vec::new() };
+        let ring = Ring { folder, net, stages: Vec::new(), has_second_wire: false };
         std::fs::write(ring.whole(), families::model(&families::ALL[0])).unwrap();
         for idx in 0..3 {
             gguf::write_slice_file(&ring.whole(), CUTS[idx]..CUTS[idx + 1], &ring.slice(idx)).unwrap();
@@ -68,16 +69,12 @@ impl Ring {
         self.command_at(idx, idx)
     }
 
-    /// A stage at the address of this number.
+    /// A stage at the address of this number. The first finds the second by a wire, if there is one.
     fn command_at(&self, idx: usize, at: usize) -> Command {
+        let next = if idx == 1 && self.has_second_wire { 8 } else { (idx + 1) % 3 };
         let mut command = program();
         command.arg("stage").arg(self.slice(idx)).args(["--stage", &idx.to_string(), "--stages", "3"]);
-        command.args([
-            "--listen",
-            &self.address(at).to_string(),
-            "--next",
-            &self.address((idx + 1) % 3).to_string(),
-        ]);
+        command.args(["--listen", &self.address(at).to_string(), "--next", &self.address(next).to_string()]);
         command.stderr(Stdio::piped());
         command
     }
@@ -129,11 +126,16 @@ impl Ring {
 
     /// What the whole model says.
     fn alone(&self) -> Output {
+        self.alone_with(&[])
+    }
+
+    fn alone_with(&self, more: &[&str]) -> Output {
         let mut command = program();
         let output = command
             .arg("generate")
             .arg(self.whole())
             .args(["--prompt", PROMPT, "--tokens", TOKENS])
+            .args(more)
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -144,7 +146,7 @@ impl Ring {
     /// Lets the head speak through a wire that stands still after some tokens, does something then, and gives all that
     /// the head said.
     fn disturbed(&mut self, more: &[&str], deed: impl FnOnce(&mut Ring, &Wire)) -> (String, String) {
-        let wire = Wire::new(self.address(9), self.address(1));
+        let wire = Wire::new(self.address(9), self.address(1), STILL_AT);
         let mut head = self.head(self.address(9), more).spawn().unwrap();
         let (mut out, mut errors) = (head.stdout.take().unwrap(), head.stderr.take().unwrap());
         let said = std::thread::spawn(move || {
@@ -240,6 +242,43 @@ fn a_stage_that_is_killed_and_replaced_costs_no_word() {
     assert_eq!(text, String::from_utf8(ring.alone().stdout).unwrap());
 }
 
+/// Settings under which every token hangs on the dice and on all tokens before.
+const DICED: [&str; 4] = ["--temperature", "1.2", "--seed", "11"];
+
+#[test]
+fn the_dice_fall_after_a_loss_as_they_would_have_fallen_without_it() {
+    let mut ring = Ring::started("diced");
+    ring.stages.push(ring.start_at(1, 5));
+    let (text, errors) = ring.disturbed(&DICED, |ring, wire| {
+        ring.stages[0].kill().unwrap();
+        ring.stages[0].wait().unwrap();
+        wire.lead_to(ring.address(5));
+        wire.set(State::Released);
+    });
+    assert!(errors.contains("the ring is lost"), "{errors}");
+    assert_eq!(text, String::from_utf8(ring.alone_with(&DICED).stdout).unwrap());
+    assert_ne!(text, String::from_utf8(ring.alone().stdout).unwrap(), "the dice chose nothing");
+}
+
+#[test]
+fn a_last_stage_that_is_killed_and_replaced_goes_on_with_dice_and_grammar() {
+    let mut ring = Ring::new("last");
+    ring.has_second_wire = true;
+    let second = Wire::new(ring.address(8), ring.address(2), u64::MAX);
+    ring.stages = vec![ring.start(1), ring.start(2), ring.start_at(2, 5)];
+    let grammar = ring.folder.join("grammar.gbnf");
+    std::fs::write(&grammar, "root ::= ([a-m] [n-z] \" \")+").unwrap();
+    let more = [&DICED[..], &["--grammar", grammar.to_str().unwrap()]].concat();
+    let (text, errors) = ring.disturbed(&more, |ring, wire| {
+        ring.stages[1].kill().unwrap();
+        ring.stages[1].wait().unwrap();
+        second.lead_to(ring.address(5));
+        wire.set(State::Released);
+    });
+    assert!(errors.contains("the ring is lost"), "{errors}");
+    assert_eq!(text, String::from_utf8(ring.alone_with(&more).stdout).unwrap());
+}
+
 #[test]
 fn a_stage_that_is_gone_hands_over_to_the_small_model_with_a_mark() {
     let mut ring = Ring::started("gone");
@@ -284,15 +323,16 @@ enum State {
     Cut,
 }
 
-/// How it is, what the head sent so far, and where new connections go.
+/// How it is, what is sent before it stands still, and where new connections go.
 type Inside = (State, u64, SocketAddr);
 
-/// Carries bytes between the head and the first stage.
+/// Carries bytes between a stage and the next.
 struct Wire(Arc<(Mutex<Inside>, Condvar)>);
 
 impl Wire {
-    fn new(from: SocketAddr, to: SocketAddr) -> Wire {
-        let wire = Wire(Arc::new((Mutex::new((State::Carries, 0, to)), Condvar::new())));
+    /// It stands still once, after so many bytes.
+    fn new(from: SocketAddr, to: SocketAddr, still_at: u64) -> Wire {
+        let wire = Wire(Arc::new((Mutex::new((State::Carries, still_at, to)), Condvar::new())));
         let listener = TcpListener::bind(from).unwrap();
         let inside = Arc::clone(&wire.0);
         std::thread::spawn(move || {
@@ -335,8 +375,8 @@ impl Wire {
     /// Counts what the head sends, and stands still once.
     fn pass(&self, n: usize) -> State {
         let mut state = self.0.0.lock().unwrap();
-        state.1 += n as u64;
-        if state.0 == State::Carries && state.1 >= STILL_AT {
+        state.1 = state.1.saturating_sub(n as u64);
+        if state.0 == State::Carries && state.1 == 0 {
             state.0 = State::Still;
             self.0.1.notify_all();
         }

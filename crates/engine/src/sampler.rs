@@ -70,6 +70,7 @@ pub struct Sampler {
     /// The grammar refers to its vocabulary.
     model: Arc<Model>,
     candidates: Vec<sys::llama_token_data>,
+    rolls: u32,
 }
 
 // SAFETY: the library binds a sampler to no thread; it must only not be used by two at once, and `&mut` sees to that.
@@ -90,7 +91,7 @@ impl Sampler {
         let penalties = looks_back.then(|| penalties(&model, how)).transpose()?;
         let grammar = how.grammar.as_deref().map(|text| grammar(&model, text)).transpose()?;
         let dice = if how.temperature == 0.0 { None } else { Some(dice(how)?) };
-        Ok(Sampler { penalties, grammar, dice, model, candidates: Vec::new() })
+        Ok(Sampler { penalties, grammar, dice, model, candidates: Vec::new(), rolls: 0 })
     }
 
     /// The next token after the last row of the last batch; it is remembered.
@@ -140,6 +141,22 @@ impl Sampler {
         Ok(())
     }
 
+    /// How often the dice fell; a token may take two rolls, where a grammar refuses what the first gave.
+    pub fn rolls(&self) -> u32 {
+        self.rolls
+    }
+
+    /// Lets the dice fall without a choice, so that they stand as those of a sampler that fell so often before.
+    pub fn roll(&mut self, n: u32) {
+        for _ in 0..n {
+            self.rolls += 1;
+            if let Some(dice) = &self.dice {
+                // The library rolls for a single candidate too.
+                apply(dice, &mut [sys::llama_token_data { id: 0, logit: 1.0, p: 0.0 }]);
+            }
+        }
+    }
+
     fn choose(&mut self, logits: &[f32]) -> Result<Token, Error> {
         let token = self.pick(logits, false)?;
         let Some(grammar) = &self.grammar else { return Ok(token) };
@@ -168,6 +185,7 @@ impl Sampler {
         let best = best.id;
         let Some(dice) = &self.dice else { return Ok(best) };
         self.candidates.retain(|candidate| candidate.logit > f32::NEG_INFINITY);
+        self.rolls += 1;
         Ok(apply(dice, &mut self.candidates).unwrap_or(best))
     }
 

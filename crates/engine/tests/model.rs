@@ -306,6 +306,24 @@ fn text(model: &Arc<Model>, how: &Sampling, n: u32) -> Result<String, Error> {
 }
 
 #[test]
+fn a_sampler_made_anew_goes_on_as_the_one_that_was_lost() {
+    let (_folder, model) = model("rolls");
+    let how = Sampling { temperature: 1.0, seed: 7, repeat_penalty: 1.3, ..Sampling::default() };
+    let mut context = Context::new(Arc::clone(&model), Settings::default()).unwrap();
+    context.evaluate(&[1, 2, 3], 0, 0).unwrap();
+    let mut first = Sampler::new(Arc::clone(&model), &how).unwrap();
+    let chosen: Vec<_> = (0..20).map(|_| first.sample(&context).unwrap()).collect();
+    for n in [0, 1, 7, 19] {
+        let mut again = Sampler::new(Arc::clone(&model), &how).unwrap();
+        chosen[..n].iter().for_each(|token| again.replay(*token).unwrap());
+        again.roll(n as u32);
+        let rest: Vec<_> = (n..20).map(|_| again.sample(&context).unwrap()).collect();
+        assert_eq!(rest, chosen[n..], "after {n}");
+        assert_eq!(again.rolls(), first.rolls());
+    }
+}
+
+#[test]
 fn dice_follow_their_seed_and_zero_has_none() {
     let (_folder, model) = model("dice");
     let how = |temperature, seed| Sampling { temperature, seed, ..Sampling::default() };

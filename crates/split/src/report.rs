@@ -5,6 +5,7 @@
 use crate::assign::{EXPERTS_MAX, STAGES_MAX};
 use crate::expert::is_model_file;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// Files of models that are told; a node has memory for fewer.
 pub const FILES_MAX: usize = 32;
@@ -18,6 +19,8 @@ pub struct Holds {
     pub generation: u64,
     pub experts: Vec<HeldExpert>,
     pub stages: Vec<HeldStage>,
+    /// Neighbours in rings that cannot be reached from here.
+    pub doubts: Vec<Doubt>,
     /// The models that lie in the models' folder, loaded or not.
     pub files: Vec<FileTold>,
     /// Measured here, for every model that ever ran since the start.
@@ -55,6 +58,14 @@ pub struct HeldStage {
     pub bytes: u64,
 }
 
+/// A stage that did not answer when it was tried last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The expert of the ring.
+    pub name: String,
+    pub address: SocketAddr,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HeldState {
@@ -84,7 +95,8 @@ impl Holds {
     /// The first thing that no sane worker says.
     pub fn check(&self) -> Result<(), String> {
         let n_max = EXPERTS_MAX + STAGES_MAX;
-        if self.experts.len() > EXPERTS_MAX || self.stages.len() > STAGES_MAX || self.speeds.len() > n_max {
+        let is_much = self.experts.len() > EXPERTS_MAX || self.stages.len() > STAGES_MAX;
+        if is_much || self.speeds.len() > n_max || self.doubts.len() > STAGES_MAX {
             return Err(format!("more than {EXPERTS_MAX} experts or {STAGES_MAX} stages are told"));
         }
         if self.files.len() > FILES_MAX {

@@ -1,6 +1,7 @@
 //! What this node holds, in the words that the agent puts into its facts.
 
 use super::hall::{Hall, Shown};
+use crate::ring::told::Shown as Part;
 use split::expert::is_model_file;
 use split::report::{FILES_MAX, FileTold, HeldExpert, HeldState, Holds, SENTENCE_BYTES_MAX, SpeedTold};
 use std::fs;
@@ -8,26 +9,32 @@ use std::path::Path;
 
 pub fn now(hall: &Hall, models: &Path) -> Holds {
     let shown = hall.shown();
+    let parts = hall.parts().shown();
+    let head = |name: &str| parts.iter().find(|part| part.name == name && part.stage_idx == 0);
     Holds {
         generation: hall.generation(),
-        experts: shown.iter().map(expert).collect(),
+        experts: shown.iter().map(|shown| expert(shown, head(&shown.name))).collect(),
+        stages: parts.iter().map(|part| part.held(cut)).collect(),
+        doubts: parts.iter().filter_map(Part::doubt).collect(),
         files: files(models),
         speeds: shown.iter().filter_map(speed).collect(),
-        ..Holds::default()
     }
 }
 
-fn expert(shown: &Shown) -> HeldExpert {
+/// An expert over several nodes answers only while its ring is closed.
+fn expert(shown: &Shown, head: Option<&Part>) -> HeldExpert {
+    let lost = head.filter(|head| shown.state == "ready" && !head.is_connected);
+    let why = lost.map(|head| head.ring.as_deref().unwrap_or("its ring is not closed yet"));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     HeldExpert {
         name: shown.name.clone(),
         model: shown.model.clone(),
         state: match shown.state {
-            "ready" => HeldState::Ready,
+            "ready" if lost.is_none() => HeldState::Ready,
             "failed" => HeldState::Failed,
             _ => HeldState::Loading,
         },
-        sentence: cut(shown.why.as_deref().unwrap_or_default()),
+        sentence: cut(why.or(shown.why.as_deref()).unwrap_or_default()),
         slots: shown.slots,
         busy: count(shown.busy),
         queued: count(shown.waiting),

@@ -14,6 +14,7 @@ pub mod figures;
 pub mod hall;
 pub mod holds;
 pub mod job;
+mod loader;
 pub mod metrics;
 pub mod routes;
 pub mod schedule;

@@ -210,7 +210,7 @@ impl Serving {
 }
 
 /// Bytes of one position in the caches of all layers, by the rule that the placement counts with.
-fn cache_bytes(model: &Model) -> u64 {
+pub fn cache_bytes(model: &Model) -> u64 {
     let shape = split::shape::of_file("", model.head(), 0).unwrap_or_default();
     shape.kv_bytes.saturating_mul(shape.layer_bytes.len() as u64)
 }

@@ -133,6 +133,7 @@ fn share(stage: &assign::Stage, models: &Path) -> Share {
         slice: models.join(&stage.slice),
         model: models.join(&expert.model),
         layers: u64::from(stage.first)..u64::from(stage.last),
+        of: stage.of.into(),
         ring: Ring {
             key: stage.key.clone(),
             stage_idx: short(stage.stage_idx),

@@ -2,15 +2,21 @@
 //!
 //! Nothing listens before the first part is here.
 
+use super::hands::Ask;
 use super::head::Split;
-use super::{Ring, door, say, stage};
+use super::told::{Part, Parts};
+use super::{Ring, door, say, seat, stage};
+use crate::backoff::Backoff;
 use crate::overlay;
 use service::log::{self, Level};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// This node's part of a ring.
@@ -22,7 +28,18 @@ pub struct Share {
     pub slice: PathBuf,
     pub model: PathBuf,
     pub layers: Range<u64>,
+    /// Layers of the whole model.
+    pub of: u64,
     pub ring: Ring,
+}
+
+impl Share {
+    /// Whether only the neighbours differ, so that what is loaded and computed can stay.
+    pub fn is_same_slice(&self, other: &Share) -> bool {
+        let sizes = |ring: &Ring| (ring.n_ctx, ring.n_slots);
+        let own = (&self.name, &self.slice, &self.model, &self.layers, self.of, sizes(&self.ring));
+        own == (&other.name, &other.slice, &other.model, &other.layers, other.of, sizes(&other.ring))
+    }
 }
 
 /// Keeps the stages behind heads, and makes heads.
@@ -32,31 +49,58 @@ pub struct Keeper {
     overlay: PathBuf,
     n_threads: u32,
     rings: Option<(Handle, door::Registry)>,
-    stages: BTreeMap<String, (Share, AbortHandle)>,
+    stages: BTreeMap<String, Kept>,
+    heads: BTreeMap<String, (Arc<engine::Model>, UnboundedSender<Ask>)>,
+    parts: Parts,
+}
+
+struct Kept {
+    share: Share,
+    ring: watch::Sender<Ring>,
+    task: AbortHandle,
 }
 
 impl Keeper {
     pub fn new(listen: SocketAddr, overlay: PathBuf, n_threads: u32) -> Keeper {
-        Keeper { listen, overlay, n_threads, rings: None, stages: BTreeMap::new() }
+        let (stages, heads) = (BTreeMap::new(), BTreeMap::new());
+        Keeper { listen, overlay, n_threads, rings: None, stages, heads, parts: Parts::default() }
     }
 
-    /// These stages are to be here from now on, and no others.
-    pub fn follow(&mut self, shares: &[Share]) {
-        self.stages.retain(|_, (share, task)| {
-            let stays = shares.contains(share) && !task.is_finished();
-            if !stays {
-                task.abort();
+    /// What the parts tell.
+    pub fn parts(&self) -> Parts {
+        self.parts.clone()
+    }
+
+    /// These stages are to be here from now on, and no others; heads of these experts may be here too.
+    pub fn follow(&mut self, shares: &[Share], heads: &[&str]) {
+        self.stages.retain(|name, kept| {
+            let share = shares.iter().find(|share| share.name == *name);
+            let stays = share.filter(|share| kept.share.is_same_slice(share) && !kept.task.is_finished());
+            let Some(share) = stays else {
+                kept.task.abort();
+                return false;
+            };
+            if kept.share != *share {
+                kept.share = share.clone();
+                // If nobody hears it, the task has just ended, and is begun anew the next time.
+                let _ = kept.ring.send(share.ring.clone());
             }
-            stays
+            true
         });
+        self.heads.retain(|name, _| heads.contains(&name.as_str()));
+        let is_stage = |name: &str| shares.iter().any(|share| share.name == name);
+        self.parts.keep(|name| is_stage(name) || heads.contains(&name));
         for share in shares {
             if self.stages.contains_key(&share.name) {
                 continue;
             }
             match self.rings() {
                 Ok((rings, registry)) => {
-                    let task = rings.spawn(keep(share.clone(), self.n_threads, registry));
-                    self.stages.insert(share.name.clone(), (share.clone(), task.abort_handle()));
+                    let part = self.parts.begin(share);
+                    let (ring, wishes) = watch::channel(share.ring.clone());
+                    let task = rings.spawn(keep(share.clone(), self.n_threads, registry, wishes, part));
+                    let kept = Kept { share: share.clone(), ring, task: task.abort_handle() };
+                    self.stages.insert(share.name.clone(), kept);
                 }
                 Err(error) => log::say(Level::Warning, &format!("rpc-worker: no part in a ring: {error:#}")),
             }
@@ -65,9 +109,35 @@ impl Keeper {
 
     /// The head of a ring.
     pub fn head(&mut self, share: &Share) -> anyhow::Result<Split> {
+        let part = self.parts.begin(share);
+        let made = self.make_head(share, &part);
+        if let Err(error) = &made {
+            part.failed(&format!("{error:#}"));
+        }
+        made
+    }
+
+    fn make_head(&mut self, share: &Share, part: &Part) -> anyhow::Result<Split> {
         cut(share)?;
         let (rings, registry) = self.rings()?;
-        Split::new(&share.slice, &share.ring, self.n_threads, &rings, &registry)
+        let split =
+            Split::new(&share.slice, &share.ring, self.n_threads, &rings, &registry, Some(part.clone()))?;
+        self.heads.insert(share.name.clone(), split.reins());
+        Ok(split)
+    }
+
+    /// A head that is here has other neighbours; what it is at goes on.
+    pub fn remake(&mut self, share: &Share) {
+        let Some((model, reins)) = self.heads.get(&share.name) else { return };
+        let name = &share.name;
+        match seat(model, &share.ring) {
+            // If it is gone, so are those who wait for it.
+            Ok(seat) => _ = reins.send(Ask::Remake(seat)),
+            Err(error) => {
+                let line = format!("rpc-worker: {name} stays in its old ring: {error:#}");
+                log::say(Level::Warning, &line);
+            }
+        }
     }
 
     fn rings(&mut self) -> anyhow::Result<(Handle, door::Registry)> {
@@ -83,18 +153,44 @@ impl Keeper {
     }
 }
 
-/// One stage, as long as it is wished.
-async fn keep(share: Share, n_threads: u32, registry: door::Registry) {
-    let name = share.name.clone();
-    let (slice, ring) = (share.slice.clone(), share.ring.clone());
-    let done = match tokio::task::spawn_blocking(move || cut(&share)).await {
-        Ok(Ok(())) => stage::run(&slice, ring, n_threads, registry, false).await,
-        Ok(Err(error)) => Err(error),
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = done {
-        log::say(Level::Warning, &format!("rpc-worker: no stage of {name} here: {error:#}"));
+/// One stage, as long as it is wished. One that cannot be is tried again, ever more seldom.
+async fn keep(
+    share: Share,
+    n_threads: u32,
+    registry: door::Registry,
+    wishes: watch::Receiver<Ring>,
+    part: Part,
+) {
+    let mut backoff = Backoff::default();
+    loop {
+        let done = once(&share, n_threads, &registry, &wishes, &part, &mut backoff).await;
+        if let Err(error) = done {
+            let why = format!("{error:#}");
+            part.failed(&why);
+            if backoff.is_news(&why) {
+                let name = &share.name;
+                log::say(Level::Warning, &format!("rpc-worker: no stage of {name} here: {why}"));
+            }
+        }
+        tokio::time::sleep(backoff.next()).await;
     }
+}
+
+async fn once(
+    share: &Share,
+    n_threads: u32,
+    registry: &door::Registry,
+    wishes: &watch::Receiver<Ring>,
+    part: &Part,
+    backoff: &mut Backoff,
+) -> anyhow::Result<()> {
+    let whole = share.clone();
+    tokio::task::spawn_blocking(move || cut(&whole)).await??;
+    let ring = wishes.borrow().clone();
+    let loaded = stage::load(&share.slice, &ring, n_threads, false).await?;
+    *backoff = Backoff::default();
+    part.loaded(loaded.bytes());
+    stage::serve(loaded, wishes.clone(), registry.clone(), Some(part)).await
 }
 
 /// Cuts the slice if it is not there yet.

@@ -58,13 +58,13 @@ impl Layers {
     /// A later slice does its job.
     pub fn work(&mut self, job: Job) -> Result<Worked, (Blame, String)> {
         match job {
-            Job::Open { slot, keep, manner, chosen } => {
+            Job::Open { slot, keep, manner, chosen, rolls } => {
                 self.context.forget(u32::from(slot), keep);
                 let asked = |e: Error| (Blame::Asked, e.to_string());
                 if self.is_last {
                     let place = &mut self.choosers[usize::from(slot)];
                     *place = None;
-                    let sampler = chooser(self.context.model(), &manner, &chosen).map_err(asked)?;
+                    let sampler = chooser(self.context.model(), &manner, &chosen, rolls).map_err(asked)?;
                     *place = Some((sampler, manner.top_logprobs));
                 }
                 Ok(Worked::Opened)
@@ -110,18 +110,20 @@ impl Layers {
             Error::Grammar { .. } => (Blame::Asked, e.to_string()),
             _ => (Blame::Broken, e.to_string()),
         };
+        let rolls = sampler.rolls();
         let token = sampler.sample(&self.context).map_err(asked)?;
+        let rolls = (sampler.rolls() - rolls) as u8;
         let Some(n_rivals) = *top else {
-            return Ok(Worked::Chosen(Some(Chosen { token, logprob: None, rivals: Vec::new() })));
+            return Ok(Worked::Chosen(Some(Chosen { token, logprob: None, rivals: Vec::new(), rolls })));
         };
         let logits = self.context.logits().unwrap_or_default();
         let (logprob, rivals) = chances::of(logits, token, usize::from(n_rivals));
-        Ok(Worked::Chosen(Some(Chosen { token, logprob: Some(logprob), rivals })))
+        Ok(Worked::Chosen(Some(Chosen { token, logprob: Some(logprob), rivals, rolls })))
     }
 }
 
 /// A sampler that stands where it stood after what was chosen before.
-fn chooser(model: &Arc<Model>, manner: &Manner, chosen: &[i32]) -> Result<Sampler, Error> {
+fn chooser(model: &Arc<Model>, manner: &Manner, chosen: &[i32], rolls: u32) -> Result<Sampler, Error> {
     let sampling = Sampling {
         temperature: manner.temperature,
         top_k: manner.top_k,
@@ -131,11 +133,11 @@ fn chooser(model: &Arc<Model>, manner: &Manner, chosen: &[i32]) -> Result<Sample
         presence_penalty: manner.presence_penalty,
         frequency_penalty: manner.frequency_penalty,
         repeat_last: manner.repeat_last,
-        // The same dice would fall as they fell at the beginning.
-        seed: manner.seed.wrapping_add(chosen.len() as u32),
+        seed: manner.seed,
         grammar: manner.grammar.clone(),
     };
     let mut sampler = Sampler::new(Arc::clone(model), &sampling)?;
     chosen.iter().try_for_each(|token| sampler.replay(*token))?;
+    sampler.roll(rolls);
     Ok(sampler)
 }

@@ -1,21 +1,25 @@
 //! Models that are cut over several nodes: the hands of `split::pipe`.
 //!
 //! `wire` reads and writes frames on a connection, `door` lets the stage before in, `stage` is a slice that this node
-//! computes for others, `head` begins and ends every sequence, and `layers` is the slice itself with its sampler.
-//! `keeper` follows what the node is to hold, `say` is a ring by hand.
+//! computes for others, `head` begins and ends every sequence by its `hands`, and `layers` is the slice itself with its
+//! sampler. `keeper` follows what the node is to hold, `told` is what it says of it, `say` is a ring by hand.
 //! All rings of this node share one thread for their connections: signs of life must not wait for a model, so each
 //! model has a thread of its own.
 
 pub mod door;
+mod hands;
 pub mod head;
 pub mod keeper;
 mod layers;
 pub mod say;
 pub mod stage;
+pub mod told;
 mod wire;
 
+use crate::expert::serving::cache_bytes;
+use crate::probe;
 use anyhow::{Context, bail};
-use engine::{Load, Model};
+use engine::Model;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ReadCache};
 use split::wire::Hello;
@@ -47,14 +51,18 @@ pub struct Ring {
     pub n_slots: u16,
 }
 
-/// Holds a slice to its seal and to being one, then loads it.
+/// Holds a slice to its seal, lets a child try it, and loads it.
 pub fn load(slice: &Path, ring: &Ring) -> anyhow::Result<(Arc<Model>, Seat)> {
     let shown = || format!("{} is no good slice", slice.display());
     gguf::check_slice_file(slice).with_context(shown)?;
-    let model = Model::load(slice, Load::default()).with_context(shown)?;
-    let Some(says) = model.slice().cloned() else {
-        bail!("{} is a whole model, not a slice", slice.display())
-    };
+    let model = probe::load(slice).with_context(shown)?;
+    let seat = seat(&model, ring)?;
+    Ok((model, seat))
+}
+
+/// What a slice is in this ring.
+pub fn seat(model: &Model, ring: &Ring) -> anyhow::Result<Seat> {
+    let Some(says) = model.slice().cloned() else { bail!("it is a whole model, not a slice") };
     let number = |n: u64| u16::try_from(n).context("a model has fewer layers");
     let hello = Hello {
         build: build()?,
@@ -75,7 +83,13 @@ pub fn load(slice: &Path, ring: &Ring) -> anyhow::Result<(Arc<Model>, Seat)> {
         let layers = says.layers;
         bail!("layers {layers:?} of {} cannot be stage {} of {}", says.of, ring.stage_idx, ring.n_stages);
     }
-    Ok((Arc::new(model), Seat { hello, next: ring.next }))
+    Ok(Seat { hello, next: ring.next })
+}
+
+/// What a slice takes: weights, and the caches of all its slots.
+fn bytes(model: &Model, n_ctx: u32, n_slots: u16) -> u64 {
+    let caches = cache_bytes(model).saturating_mul(u64::from(n_ctx) * u64::from(n_slots));
+    model.weight_bytes().saturating_add(caches)
 }
 
 /// 32 hex digits as bytes.

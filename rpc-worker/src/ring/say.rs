@@ -13,6 +13,7 @@ use prompt::StopMachine;
 use std::io::Write;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
 
 /// Positions beyond the prompt and the answer.
 const SPARE: u32 = 16;
@@ -34,11 +35,18 @@ pub fn stage(args: &StageArgs, way: Option<engine::kernels::Way>) -> anyhow::Res
         let listener = TcpListener::bind(args.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
         tokio::select! {
-            done = stage::run(&args.slice, ring, args.threads, registry.clone(), args.logits) => done,
+            done = run(args, ring, registry.clone()) => done,
             () = door::serve(listener, registry) => Ok(()),
             stop = service::asked_to_stop() => stop.context("cannot hear signals"),
         }
     })
+}
+
+async fn run(args: &StageArgs, ring: Ring, registry: Registry) -> anyhow::Result<()> {
+    let loaded = stage::load(&args.slice, &ring, args.threads, args.logits).await?;
+    // Nobody wishes it elsewhere.
+    let (_wish, ring) = watch::channel(ring);
+    stage::serve(loaded, ring, registry, None).await
 }
 
 /// A thread for the connections of all rings.
@@ -67,7 +75,7 @@ pub fn generate(args: &Generate) -> anyhow::Result<()> {
         n_ctx: args.ring_context,
         n_slots: args.ring_slots,
     };
-    let mut split = Split::new(&args.model, &ring, args.threads, &rings, &registry)?;
+    let mut split = Split::new(&args.model, &ring, args.threads, &rings, &registry, None)?;
     let prompt = split.model().tokenise(&args.prompt, true, false)?;
     if prompt.is_empty() || prompt.len() as u32 + args.tokens + SPARE > ring.n_ctx {
         bail!("the prompt has {} tokens, and the context takes {}", prompt.len(), ring.n_ctx);

@@ -1,6 +1,6 @@
 //! Frames on a connection: one task reads, one writes, and the link between them says who may stay.
 
-use split::pipe::{Link, LinkOutput};
+use split::pipe::{Link, LinkOutput, QUEUE_MAX};
 use split::wire::{Counter, Frame, HEAD_BYTES, Head, Hello};
 use std::io;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Frames that wait to be written: more than the head has on their way, with the signs of life of a minute.
-const WAITING_MAX: usize = 512;
+/// Frames that wait to be written: all that may be handed on again at once, with the signs of life of a minute.
+const WAITING_MAX: usize = QUEUE_MAX + 512;
 /// Frames that were read and not taken yet; then the other is read no more.
 const READ_MAX: usize = 8;
 
@@ -62,6 +62,11 @@ impl Line {
         Line { link, frames, out }
     }
 
+    /// Whether the other said its hello.
+    pub fn was_up(&self) -> bool {
+        self.link.was_up()
+    }
+
     /// What the link wants: frames for the machine, or the end of the line. Its own frames are written.
     pub fn poll(&mut self) -> Option<LinkOutput> {
         loop {
@@ -79,7 +84,9 @@ impl Line {
     /// Waits for a frame or for the link's own time, and gives it to the link. Dropping it loses nothing.
     pub async fn happen(&mut self) {
         let wake = self.link.deadline();
+        // What came counts before the time that passed: who was asleep finds both.
         tokio::select! {
+            biased;
             came = self.frames.recv() => match came {
                 Some(Ok(frame)) => self.link.came(Instant::now(), frame),
                 Some(Err(error)) => self.link.end(Instant::now(), &sentence(&error)),

@@ -92,12 +92,20 @@ impl Worker {
 
     /// Sends a request, and gives what will be read of its answer.
     pub fn open(&self, method: &str, path: &str, body: &str) -> Opened {
+        self.open_with(method, path, "", body)
+    }
+
+    /// The same with more header fields, each with its line's end.
+    pub fn open_with(&self, method: &str, path: &str, fields: &str, body: &str) -> Opened {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length =
             if method == "POST" { format!("content-length: {}\r\n", body.len()) } else { String::new() };
         let host = &self.address;
-        write!(stream, "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{length}connection: close\r\n\r\n{body}")
-            .unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{length}{fields}connection: close\r\n\r\n{body}"
+        )
+        .unwrap();
         Opened(BufReader::new(stream))
     }
 
@@ -171,7 +179,7 @@ impl Opened {
         self.0.into_inner()
     }
 
-    fn whole(mut self) -> Answer {
+    pub fn whole(mut self) -> Answer {
         let head = self.head();
         self.rest(head)
     }

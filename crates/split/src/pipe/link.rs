@@ -1,6 +1,6 @@
 //! One connection between neighbours: hello, signs of life, silence.
 
-use super::{BEAT, HELLO_TIME_MAX, SILENCE_MAX};
+use super::{BEAT, HELLO_TIME_MAX, LATE_MAX, SILENCE_MAX};
 use crate::wire::{Blame, Fault, Frame, Hello, sentence};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -83,6 +83,11 @@ impl Link {
         self.is_up && !self.is_over
     }
 
+    /// Whether it was up, also if it fell since.
+    pub fn was_up(&self) -> bool {
+        self.is_up
+    }
+
     /// A frame of the machine behind the link.
     pub fn send(&mut self, now: Instant, frame: Frame) {
         if !self.is_over {
@@ -97,8 +102,12 @@ impl Link {
     }
 
     pub fn time(&mut self, now: Instant) {
-        if self.is_over {
-            return;
+        let Some(due) = self.deadline() else { return };
+        let late = now.saturating_duration_since(due);
+        if late > LATE_MAX {
+            // What came meanwhile may not be read yet.
+            self.heard += late;
+            self.began += late;
         }
         if !self.is_up && now >= self.began + HELLO_TIME_MAX {
             let why = format!("stage {} did not say hello", self.other());

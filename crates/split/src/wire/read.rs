@@ -1,137 +1,15 @@
-//! The bodies of frames: fields in little endian, one after the other, each held to its limit when it is read.
+//! Reads the bodies of frames: each field is held to its limit before it is used, and before memory is asked for.
 
+use super::kinds::{BEAT, CLOSE, DONE, FAULT, FORGET, HELLO, LEFT, OPEN, ROWS};
 use super::{
-    BODY_BYTES_MAX, BUILD_BYTES_MAX, Blame, CHOSEN_MAX, CTX_MAX, Chosen, Done, Fault, Frame,
-    GRAMMAR_BYTES_MAX, Hello, LAYERS_MAX, Manner, Open, RIVALS_MAX, ROWS_BYTES_MAX, ROWS_MAX, Rows,
-    SLOTS_MAX, STAGES_MAX, WHY_BYTES_MAX, WIDTH_MAX, WireError,
+    BUILD_BYTES_MAX, Blame, CHOSEN_MAX, CTX_MAX, Chosen, Done, Fault, Frame, GRAMMAR_BYTES_MAX, Hello,
+    LAYERS_MAX, Left, Manner, Open, RIVALS_MAX, ROLLS_MAX, ROWS_BYTES_MAX, ROWS_MAX, Rest, Rows, SLOTS_MAX,
+    STAGES_MAX, WHY_BYTES_MAX, WIDTH_MAX, WireError,
 };
-
-const HELLO: u8 = 1;
-const OPEN: u8 = 2;
-const CLOSE: u8 = 3;
-const FORGET: u8 = 4;
-const ROWS: u8 = 5;
-const DONE: u8 = 6;
-const FAULT: u8 = 7;
-const BEAT: u8 = 8;
 
 /// How far a repeat penalty looks back, and how many candidates are kept, as the engine has it.
 const REPEAT_LAST_MAX: u32 = 1 << 12;
 const TOP_K_MAX: u32 = i32::MAX as u32;
-
-/// The longest body of a kind.
-pub(super) fn bytes_max(kind: u8) -> Result<usize, WireError> {
-    Ok(match kind {
-        HELLO => 64 + 2 + BUILD_BYTES_MAX,
-        OPEN => 64 + 4 + GRAMMAR_BYTES_MAX + 4 + 4 * CHOSEN_MAX,
-        CLOSE | FORGET => 6,
-        ROWS => BODY_BYTES_MAX,
-        DONE => 32 + 8 * RIVALS_MAX,
-        FAULT => 16 + WHY_BYTES_MAX,
-        BEAT => 0,
-        found => return Err(WireError::Kind { found }),
-    })
-}
-
-/// Appends a body; its kind.
-pub(super) fn put_frame(out: &mut Vec<u8>, frame: &Frame) -> u8 {
-    match frame {
-        Frame::Hello(hello) => {
-            put_text(out, &hello.build);
-            out.extend(hello.model);
-            out.extend(hello.key);
-            for n in [hello.stage_idx, hello.n_stages, hello.first, hello.end, hello.of, hello.n_slots] {
-                out.extend(n.to_le_bytes());
-            }
-            out.extend(hello.n_embd.to_le_bytes());
-            out.extend(hello.n_ctx.to_le_bytes());
-            HELLO
-        }
-        Frame::Open(open) => {
-            put_slot(out, open.slot, open.epoch);
-            out.extend(open.keep.to_le_bytes());
-            put_manner(out, &open.manner);
-            put_tokens(out, &open.chosen);
-            OPEN
-        }
-        Frame::Close { slot, epoch } => {
-            put_slot(out, *slot, *epoch);
-            CLOSE
-        }
-        Frame::Forget { slot, epoch } => {
-            put_slot(out, *slot, *epoch);
-            FORGET
-        }
-        Frame::Rows(rows) => {
-            put_slot(out, rows.slot, rows.epoch);
-            out.extend(rows.at.to_le_bytes());
-            out.push(u8::from(rows.choose));
-            put_tokens(out, &rows.tokens);
-            out.reserve(4 * rows.hidden.len());
-            rows.hidden.iter().for_each(|float| out.extend(float.to_le_bytes()));
-            ROWS
-        }
-        Frame::Done(done) => {
-            put_slot(out, done.slot, done.epoch);
-            out.extend(done.end.to_le_bytes());
-            out.push(u8::from(done.chosen.is_some()));
-            if let Some(chosen) = &done.chosen {
-                out.extend(chosen.token.to_le_bytes());
-                out.push(u8::from(chosen.logprob.is_some()));
-                chosen.logprob.iter().for_each(|logprob| out.extend(logprob.to_le_bytes()));
-                out.push(chosen.rivals.len() as u8);
-                for (token, logprob) in &chosen.rivals {
-                    out.extend(token.to_le_bytes());
-                    out.extend(logprob.to_le_bytes());
-                }
-            }
-            DONE
-        }
-        Frame::Fault(fault) => {
-            out.push(u8::from(fault.of.is_some()));
-            if let Some((slot, epoch)) = fault.of {
-                put_slot(out, slot, epoch);
-            }
-            out.push(match fault.blame {
-                Blame::Asked => 0,
-                Blame::Lost => 1,
-                Blame::Broken => 2,
-            });
-            put_text(out, &fault.why);
-            FAULT
-        }
-        Frame::Beat => BEAT,
-    }
-}
-
-fn put_slot(out: &mut Vec<u8>, slot: u16, epoch: u32) {
-    out.extend(slot.to_le_bytes());
-    out.extend(epoch.to_le_bytes());
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u32).to_le_bytes());
-    out.extend(text.as_bytes());
-}
-
-fn put_tokens(out: &mut Vec<u8>, tokens: &[i32]) {
-    out.extend((tokens.len() as u32).to_le_bytes());
-    tokens.iter().for_each(|token| out.extend(token.to_le_bytes()));
-}
-
-fn put_manner(out: &mut Vec<u8>, manner: &Manner) {
-    let Manner { temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, .. } =
-        manner;
-    for x in [temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty] {
-        out.extend(x.to_le_bytes());
-    }
-    for n in [manner.top_k, manner.repeat_last, manner.seed] {
-        out.extend(n.to_le_bytes());
-    }
-    out.push(manner.top_logprobs.map_or(u8::MAX, |n| n));
-    out.push(u8::from(manner.grammar.is_some()));
-    manner.grammar.iter().for_each(|grammar| put_text(out, grammar));
-}
 
 /// Takes fields off a body.
 pub(super) struct Reader<'a> {
@@ -158,6 +36,7 @@ impl<'a> Reader<'a> {
             DONE => Frame::Done(self.done()?),
             FAULT => Frame::Fault(self.fault()?),
             BEAT => Frame::Beat,
+            LEFT => Frame::Left(self.left()?),
             found => return Err(WireError::Kind { found }),
         };
         if self.left.is_empty() { Ok(frame) } else { Err(WireError::Body) }
@@ -297,10 +176,16 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self) -> Result<Open, WireError> {
         let (slot, epoch) = self.slot()?;
-        let keep = self.at_most("the position", CTX_MAX)?;
+        let n = self.u16()?;
+        if !(1..STAGES_MAX).contains(&n) {
+            return beyond("the number of stages");
+        }
+        let starts = (0..n).map(|_| self.at_most("the position", CTX_MAX)).collect::<Result<_, _>>()?;
+        let known = self.at_most("the position", CTX_MAX)?;
         let manner = self.manner()?;
         let chosen = self.tokens("the number of tokens", CHOSEN_MAX)?;
-        Ok(Open { slot, epoch, keep, manner, chosen })
+        let rolls = self.at_most("the number of rolls", ROLLS_MAX)?;
+        Ok(Open { slot, epoch, starts, known, manner, chosen, rolls })
     }
 
     fn rows(&mut self) -> Result<Rows, WireError> {
@@ -343,7 +228,26 @@ impl<'a> Reader<'a> {
             return beyond("the number of rivals");
         }
         let rivals = (0..n).map(|_| Ok((self.token()?, self.logprob()?))).collect::<Result<_, _>>()?;
-        Ok(Chosen { token, logprob, rivals })
+        Ok(Chosen { token, logprob, rivals, rolls: self.u8()? })
+    }
+
+    fn left(&mut self) -> Result<Left, WireError> {
+        let life = u64::from_le_bytes(self.array()?);
+        let (n_stages, n_slots) = (self.u16()?, self.u16()?);
+        if n_stages >= STAGES_MAX {
+            return beyond("the number of stages");
+        }
+        if n_slots > SLOTS_MAX || (n_slots == 0) != (n_stages == 0) {
+            return beyond("the number of slots");
+        }
+        let rest = |reader: &mut Self| {
+            let epoch = reader.u32()?;
+            let have = reader.at_most("the position", CTX_MAX)?;
+            Ok(Rest { epoch, have, kept: reader.at_most("the position", CTX_MAX)? })
+        };
+        let stage = |_| (0..n_slots).map(|_| rest(self)).collect::<Result<Vec<_>, WireError>>();
+        let stages = (0..n_stages).map(stage).collect::<Result<_, _>>()?;
+        Ok(Left { life, stages })
     }
 
     fn logprob(&mut self) -> Result<f32, WireError> {

@@ -9,7 +9,8 @@ use engine::Model;
 use gguf::Value;
 use models::{Folder, Parts, tiny};
 use openai::{ApiError, ChatRequest};
-use rpc_worker::expert::talk::{Prepared, Talk, civil};
+use rpc_worker::expert::civil::civil;
+use rpc_worker::expert::talk::{Prepared, Talk};
 use split::expert::Expert;
 use std::sync::Arc;
 

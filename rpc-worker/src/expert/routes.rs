@@ -1,10 +1,11 @@
 //! The paths of `/v1`, over whatever experts this node holds.
 
-use super::answers::{Kind, Shared, Telling, aside, error_reply, json};
+use super::answers::{Kind, Telling};
+use super::civil::civil;
 use super::figures::Count;
 use super::hall::Hall;
-use super::serving::seconds_since_1970;
-use super::talk::civil;
+use super::replies::{aside, error_reply, json};
+use super::serving::{Serving, seconds_since_1970};
 use openai::answer::{ModelCard, embeddings, models};
 use openai::{ApiError, BODY_BYTES_MAX, ChatRequest, CompletionRequest, EmbeddingRequest, handover};
 use service::door::{Allowance, Ask, Head, Limits, Reply};
@@ -53,7 +54,7 @@ pub async fn answer(hall: &Hall, ask: Ask) -> Option<Reply> {
     Some(done.unwrap_or_else(|error| error_reply(&error)))
 }
 
-fn card(serving: &Shared) -> ModelCard {
+fn card(serving: &Arc<Serving>) -> ModelCard {
     ModelCard::new(serving.expert.name.clone(), serving.created())
 }
 
@@ -99,7 +100,7 @@ async fn vectors(hall: &Hall, body: Vec<u8>) -> Result<Reply, ApiError> {
     Ok(json(200, embeddings(&serving.expert.name, &vectors, encoding, n_tokens), &[]))
 }
 
-fn tokens(serving: &Shared, request: &EmbeddingRequest) -> Result<Vec<Vec<engine::Token>>, ApiError> {
+fn tokens(serving: &Serving, request: &EmbeddingRequest) -> Result<Vec<Vec<engine::Token>>, ApiError> {
     let model = serving.embedder()?;
     if let Some(wanted) = request.dimensions.filter(|n| *n as usize != model.n_embd()) {
         let what = format!("this model's vectors have {} numbers, not {wanted}", model.n_embd());

@@ -3,19 +3,20 @@
 //! Every step takes one token of each running answer, and beside them a piece of the oldest unread prompt, so that a
 //! long prompt makes nobody else's answer stand still. A slot keeps what it has read: a request that begins like the
 //! one before it reads only the rest.
-//! It deliberately knows no model file, no HTTP and no text but the one it shows.
+//! It deliberately knows no model file, no HTTP and no text; `seat` is one request of it.
 
-use super::backend::{Backend, BackendError, Chosen, Event, Manner, Slot, Work};
+use super::backend::{Backend, BackendError, Chosen, Event, Slot};
 use super::figures::{Count, Figures};
-use super::job::{Chance, Job, Piece, Said};
-use engine::{Model, Token};
+use super::job::{Job, Said};
+use super::rehearsal;
+use super::seat::{Running, Seat};
+use engine::Token;
 use openai::answer::Finish;
 use prompt::StopMachine;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::error::TrySendError;
 
 /// Rows of a prompt that are read at once where nobody waits for tokens: few enough that whoever goes away, or comes
 /// with a short question, is looked after soon.
@@ -25,50 +26,8 @@ const PROMPT_SHARE: f64 = 0.5;
 /// It never stands still either. Fewer rows than these are multiplied by other kernels, which round otherwise: so no
 /// piece of a prompt is smaller, and what a prompt gives does not depend on how it was cut or what was kept of it.
 const PROMPT_ROWS_LEAST: usize = 4;
-/// A model that was just loaded reads this and writes a few tokens, so that everybody knows how fast it is.
-const REHEARSAL: &str = "Two PCs, both alike in dignity, in a fair cluster where we lay our scene.";
-const REHEARSAL_TOKENS: u32 = 3;
-/// A client that takes nothing for so long is given up.
-const STALL_MAX: Duration = Duration::from_secs(30);
 /// How often paused sequences are looked at when nothing else is to be done.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// A place of the backend's, what it holds, and whose it is.
-struct Seat {
-    /// What is evaluated there.
-    held: Vec<Token>,
-    running: Option<Running>,
-    /// When it was last given away; the longest unused goes first.
-    turn: u64,
-}
-
-/// A request in a slot.
-struct Running {
-    job: Job,
-    stop: StopMachine,
-    /// Prompt and answer.
-    tokens: Vec<Token>,
-    /// Of these the first are read: the prompt, and what another copy said.
-    n_given: usize,
-    /// Of these the client was told.
-    n_told: usize,
-    /// Positions that were handed to the backend.
-    n_begun: usize,
-    n_flying: usize,
-    /// Since when its client takes nothing.
-    full_since: Option<Instant>,
-    arrived: Instant,
-}
-
-impl Running {
-    fn n_generated(&self) -> u32 {
-        (self.tokens.len() - self.job.prompt.len()) as u32
-    }
-
-    fn is_reading(&self) -> bool {
-        self.n_begun < self.n_given
-    }
-}
 
 pub struct Scheduler<B: Backend> {
     backend: B,
@@ -83,7 +42,7 @@ pub struct Scheduler<B: Backend> {
 impl<B: Backend> Scheduler<B> {
     pub fn new(backend: B, figures: Arc<Figures>) -> Scheduler<B> {
         let n_slots = backend.shape().n_slots;
-        let seats = (0..n_slots).map(|_| Seat { held: Vec::new(), running: None, turn: 0 }).collect();
+        let seats = (0..n_slots).map(|_| Seat::default()).collect();
         Scheduler { backend, seats, queue: VecDeque::new(), prefix: Vec::new(), figures, turn: 0 }
     }
 
@@ -95,27 +54,9 @@ impl<B: Backend> Scheduler<B> {
         Ok(())
     }
 
-    /// Tells the speeds before the first request. What goes wrong here goes wrong there too, and is told there.
+    /// Tells the speeds before the first request.
     pub fn rehearse(&mut self) {
-        let Ok(mut tokens) = self.backend.model().tokenise(REHEARSAL, true, false) else { return };
-        tokens.truncate(self.backend.shape().n_rows.min(self.backend.shape().n_ctx as usize / 2));
-        if self.backend.shape().n_ahead > 1 || self.backend.open(0, 0, Manner::default()).is_err() {
-            return;
-        }
-        let mut at = 0;
-        for _ in 0..=REHEARSAL_TOKENS {
-            let n = tokens.len();
-            let work = Work { slot: 0, at, tokens: std::mem::take(&mut tokens), choose: true };
-            let start = Instant::now();
-            self.backend.begin(vec![work]);
-            let Some(Event::Done { end, chosen: Some(chosen), .. }) = self.backend.wait().pop() else {
-                break;
-            };
-            let (read, written) = if n > 1 { (n, 0) } else { (0, n) };
-            self.figures.step(read, written, start.elapsed());
-            (at, tokens) = (end, vec![chosen.token]);
-        }
-        self.backend.close(0);
+        rehearsal::rehearse(&mut self.backend, &self.figures);
     }
 
     /// Works until nobody can send requests any more. What runs then fails, so that it can go on elsewhere.
@@ -126,7 +67,7 @@ impl<B: Backend> Scheduler<B> {
             }
             self.seat_the_waiting();
             let n_begun = self.begin();
-            if n_begun == (0, 0) && self.seats.iter().all(is_still) {
+            if n_begun == (0, 0) && self.seats.iter().all(Seat::is_still) {
                 continue;
             }
             let start = Instant::now();
@@ -145,7 +86,7 @@ impl<B: Backend> Scheduler<B> {
         let is_idle = self.queue.is_empty() && self.seats.iter().all(|seat| seat.running.is_none());
         let first = if is_idle {
             jobs.recv().map_err(|_| TryRecvError::Disconnected)
-        } else if self.seats.iter().all(is_still) {
+        } else if self.seats.iter().all(Seat::is_still) {
             jobs.recv_timeout(PAUSE).map_err(|e| match e {
                 RecvTimeoutError::Timeout => TryRecvError::Empty,
                 RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
@@ -197,7 +138,7 @@ impl<B: Backend> Scheduler<B> {
         let (job, _) = self.queue.front()?;
         let free = self.seats.iter().enumerate().filter(|(_, seat)| seat.running.is_none());
         let worth = |seat: &Seat| {
-            let n = shared(&seat.held, &job.prompt);
+            let n = seat.shared(&job.prompt);
             // A slot that shares no more than the kept beginning is worth no more than another.
             let n = if n > self.prefix.len() { n } else { 0 };
             (n, u64::MAX - seat.turn)
@@ -209,7 +150,7 @@ impl<B: Backend> Scheduler<B> {
         // After the last token of a prompt one is chosen, so the last piece is always evaluated.
         let tokens = [&job.prompt[..], &job.manner.begun].concat();
         let most = tokens.len().saturating_sub(PROMPT_ROWS_LEAST);
-        let own = shared(&self.seats[slot].held, &tokens).min(most);
+        let own = self.seats[slot].shared(&tokens).min(most);
         let is_begun = !self.prefix.is_empty() && tokens[..most].starts_with(&self.prefix);
         let opened = if is_begun && own < self.prefix.len() {
             self.backend
@@ -223,7 +164,7 @@ impl<B: Backend> Scheduler<B> {
         let seat = &mut self.seats[slot];
         self.turn += 1;
         seat.turn = self.turn;
-        let (n_kept, mut stop) = match (opened, stop) {
+        let (n_kept, stop) = match (opened, stop) {
             (Ok(n_kept), Ok(stop)) => (n_kept, stop),
             (Err(error), _) => {
                 seat.held.clear();
@@ -239,35 +180,12 @@ impl<B: Backend> Scheduler<B> {
             }
         };
         seat.held = tokens[..n_kept].to_vec();
-        // What stays of the prompt is told, as it would have been without a copy before this one.
-        let n_cached = n_kept.min(job.prompt.len()) as u32;
-        let _ = job.says.try_send(Said::Began { n_cached });
         self.figures.add(Count::PromptTokens, job.prompt.len() as u64);
         self.figures.add(Count::CachedTokens, n_kept as u64);
-        let mut job = job;
-        job.ticket.seated();
-        let mut is_stopped = false;
-        for token in &job.manner.begun {
-            let piece = self.backend.model().piece(*token, job.shows_marks).unwrap_or_default();
-            is_stopped = stop.push(&piece).stopped.is_some();
-        }
-        let n_given = tokens.len();
-        let running = Running {
-            job,
-            stop,
-            tokens,
-            n_given,
-            n_told: n_given,
-            n_begun: n_kept,
-            n_flying: 0,
-            full_since: None,
-            arrived,
-        };
-        let is_full = running.n_generated() >= running.job.n_tokens_max;
+        let (running, over) = Running::begin(self.backend.model(), job, tokens, n_kept, stop, arrived);
         seat.running = Some(running);
-        // The copy before this one had only not said that it was over.
-        if is_stopped || is_full {
-            self.end(slot, if is_stopped { Finish::Stop } else { Finish::Length });
+        if let Some(finish) = over {
+            self.end(slot, finish);
         }
     }
 
@@ -283,17 +201,13 @@ impl<B: Backend> Scheduler<B> {
         let mut n_decoded = 0;
         for (slot, seat) in self.seats.iter_mut().enumerate() {
             let Some(running) = seat.running.as_mut() else { continue };
-            let is_next =
-                !running.is_reading() && running.n_flying == 0 && running.n_begun < running.tokens.len();
-            if is_next && running.full_since.is_none() && room > 0 {
-                works.push(work(slot, running, 1));
+            if running.is_next() && room > 0 {
+                works.push(running.work(slot, 1));
                 n_decoded += 1;
                 room -= 1;
             }
         }
-        let writes =
-            |seat: &Seat| seat.running.as_ref().is_some_and(|r| !r.is_reading() && r.full_since.is_none());
-        let rows = if self.seats.iter().any(writes) { self.rows_beside() } else { PROMPT_ROWS };
+        let rows = if self.seats.iter().any(Seat::writes) { self.rows_beside() } else { PROMPT_ROWS };
         let mut rows = rows.min(room);
         let mut n_read = 0;
         let mut readers: Vec<usize> = (0..self.seats.len()).collect();
@@ -305,7 +219,7 @@ impl<B: Backend> Scheduler<B> {
                 && running.n_flying < shape.n_ahead
             {
                 let n = piece(running.n_given - running.n_begun, rows, room);
-                works.push(work(slot, running, n));
+                works.push(running.work(slot, n));
                 n_read += n;
                 room -= n;
                 rows = rows.saturating_sub(n).min(room);
@@ -328,10 +242,7 @@ impl<B: Backend> Scheduler<B> {
     /// Lets go of whoever left or takes nothing, and pauses whoever is slow.
     fn look_after(&mut self, slot: usize, now: Instant) {
         let Some(running) = self.seats[slot].running.as_mut() else { return };
-        let is_full = running.job.says.capacity() < ROOM_FOR_A_STEP;
-        running.full_since = is_full.then(|| running.full_since.unwrap_or(now));
-        let is_stalled = running.full_since.is_some_and(|since| now - since > STALL_MAX);
-        if running.job.says.is_closed() || is_stalled {
+        if running.is_given_up(now) {
             self.figures.add(Count::Cancelled, 1);
             self.leave(slot);
         }
@@ -378,88 +289,20 @@ impl<B: Backend> Scheduler<B> {
         }
     }
 
-    /// One more token of an answer; says why it ends, if it does.
     fn write(&mut self, slot: usize, chosen: &Chosen) -> Option<Finish> {
-        let n_ctx = self.backend.shape().n_ctx as usize;
-        let model = Arc::clone(self.backend.model());
         let running = self.seats[slot].running.as_mut()?;
-        if running.tokens.len() == running.n_given {
-            self.figures.add(Count::FirstTokens, 1);
-            self.figures.add(Count::FirstTokenMs, running.arrived.elapsed().as_millis() as u64);
-        }
-        if model.ends(chosen.token) {
-            return Some(Finish::Stop);
-        }
-        self.figures.add(Count::Tokens, 1);
-        running.tokens.push(chosen.token);
-        let marks = running.job.shows_marks;
-        let shown = running.stop.push(&model.piece(chosen.token, marks).unwrap_or_default());
-        let chance = chance(&model, chosen);
-        if !shown.text.is_empty() || chance.is_some() {
-            let tokens = running.tokens[running.n_told..].to_vec();
-            running.n_told = running.tokens.len();
-            say(&running.job, Said::Piece(Piece { text: shown.text, chance, tokens }));
-        }
-        if shown.stopped.is_some() {
-            return Some(Finish::Stop);
-        }
-        let is_full = running.tokens.len() >= n_ctx || running.n_generated() >= running.job.n_tokens_max;
-        is_full.then_some(Finish::Length)
+        running.write(self.backend.model(), self.backend.shape().n_ctx as usize, chosen, &self.figures)
     }
 
     fn end(&mut self, slot: usize, finish: Finish) {
         // The slot is free before the last word is said.
-        let Some(running) = self.leave(slot) else { return };
-        let n_generated = running.n_generated();
-        let rest = running.stop.finish().text;
-        if !rest.is_empty() {
-            say(&running.job, Said::Piece(Piece { text: rest, ..Piece::default() }));
+        if let Some(running) = self.leave(slot) {
+            running.end(finish);
         }
-        say(&running.job, Said::Ended { finish, n_generated });
     }
-}
-
-/// A piece, the rest of the text, and the end.
-const ROOM_FOR_A_STEP: usize = 3;
-
-/// Whether nothing happens in a slot before its client takes something.
-fn is_still(seat: &Seat) -> bool {
-    seat.running.as_ref().is_none_or(|running| running.n_flying == 0 && running.full_since.is_some())
 }
 
 /// How many rows of `left` are read next: about as many as may be, and no small rest is left.
 fn piece(left: usize, rows: usize, room: usize) -> usize {
     if left < rows + PROMPT_ROWS_LEAST { left.min(room) } else { rows }
-}
-
-/// The next `n` tokens of a sequence as work; after its last token one is chosen.
-fn work(slot: usize, running: &mut Running, n: usize) -> Work {
-    let at = running.n_begun;
-    running.n_begun += n;
-    running.n_flying += 1;
-    Work {
-        slot: slot as Slot,
-        at: at as u32,
-        tokens: running.tokens[at..at + n].to_vec(),
-        choose: at + n == running.tokens.len(),
-    }
-}
-
-/// There was room before the step began; a client that left is noticed before the next.
-fn say(job: &Job, said: Said) {
-    if let Err(TrySendError::Full(_)) = job.says.try_send(said) {
-        unreachable!("a step begins only where there is room for what it says");
-    }
-}
-
-fn chance(model: &Model, chosen: &Chosen) -> Option<Chance> {
-    let logprob = chosen.logprob?;
-    let bytes = |token: Token| model.piece(token, true).unwrap_or_default();
-    let rivals = chosen.rivals.iter().map(|(token, logprob)| (bytes(*token), *logprob)).collect();
-    Some(Chance { bytes: bytes(chosen.token), logprob, rivals })
-}
-
-/// Tokens that two texts begin with.
-fn shared(a: &[Token], b: &[Token]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -1,11 +1,12 @@
 //! One expert that answers: its model's threads, its queue, and what requests need of it.
 
 use super::backend::{Backend, BackendError};
+use super::civil::civil;
 use super::embed::{self, EmbedJob};
 use super::figures::{Figures, Ticket};
 use super::job::{Job, SAID_MAX, Said};
 use super::schedule::Scheduler;
-use super::talk::{Prepared, Talk, civil};
+use super::talk::{Prepared, Talk};
 use engine::{Context, Model};
 use openai::ApiError;
 use openai::answer::Head;

@@ -1,14 +1,12 @@
 //! From messages to tokens: what one expert makes of a request before anything is computed.
+//! What form the answer must have is `form`'s, what date it is the caller's.
 
 use super::backend::Manner;
-use super::begun;
+use super::{begun, form};
 use engine::{Model, Sampling, Token};
 use openai::handover::Begun;
-use openai::{ApiError, ChatRequest, Choosing, CompletionRequest, Format, Message, Role, ToolChoice};
-use prompt::{
-    CallFormat, ChatInput, ChatTemplate, CivilTime, Json, Tool, object_grammar, schema_grammar,
-    template_messages, tool_grammar,
-};
+use openai::{ApiError, ChatRequest, Choosing, CompletionRequest, Message, Role, ToolChoice};
+use prompt::{CallFormat, ChatInput, ChatTemplate, CivilTime, Json, template_messages};
 use split::expert::Expert;
 use std::sync::Arc;
 
@@ -75,7 +73,7 @@ impl Talk {
     pub fn chat(&self, request: &ChatRequest, now: CivilTime, dice: u64) -> Result<Prepared, ApiError> {
         let calls = (request.tool_choice != ToolChoice::None).then_some(self.calls);
         let prompt = self.read(request, now)?;
-        let grammar = self.grammar(request)?;
+        let grammar = form::grammar(request, self.calls)?;
         let manner = self.manner(&request.choosing, request.top_logprobs, grammar, dice);
         self.within(prompt, manner, &request.choosing, calls, request.begun.as_ref())
     }
@@ -205,52 +203,6 @@ impl Talk {
         text
     }
 
-    /// What the answer must be.
-    fn grammar(&self, request: &ChatRequest) -> Result<Option<String>, ApiError> {
-        let choice = match &request.tool_choice {
-            ToolChoice::None => None,
-            ToolChoice::Auto => Some(prompt::ToolChoice::Auto),
-            ToolChoice::Required => Some(prompt::ToolChoice::Required),
-            ToolChoice::Named(name) => Some(prompt::ToolChoice::Named(name)),
-        };
-        let grammar = match (choice, &request.format) {
-            (Some(prompt::ToolChoice::Auto), Format::JsonObject | Format::JsonSchema { .. }) => {
-                let why = "a form of the answer and tools that may be called do not go together: set tool_choice to none or required";
-                return Err(ApiError::invalid("response_format", why));
-            }
-            (Some(choice), _) => self.tool_grammar(request, choice)?,
-            (None, Format::Text) => return Ok(None),
-            (None, Format::JsonObject) => object_grammar(),
-            (None, Format::JsonSchema { schema, .. }) => {
-                let param = "response_format.json_schema.schema";
-                let schema = Json::parse(schema).map_err(|e| ApiError::invalid(param, e))?;
-                schema_grammar(&schema).map_err(|e| ApiError::invalid(param, e.to_string()))?
-            }
-        };
-        Ok(Some(grammar))
-    }
-
-    fn tool_grammar(
-        &self,
-        request: &ChatRequest,
-        choice: prompt::ToolChoice<'_>,
-    ) -> Result<String, ApiError> {
-        let mut schemas = Vec::new();
-        for (idx, tool) in request.tools.iter().enumerate() {
-            let param = || format!("tools[{idx}].function.parameters");
-            let schema = tool.parameters.as_deref().map(Json::parse).transpose();
-            schemas.push(schema.map_err(|e| ApiError::invalid(param(), e))?);
-        }
-        let pairs = request.tools.iter().zip(&schemas);
-        let tools: Vec<Tool<'_>> =
-            pairs.map(|(tool, schema)| Tool { name: &tool.name, parameters: schema.as_ref() }).collect();
-        let mut format = self.calls;
-        if !request.parallel_tool_calls {
-            format.between = None;
-        }
-        tool_grammar(&tools, choice, &format).map_err(|e| ApiError::invalid(e.path, e.reason))
-    }
-
     fn manner(&self, asked: &Choosing, top: Option<u32>, grammar: Option<String>, dice: u64) -> Manner {
         let own = &self.sampling;
         let seed = asked.seed.unwrap_or(dice);
@@ -288,43 +240,4 @@ fn told(tools: &[Json], format: &CallFormat<'_>) -> String {
         format.arguments_key,
         format.after
     )
-}
-
-/// A second of history as a date.
-pub fn civil(seconds: u64) -> CivilTime {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March have their leap day at the end (Howard Hinnant, chrono-compatible low-level algorithms).
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march = (5 * day_of_year + 2) / 153;
-    let month = if march < 10 { march + 3 } else { march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    CivilTime {
-        year: u16::try_from(year).unwrap_or(u16::MAX),
-        month: month as u8,
-        day: (day_of_year - (153 * march + 2) / 5 + 1) as u8,
-        hour: (rest / 3600) as u8,
-        minute: (rest / 60 % 60) as u8,
-        second: (rest % 60) as u8,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_become_dates() {
-        let day = |seconds| {
-            let at = civil(seconds);
-            (at.year, at.month, at.day, at.hour, at.minute, at.second)
-        };
-        assert_eq!(day(0), (1970, 1, 1, 0, 0, 0));
-        assert_eq!(day(951_827_696), (2000, 2, 29, 12, 34, 56));
-        assert_eq!(day(4_107_542_399), (2100, 2, 28, 23, 59, 59));
-        assert_eq!(day(4_107_542_400), (2100, 3, 1, 0, 0, 0));
-    }
 }

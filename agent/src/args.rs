@@ -66,6 +66,12 @@ pub struct Serve {
     /// the same for what nobody in the cluster serves; may be given several times
     #[argh(option, from_str_fn(admission::server))]
     pub llm_last_resort: Vec<SocketAddr>,
+    /// memory that a stock llama.cpp client may have here, whatever the cluster says (16 to 1048576)
+    #[argh(option)]
+    pub rpc_memory_mib: Option<u32>,
+    /// name of an API key that may have it; may be given several times
+    #[argh(option)]
+    pub rpc_key: Vec<String>,
 }
 
 /// Print the status of this node.

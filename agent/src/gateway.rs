@@ -204,6 +204,12 @@ impl Gateway {
         known.map(|name| json(model(name))).ok_or_else(|| ApiError::unknown_model(name))
     }
 
+    /// The name of the key that a request shows; the sentence and status for whom has none.
+    pub fn key(&self, fields: &upstream::HeaderMap) -> Result<String, (u16, String)> {
+        let checked = self.keys().check(self.start.elapsed(), shown(fields));
+        checked.map(|key| key.name).map_err(|error| (error.status, error.message))
+    }
+
     /// What is known now. A node without a cluster knows itself.
     async fn view(&self) -> View {
         let worker = self.options.worker.unwrap_or_else(crate::args::usual_worker);

@@ -6,6 +6,7 @@ use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::gateway::{self, Gateway};
 use crate::io::node::Node;
+use crate::lending::{self, Lending};
 use crate::ordering::Ordering;
 use crate::placing::{self, Placing};
 use crate::settings::Settings;
@@ -35,6 +36,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let options = enrolling::Options::of(&args);
     let offered = crate::offered::options(&args)?;
     let (experts, models) = (args.experts.clone(), args.models.clone());
+    let (worker, rpc) = (args.worker, (args.rpc_memory_mib, args.rpc_key.clone()));
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
     let (member, joined) = tokio::sync::watch::channel(None);
     let cluster = Arc::new(Cluster::default());
@@ -47,6 +49,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let gateway = Gateway::new(node.clone(), cluster.clone(), joined.clone(), settings.clone(), offered);
     let gateway = Arc::new(gateway);
     let gate = gateway.clone();
+    let lending = Lending::new(gateway.clone(), settings.clone(), worker, rpc)?;
+    let lending = Arc::new(lending);
+    let lent = lending.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
         cluster: cluster.clone(),
@@ -55,12 +60,16 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         gateway: gateway.clone(),
         settings: settings.clone(),
         placing: Arc::default(),
+        lending: lending.clone(),
     });
     let placing = shared.placing.clone();
     let pages = door::serve_gated(
         LIMITS,
         listener,
-        move |head| gate.admit(head, &LIMITS),
+        move |head| match head.path {
+            lending::PATH => lent.admit(head),
+            _ => gate.admit(head, &LIMITS),
+        },
         move |ask| answer(shared.clone(), ask),
     );
     tokio::select! {
@@ -71,6 +80,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = placing::run(cluster.clone(), joined, placing, experts, models) => {}
         _ = gateway.remember() => {}
         _ = settings.remember() => {}
+        _ = lending.follow() => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -88,6 +98,7 @@ struct Shared {
     gateway: Arc<Gateway>,
     settings: Arc<Settings>,
     placing: Arc<Placing>,
+    lending: Arc<Lending>,
 }
 
 impl Shared {
@@ -100,6 +111,9 @@ impl Shared {
 async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     if ask.path.starts_with(gateway::PATH) {
         return shared.gateway.answer(ask).await;
+    }
+    if ask.path == lending::PATH {
+        return shared.lending.answer(&ask).await;
     }
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(&shared, &ask).await,

@@ -30,6 +30,8 @@ mod models;
 mod prompts;
 #[path = "requests.rs"]
 mod requests;
+#[path = "rpc.rs"]
+mod rpc;
 #[path = "stages.rs"]
 mod stages;
 
@@ -41,13 +43,14 @@ pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
+pub use rpc::rpc_gate;
 pub use stages::stage_wire;
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 36] = [
+pub const TARGETS: [(&str, Target); 37] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -83,6 +86,7 @@ pub const TARGETS: [(&str, Target); 36] = [
     ("gossip_facts", gossip_facts),
     ("gossip_node", gossip_node),
     ("openai", openai),
+    ("rpc_gate", rpc_gate),
     ("stage_wire", stage_wire),
 ];
 

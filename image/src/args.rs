@@ -33,5 +33,6 @@ pub enum Command {
     Nodes(crate::nodes::args::NodesArgs),
     Keys(crate::keys::args::KeysArgs),
     Plan(crate::plan::PlanArgs),
+    Rpc(crate::rpc::args::RpcArgs),
     Release(ReleaseArgs),
 }

@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod plan;
 pub mod progress;
 pub mod releases;
+pub mod rpc;
 pub mod serve;
 pub mod setup;
 pub mod sim;
@@ -39,6 +40,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Nodes(args) => nodes::command(args),
         Command::Keys(args) => keys::command(args),
         Command::Plan(args) => plan::command(args),
+        Command::Rpc(args) => rpc::command(args),
         Command::Release(args) => releases::args::command(args),
     }
 }

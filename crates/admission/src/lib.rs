@@ -51,6 +51,7 @@ pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};
 pub use sealed::{BOX_OVERHEAD_BYTES, BoxPublic, BoxSecret, Purpose};
 pub use settings::{
-    LAST_RESORT_MAX, NodeSettings, SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings, server,
+    LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, SETTINGS_PATH,
+    SETTINGS_TEXT_BYTES_MAX, SignedSettings, server,
 };
 pub use stick::{PASS_BYTES, Pass, STICK_BYTES, STICK_DAYS_MAX, Stick, StickAsk, StickProof};

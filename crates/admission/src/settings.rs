@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{AuthorityPublic, AuthoritySecret, Signature, Statement};
-use crate::{ClusterId, Error};
+use crate::{API_KEY_NAME_BYTES_MAX, ClusterId, Error};
 
 /// Where a node's agent takes new settings.
 pub const SETTINGS_PATH: &str = "/api/settings";
@@ -18,6 +18,12 @@ pub const SETTINGS_PATH: &str = "/api/settings";
 pub const SETTINGS_TEXT_BYTES_MAX: usize = 2048;
 /// Addresses that are asked when nobody else is known.
 pub const LAST_RESORT_MAX: usize = 8;
+
+/// Keys that may have memory for stock llama.cpp clients.
+pub const RPC_KEYS_MAX: usize = 8;
+/// Least memory that such a client can use, and most that is meant.
+pub const RPC_MIB_MIN: u32 = 16;
+pub const RPC_MIB_MAX: u32 = 1 << 20;
 
 const FORMAT: u8 = 1;
 const WHAT: &str = "the settings of the nodes";
@@ -30,12 +36,25 @@ pub struct NodeSettings {
     pub llm_url: Option<SocketAddr>,
     /// Asked in this order for what no node serves.
     pub llm_last_resort: Vec<SocketAddr>,
+    /// Memory that a stock llama.cpp client may have on each node; 0 is none.
+    pub rpc_memory_mib: u32,
+    /// Names of the API keys that may have it.
+    pub rpc_keys: Vec<String>,
 }
 
 impl NodeSettings {
     pub fn check(&self) -> Result<(), Error> {
-        let fits = self.llm_last_resort.len() <= LAST_RESORT_MAX;
-        if fits { Ok(()) } else { Err(Error::Limit { what: "the number of servers of last resort" }) }
+        if self.llm_last_resort.len() > LAST_RESORT_MAX {
+            return Err(Error::Limit { what: "the number of servers of last resort" });
+        }
+        if self.rpc_memory_mib > 0 && !(RPC_MIB_MIN..=RPC_MIB_MAX).contains(&self.rpc_memory_mib) {
+            return Err(Error::Limit { what: "the memory for llama.cpp clients" });
+        }
+        let is_name = |name: &String| (1..=API_KEY_NAME_BYTES_MAX).contains(&name.len());
+        if self.rpc_keys.len() > RPC_KEYS_MAX || !self.rpc_keys.iter().all(is_name) {
+            return Err(Error::Limit { what: "the keys for llama.cpp clients" });
+        }
+        Ok(())
     }
 }
 
@@ -131,7 +150,9 @@ mod tests {
 
     fn settings(n: usize) -> NodeSettings {
         let address = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 8081));
-        NodeSettings { llm_url: Some(address(9)), llm_last_resort: (0..n).map(address).collect() }
+        let (llm_url, llm_last_resort) = (Some(address(9)), (0..n).map(address).collect());
+        let rpc_keys = vec!["k".repeat(API_KEY_NAME_BYTES_MAX); n];
+        NodeSettings { llm_url, llm_last_resort, rpc_memory_mib: 512, rpc_keys }
     }
 
     #[test]
@@ -161,6 +182,10 @@ mod tests {
     #[test]
     fn more_than_is_meant_is_refused() {
         assert!(SignedSettings::new(&authority(1), 7, settings(LAST_RESORT_MAX + 1)).is_err());
+        let refused = |settings: NodeSettings| assert!(settings.check().is_err(), "{settings:?}");
+        refused(NodeSettings { rpc_memory_mib: RPC_MIB_MIN - 1, ..NodeSettings::default() });
+        refused(NodeSettings { rpc_memory_mib: RPC_MIB_MAX + 1, ..NodeSettings::default() });
+        refused(NodeSettings { rpc_keys: vec![String::new()], ..NodeSettings::default() });
         let long = " ".repeat(SETTINGS_TEXT_BYTES_MAX + 1);
         let want = Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX };
         assert_eq!(SignedSettings::parse(long.as_bytes()), Err(want));

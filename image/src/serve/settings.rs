@@ -2,7 +2,7 @@
 //!
 //! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
 
-use admission::{LAST_RESORT_MAX, NodeSettings};
+use admission::{LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN};
 use netboot::Mac;
 use release::{HostName, ReleaseId};
 use serde::{Deserialize, Deserializer};
@@ -21,6 +21,7 @@ pub const TEMPLATE: &str = include_str!("duet.toml");
 pub struct Settings {
     cluster: Cluster,
     models: Models,
+    rpc: Rpc,
     everyone: PcSettings,
     pcs: BTreeMap<Mac, PcSettings>,
 }
@@ -41,6 +42,25 @@ struct Models {
     #[serde(default)]
     llm_last_resort: ModelServers,
 }
+
+/// What stock llama.cpp clients may have on every PC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rpc {
+    #[serde(default)]
+    memory_mib: Option<RpcMemory>,
+    #[serde(default)]
+    keys: RpcKeys,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+struct RpcMemory(u32);
+
+/// Names of API keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct RpcKeys(Vec<String>);
 
 /// `http://ADDRESS:PORT` of a server with the OpenAI API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -151,6 +171,8 @@ struct Document {
     #[serde(default)]
     models: Models,
     #[serde(default)]
+    rpc: Rpc,
+    #[serde(default)]
     everyone: Everyone,
     #[serde(default)]
     pc: BTreeMap<toml::Spanned<String>, PcSettings>,
@@ -175,8 +197,8 @@ impl Settings {
             line: line_of(text, error.span()),
             what: error.message().replace('\n', ", "),
         })?;
-        let Document { cluster, models, everyone, pc } = document;
-        let mut settings = Settings { cluster, models, everyone: everyone.into(), pcs: BTreeMap::new() };
+        let Document { cluster, models, rpc, everyone, pc } = document;
+        let mut settings = Settings { cluster, models, rpc, everyone: everyone.into(), pcs: BTreeMap::new() };
         let mut names = BTreeMap::new();
         for (key, pc) in pc {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
@@ -204,6 +226,8 @@ impl Settings {
         NodeSettings {
             llm_url: llm_url.map(|server| server.0),
             llm_last_resort: last.iter().map(|server| server.0).collect(),
+            rpc_memory_mib: self.rpc.memory_mib.map_or(0, |memory| memory.0),
+            rpc_keys: self.rpc.keys.0.clone(),
         }
     }
 
@@ -277,6 +301,26 @@ impl TryFrom<String> for ModelServer {
 
     fn try_from(text: String) -> Result<Self, String> {
         admission::server(&text).map(ModelServer).map_err(|error| format!("{error}, not '{text}'"))
+    }
+}
+
+impl TryFrom<u32> for RpcMemory {
+    type Error = String;
+
+    fn try_from(mib: u32) -> Result<Self, String> {
+        let fits = mib == 0 || (RPC_MIB_MIN..=RPC_MIB_MAX).contains(&mib);
+        let wrong = || format!("0, or {RPC_MIB_MIN} to {RPC_MIB_MAX} MiB, not {mib}");
+        if fits { Ok(RpcMemory(mib)) } else { Err(wrong()) }
+    }
+}
+
+impl TryFrom<Vec<String>> for RpcKeys {
+    type Error = String;
+
+    fn try_from(keys: Vec<String>) -> Result<Self, String> {
+        let (is_name, max) = (1..=admission::API_KEY_NAME_BYTES_MAX, RPC_KEYS_MAX);
+        let fits = keys.len() <= max && keys.iter().all(|name| is_name.contains(&name.len()));
+        if fits { Ok(RpcKeys(keys)) } else { Err(format!("at most {max} names of API keys")) }
     }
 }
 
@@ -360,6 +404,16 @@ mod tests {
         );
         let many = "'http://10.0.0.8:80',".repeat(LAST_RESORT_MAX + 1);
         check(&format!("[models]\nllm_last_resort = [{many}]"), "line 2: at most 8 servers");
+    }
+
+    #[test]
+    fn stock_clients_have_nothing_unless_the_owner_says_how_much_and_whom() {
+        let nodes = |text: &str| Settings::parse(text).expect("it is right").for_nodes();
+        assert_eq!((nodes("").rpc_memory_mib, nodes("").rpc_keys), (0, vec![]));
+        let some = nodes("[rpc]\nmemory_mib = 512\nkeys = ['laptop']");
+        assert_eq!((some.rpc_memory_mib, some.rpc_keys), (512, vec!["laptop".to_owned()]));
+        check("[rpc]\nmemory_mib = 15", "line 2: 0, or 16 to 1048576 MiB, not 15");
+        check("[rpc]\nkeys = ['']", "line 2: at most 8 names of API keys");
     }
 
     #[test]

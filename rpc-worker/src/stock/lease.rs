@@ -7,7 +7,8 @@ use service::log::{self, Level};
 use std::fmt;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 
 /// A message that has begun goes on within this time.
@@ -72,8 +73,8 @@ pub async fn serve(client: Carried, mut child: Child, bytes_max: u64, time_max: 
 }
 
 async fn carry(
-    client: Carried,
-    mut server: tokio::net::UnixStream,
+    client: impl AsyncRead + AsyncWrite,
+    mut server: UnixStream,
     mut gate: Gate,
     lease_end: Instant,
 ) -> End {
@@ -144,4 +145,74 @@ fn judge(gate: &mut Gate, pending: &mut Vec<u8>, out: &mut Out) -> Result<(), En
 /// Bytes that moved; nothing at the end and after an error, which are the same here.
 fn some(moved: io::Result<usize>) -> Option<usize> {
     moved.ok().filter(|n| *n > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{DuplexStream, duplex};
+
+    const LONG: Duration = Duration::from_secs(12 * 3600);
+
+    /// How a lease ends whose client says this and then nothing; the clock runs as fast as it can.
+    async fn ended(said: &[u8], time_max: Duration, answers: usize) -> (String, Duration) {
+        let ((mut client, inside), (ours, mut its)) = (duplex(1 << 16), UnixStream::pair().unwrap());
+        let start = Instant::now();
+        let gate = Gate::new(Lease { bytes_max: 1 << 20 });
+        let carrying = tokio::spawn(carry(inside, ours, gate, start + time_max));
+        client.write_all(said).await.unwrap();
+        for _ in 0..answers {
+            greet(&mut client, &mut its).await;
+        }
+        (carrying.await.unwrap().to_string(), start.elapsed())
+    }
+
+    /// The server's part of a greeting, which the client takes.
+    async fn greet(client: &mut DuplexStream, its: &mut UnixStream) {
+        let mut heard = [0; 33];
+        its.read_exact(&mut heard).await.unwrap();
+        its.write_all(&[&28u64.to_le_bytes()[..], &[0; 28]].concat()).await.unwrap();
+        client.read_exact(&mut [0; 36]).await.unwrap();
+    }
+
+    fn hello() -> Vec<u8> {
+        [&[14][..], &24u64.to_le_bytes(), &[0; 24]].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_late_after_half_an_hour() {
+        let late = ("it said nothing for half an hour".to_owned(), IDLE_TIME_MAX);
+        assert_eq!(ended(&[], LONG, 0).await, late);
+        assert_eq!(ended(&hello(), LONG, 1).await.0, late.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_stops_in_the_middle_is_late_after_a_minute() {
+        let late = ("a message of its stopped in the middle".to_owned(), MESSAGE_TIME_MAX);
+        assert_eq!(ended(&hello()[..20], LONG, 0).await, late);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_late() {
+        assert_eq!(ended(&hello(), LONG, 0).await.0, "its server is late");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_has_an_end() {
+        let over = ("its time is over".to_owned(), Duration::from_secs(9));
+        assert_eq!(ended(&[], Duration::from_secs(9), 0).await, over);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_ends_it_while_its_server_computes() {
+        let ((mut client, inside), (ours, mut its)) = (duplex(1 << 16), UnixStream::pair().unwrap());
+        let gate = Gate::new(Lease { bytes_max: 1 << 20 });
+        let carrying = tokio::spawn(carry(inside, ours, gate, Instant::now() + LONG));
+        client.write_all(&hello()).await.unwrap();
+        its.read_exact(&mut [0; 33]).await.unwrap();
+        drop(client);
+        assert_eq!(carrying.await.unwrap().to_string(), "it went");
+        // The server's connection is closed too.
+        assert_eq!(its.read(&mut [0; 1]).await.unwrap(), 0);
+    }
 }

@@ -122,6 +122,17 @@ impl Drop for Worker {
     }
 }
 
+/// The same llama, whose file promises room for long texts.
+pub fn with_long_context(mut file: Vec<u8>) -> Vec<u8> {
+    const KEY: &[u8] = b"llama.context_length";
+    const TYPE_BYTES: usize = 4;
+    const CONTEXT: u32 = 131_072;
+    let at = file.windows(KEY.len()).position(|bytes| bytes == KEY).expect("a llama");
+    let at = at + KEY.len() + TYPE_BYTES;
+    file[at..at + 4].copy_from_slice(&CONTEXT.to_le_bytes());
+    file
+}
+
 /// What happens after so many events of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

@@ -6,7 +6,7 @@
 
 use admission::KeyLimits;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -146,26 +146,59 @@ fn run(mut client: Command, cases: &[&str]) {
 }
 
 /// What each client must be able to do with a real model.
-const WORKER_CASES: [&str; 8] =
-    ["a_list", "a_chat", "a_stream", "a_tool", "a_schema", "a_completion", "errors", "a_handover"];
+const WORKER_CASES: [&str; 15] = [
+    "a_list",
+    "a_chat",
+    "a_stream",
+    "a_tool",
+    "a_choice_of_tools",
+    "a_streamed_tool",
+    "a_schema",
+    "a_stop",
+    "a_seed",
+    "a_completion",
+    "an_embedding",
+    "errors",
+    "a_retry",
+    "a_cancel",
+    "a_handover",
+];
 
 /// The same with rpc-worker, of which one dies in the middle of a stream.
 fn check_worker(name: &str, client: Result<Command, String>) {
-    let needs = match Worker::needs(agent(), "llm/stories260K.gguf") {
-        Ok(needs) => needs,
-        Err(why) => return println!("skipped: {name}: {why}"),
+    let needs = ["llm/stories260K.gguf", "embed/all-MiniLM-L6-v2-q8_0.gguf"];
+    let [Ok(needs), Ok(vectors)] = needs.map(|model| Worker::needs(agent(), model)) else {
+        return println!("skipped: {name}: there is no rpc-worker, or no models in DUET_MODELS_DATA");
     };
     let mut client = match client {
         Ok(client) => client,
         Err(why) => return tests::skip(name, &why),
     };
-    let [well, dies] = [0, 1].map(|_| Worker::start(&needs, name, "e", "context = 512\n"));
-    let one = gateway_to(&format!("{name}-well"), LIMITS, &[well.address]);
-    let two = gateway_to(&format!("{name}-dies"), LIMITS, &[wire(&dies, Fate::Killed, 20), well.address]);
-    for (which, gateway) in [("WELL", &one), ("BREAKS", &two)] {
+    let folder = std::env::temp_dir().join(format!("duet-clients-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let model = folder.join("long.gguf");
+    fs::write(&model, tests::worker::with_long_context(fs::read(&needs.1).unwrap())).unwrap();
+    let needs = (needs.0, model);
+    let [well, dies] = [0, 1].map(|_| Worker::start(&needs, name, "e", "context = 16384\n"));
+    let vectors = Worker::start(&vectors, name, "v", "context = 256\nuse = \"embeddings\"\n");
+    // Nobody listens there any more.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let breaks = wire(&dies, Fate::Killed, 20);
+    let gateways = [
+        ("WELL", vec![well.address]),
+        ("BREAKS", vec![breaks, well.address]),
+        ("DEAD", vec![dead, well.address]),
+        ("VECTORS", vec![vectors.address]),
+    ];
+    let gateways =
+        gateways.map(|(which, models)| (which, gateway_to(&format!("{name}-{which}"), LIMITS, &models)));
+    for (which, gateway) in &gateways {
         client.env(format!("DUET_{which}"), format!("http://{}/v1", gateway.address));
     }
     run(client, &WORKER_CASES);
+    let metrics = tests::node::get(well.address, "/metrics");
+    assert!(metrics.contains("duet_expert_cancelled_total{expert=\"e\"} 1\n"), "{metrics}");
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

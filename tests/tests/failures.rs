@@ -17,12 +17,10 @@ use tests::cage::Cage;
 use tests::gateway::{Gateway, KEY};
 use tests::network::{Network, inside};
 use tests::node::{WAIT_MAX, connect, get};
-use tests::worker::Worker;
+use tests::worker::{Worker, with_long_context};
 
 const LIMITS: KeyLimits = KeyLimits { per_minute: 6000, at_once: 64, tokens_per_day: 1_000_000 };
 const MODEL: &str = "llm/stories260K.gguf";
-/// Positions that the model's file is made to promise.
-const CONTEXT: u32 = 131_072;
 const PORT: u16 = 8081;
 /// Letters of a prompt that takes this small model some seconds.
 const LONG_PROMPT: usize = 12_000;
@@ -129,15 +127,6 @@ impl Drop for Shelf {
 
 fn agent() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_agent-under-test"))
-}
-
-/// The same model, whose file promises room for long texts.
-fn with_long_context(mut file: Vec<u8>) -> Vec<u8> {
-    const KEY: &[u8] = b"llama.context_length";
-    const TYPE: usize = 4;
-    let at = file.windows(KEY.len()).position(|bytes| bytes == KEY).unwrap() + KEY.len() + TYPE;
-    file[at..at + 4].copy_from_slice(&CONTEXT.to_le_bytes());
-    file
 }
 
 /// The child that tries a model, once it is there and stopped. `None` when the load was over sooner.

@@ -1,5 +1,6 @@
 //! `duet bench`: the figures that duet is held to, measured and shown beside their gates.
 
+pub mod beside;
 pub mod boot;
 pub mod gateway;
 pub mod kernels;
@@ -21,6 +22,7 @@ use argh::{ArgsInfo, FromArgs};
     example = "The same for a program, without the search for the least memory:\n  duet bench boot --quick --json",
     example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick",
     example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt",
+    example = "Speech to text beside a model that writes:\n  duet bench beside",
     example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split"
 )]
 pub struct BenchArgs {
@@ -31,6 +33,7 @@ pub struct BenchArgs {
 #[derive(FromArgs, ArgsInfo, Debug, Clone)]
 #[argh(subcommand)]
 pub enum What {
+    Beside(beside::BesideArgs),
     Boot(boot::BootArgs),
     Gateway(gateway::GatewayArgs),
     Kernels(kernels::KernelsArgs),
@@ -42,6 +45,7 @@ pub enum What {
 /// Runs the command.
 pub fn command(args: BenchArgs) -> Result<()> {
     match args.what {
+        What::Beside(args) => beside::command(&args),
         What::Boot(args) => boot::command(args),
         What::Gateway(args) => gateway::command(&args),
         What::Kernels(args) => kernels::command(&args),

@@ -20,22 +20,9 @@ pub struct Worker {
 impl Worker {
     /// Builds the program, or takes one that is there. Things are left below `out`.
     pub fn get(program: Option<&Path>, out: &Path, yes: bool, progress: &Progress) -> Result<Worker> {
-        let folder = out.join("bench");
-        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let program = self::program("rpc-worker", program, out, yes, progress)?;
         let out = fs::canonicalize(out).with_context(|| format!("{}", out.display()))?;
-        let folder = out.join("bench");
-        if let Some(program) = program {
-            ensure!(program.is_file(), "{} is no program", program.display());
-            return Ok(Worker { program: program.to_path_buf(), folder });
-        }
-        setup::ensure(&[For::Build], yes)?;
-        let repository = build::repository()?;
-        programs::check_path(&repository)?;
-        let step = progress.step("building rpc-worker for a Core 2: up to ten minutes the first time", None);
-        let target = out.join("target");
-        let program = programs::one(&repository, &target, "rpc-worker", &out.join("logs"), &step)?;
-        step.done("built");
-        Ok(Worker { program, folder })
+        Ok(Worker { program, folder: out.join("bench") })
     }
 
     pub fn program(&self) -> &Path {
@@ -88,6 +75,31 @@ impl Worker {
         ensure!(!counts.is_empty(), "valgrind saw no call of {function}; has the program lost its names?");
         Ok(counts)
     }
+}
+
+/// A node program: built, or one that is there. `out/bench` is made too.
+pub fn program(
+    name: &str,
+    built: Option<&Path>,
+    out: &Path,
+    yes: bool,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let folder = out.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    if let Some(program) = built {
+        ensure!(program.is_file(), "{} is no program", program.display());
+        return Ok(program.to_path_buf());
+    }
+    let out = fs::canonicalize(out).with_context(|| format!("{}", out.display()))?;
+    setup::ensure(&[For::Build], yes)?;
+    let repository = build::repository()?;
+    programs::check_path(&repository)?;
+    let step =
+        progress.step(&format!("building {name} for a Core 2: up to ten minutes the first time"), None);
+    let program = programs::one(&repository, &out.join("target"), name, &out.join("logs"), &step)?;
+    step.done("built");
+    Ok(program)
 }
 
 /// The sum that callgrind writes at the end of a file, or at its beginning in older versions.

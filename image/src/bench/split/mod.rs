@@ -8,7 +8,7 @@ pub mod figures;
 mod lane;
 mod links;
 mod loss;
-mod process;
+pub mod process;
 mod relay;
 
 use super::llm::args::LEVELS;

@@ -25,9 +25,9 @@ const SEED: u64 = 3;
 /// The whole window of 30 seconds.
 const FULL: u32 = 1500;
 /// 2.56 seconds, for a clip of 2.5.
-const SHORT: u32 = 128;
+pub const SHORT: u32 = 128;
 /// What is said in such a clip: a sentence of ten words.
-const SHORT_TOKENS: u32 = 17;
+pub const SHORT_TOKENS: u32 = 17;
 const CLIP_SAMPLES: u32 = 40_000;
 const RATE: u32 = 16_000;
 const ROUNDS_MAX: u32 = 100;
@@ -143,7 +143,7 @@ fn kinds(only: &[String]) -> Result<Vec<Kind>> {
 
 fn measure(args: &SttArgs, kinds: &[Kind], agent: &Agent, progress: &Progress) -> Result<Figures> {
     let clip = agent.folder().join("stt-clip.wav");
-    fs::write(&clip, noise()).with_context(|| format!("writing {}", clip.display()))?;
+    write_clip(&clip)?;
     let mut rows = vec![];
     let mut instructions = None;
     for kind in kinds {
@@ -184,12 +184,18 @@ fn row(kind: Kind, what: &'static str, stock_s: f64, ours_s: f64) -> Row {
     Row { kind: kind.name().to_string(), what, stock_s, ours_s, ratio: stock_s / ours_s }
 }
 
-fn write_model(path: &Path, kind: Kind) -> Result<()> {
+/// A model of the true shape.
+pub fn write_model(path: &Path, kind: Kind) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let mut file = BufWriter::new(File::create(path).with_context(writing)?);
     forge::write(&mut file, &TINY_EN, kind, SEED).with_context(writing)?;
     file.into_inner().with_context(writing)?;
     Ok(())
+}
+
+/// A clip of 2.5 s.
+pub fn write_clip(path: &Path) -> Result<()> {
+    fs::write(path, noise()).with_context(|| format!("writing {}", path.display()))
 }
 
 /// A WAV file of noise that swells and fades as syllables do.

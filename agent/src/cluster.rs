@@ -3,6 +3,7 @@
 //! The call home (`enrol`) comes first; with its answer the gossip begins on a thread of its own.
 //! `facts`, `known`, `overlay` and `story` are pure; this file keeps what pages and programs may ask at any time.
 
+pub mod doubts;
 pub mod facts;
 pub mod known;
 pub mod overlay;

@@ -1,6 +1,6 @@
 //! The hands of the cluster: starts the gossip when this node became a member, tells it facts, hands the overlay its peers.
 
-use crate::cluster::{Cluster, facts, known, overlay};
+use crate::cluster::{Cluster, doubts, facts, known, overlay};
 use crate::enrolling::{Joined, random};
 use crate::io::node::Node;
 use crate::io::{kept::Kept, runtime};
@@ -110,7 +110,13 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
 }
 
 async fn tell_facts(node: &Node, cluster: &Cluster, told: &mut Option<(Instant, Facts)>) {
-    let mut facts = facts::tell(&node.status().await);
+    let status = node.status().await;
+    if let Some(picture) = cluster.picture() {
+        for node in doubts::nodes(&picture.members, &status.holds.doubts) {
+            cluster.unreachable(node, doubts::SERVICE);
+        }
+    }
+    let mut facts = facts::tell(&status);
     facts.overlay_port = if node.overlay_key().is_some() { crate::overlay::PORT } else { 0 };
     facts.plan = cluster.plan_mark();
     let is_due =

@@ -1,5 +1,6 @@
 //! What the gossip's picture says to a planner: the live nodes of this build, the plans they follow, and what they have; pure.
 
+use crate::cluster::doubts;
 use gossip::{Member, Picture};
 use split::lead::{Mark, Peer};
 use split::place::{NodeId, told::Told};
@@ -19,7 +20,9 @@ pub fn look(picture: &Picture, build: &str) -> Seen {
         member.is_alive() && member.role == "node" && facts.is_some() && member.certificate.is_some()
     };
     let members: Vec<&Member> = picture.members.iter().filter(is_one_of_us).collect();
-    let mut told: Vec<Told> = members.iter().filter_map(|member| of(member)).collect();
+    // Whose rpc-worker could not be reached from here gets nothing, until it speaks anew.
+    let is_reached = |member: &&&Member| !member.doubted.iter().any(|service| service == doubts::SERVICE);
+    let mut told: Vec<Told> = members.iter().filter(is_reached).filter_map(|member| of(member)).collect();
     told.sort_by_key(|told| told.id);
     let mut hasher = DefaultHasher::new();
     told.hash(&mut hasher);

@@ -4,13 +4,15 @@ use split::pipe::{Link, LinkOutput, QUEUE_MAX};
 use split::wire::{Counter, Frame, HEAD_BYTES, Head, Hello};
 use std::io;
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Frames that wait to be written: all that may be handed on again at once, with the signs of life of a minute.
 const WAITING_MAX: usize = QUEUE_MAX + 512;
+/// Bytes that are read at a time; longer bodies are read into their own place.
+const READ_BYTES: usize = 1 << 13;
 /// Frames that were read and not taken yet; then the other is read no more.
 const READ_MAX: usize = 8;
 
@@ -110,7 +112,9 @@ fn sentence(error: &io::Error) -> String {
     }
 }
 
-async fn listen(mut from: OwnedReadHalf, mut counter: Counter, say: Sender<io::Result<Frame>>) {
+async fn listen(from: OwnedReadHalf, mut counter: Counter, say: Sender<io::Result<Frame>>) {
+    // Head and body of a small frame come in one read.
+    let mut from = BufReader::with_capacity(READ_BYTES, from);
     loop {
         let came = tokio::select! {
             came = read(&mut from, &mut counter) => came,

@@ -40,8 +40,11 @@ pub(super) fn put_frame(out: &mut Vec<u8>, frame: &Frame) -> u8 {
             out.extend(rows.at.to_le_bytes());
             out.push(u8::from(rows.choose));
             put_tokens(out, &rows.tokens);
-            out.reserve(4 * rows.hidden.len());
-            rows.hidden.iter().for_each(|float| out.extend(float.to_le_bytes()));
+            let start = out.len();
+            out.resize(start + 4 * rows.hidden.len(), 0);
+            for (room, float) in out[start..].as_chunks_mut().0.iter_mut().zip(&rows.hidden) {
+                *room = float.to_le_bytes();
+            }
             ROWS
         }
         Frame::Done(done) => {

@@ -144,7 +144,9 @@ const cases = {
   },
 };
 
+const named = process.argv.slice(2);
 for (const [name, work] of Object.entries(cases)) {
+  if (named.length && !named.includes(name)) continue;
   await work();
   console.log("ok", name);
 }

@@ -51,17 +51,36 @@ impl Worker {
         model: &Path,
         (test, expert, lines): (&str, &str, &str),
     ) -> Worker {
-        static N: AtomicUsize = AtomicUsize::new(0);
-        let n = N.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("duet-worker-{test}-{n}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
+        let folder = folder(test);
         let file = folder.join("expert.toml");
         let text = format!("name = \"{expert}\"\nmodel = \"m.gguf\"\nquantisation = \"F32\"\n{lines}");
         std::fs::write(&file, text).expect("an expert");
-        command
-            .args(["--listen", &listen.to_string(), "--threads", "1", "--way", "tables", "--expert"])
-            .arg(file);
-        command.arg("--model").arg(model).arg("--overlay").arg(folder.join("overlay"));
+        command.arg("--expert").arg(file).arg("--model").arg(model);
+        Worker::listen(command, listen, folder)
+    }
+
+    /// Starts it with a whole model as `m.gguf` in its folder, and what an agent would tell it to hold; other stages
+    /// come to `stages`.
+    pub fn assigned(
+        (program, model): &(PathBuf, PathBuf),
+        test: &str,
+        stages: SocketAddr,
+        assignment: &str,
+    ) -> Worker {
+        let folder = folder(test);
+        let (models, file) = (folder.join("models"), folder.join("assignment.json"));
+        std::fs::create_dir_all(&models).expect("a folder");
+        std::fs::copy(model, models.join("m.gguf")).expect("a model");
+        std::fs::write(&file, assignment).expect("an assignment");
+        let mut command = Command::new(program);
+        command.arg("--models").arg(models).arg("--assignment").arg(file);
+        command.args(["--stages", &stages.to_string()]);
+        Worker::listen(command, SocketAddr::from(([127, 0, 0, 1], 0)), folder)
+    }
+
+    fn listen(mut command: Command, listen: SocketAddr, folder: PathBuf) -> Worker {
+        command.args(["--listen", &listen.to_string(), "--threads", "1", "--way", "tables"]);
+        command.arg("--overlay").arg(folder.join("overlay"));
         command.env("OMP_WAIT_POLICY", "passive").env_remove("JOURNAL_STREAM");
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("an rpc-worker");
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
@@ -120,6 +139,15 @@ impl Drop for Worker {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A folder that no other worker has.
+fn folder(test: &str) -> PathBuf {
+    static N: AtomicUsize = AtomicUsize::new(0);
+    let n = N.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("duet-worker-{test}-{n}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
 }
 
 /// The same llama, whose file promises room for long texts.

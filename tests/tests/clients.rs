@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
 use admission::KeyLimits;
+use serde_json::{Value, json};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -199,6 +200,71 @@ fn check_worker(name: &str, client: Result<Command, String>) {
     let metrics = tests::node::get(well.address, "/metrics");
     assert!(metrics.contains("duet_expert_cancelled_total{expert=\"e\"} 1\n"), "{metrics}");
     fs::remove_dir_all(&folder).unwrap();
+}
+
+/// What does not need a second copy or another model, of one that is cut over two nodes.
+fn check_ring(name: &str, client: Result<Command, String>) {
+    let needs = match Worker::needs(agent(), "llm/stories260K.gguf") {
+        Ok(needs) => needs,
+        Err(why) => return println!("skipped: {name}: {why}"),
+    };
+    let mut client = match client {
+        Ok(client) => client,
+        Err(why) => return tests::skip(name, &why),
+    };
+    let folder = std::env::temp_dir().join(format!("duet-clients-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let model = folder.join("long.gguf");
+    fs::write(&model, tests::worker::with_long_context(fs::read(&needs.1).unwrap())).unwrap();
+    let needs = (needs.0, model);
+    // Both are taken until both are known.
+    let [one, two] = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = [one, two].map(|listener| listener.local_addr().unwrap());
+    let [_other, head] = [1, 0].map(|idx| {
+        let assignment = ring(idx, addresses).to_string();
+        Worker::assigned(&needs, name, addresses[idx], &assignment)
+    });
+    // In whatever order.
+    let mut told = String::new();
+    while !["is served", "the ring is closed"].iter().all(|words| told.contains(words)) {
+        told += &head.hear("rpc-worker: ");
+    }
+    let gateway = gateway_to(name, LIMITS, &[head.address]);
+    client.env("DUET_WELL", format!("http://{}/v1", gateway.address));
+    let alone = ["an_embedding", "a_retry", "a_handover"];
+    let cases: Vec<&str> = WORKER_CASES.into_iter().filter(|case| !alone.contains(case)).collect();
+    client.args(&cases);
+    run(client, &cases);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// What one of two nodes is to hold: two layers of five, or three.
+fn ring(idx: usize, addresses: [SocketAddr; 2]) -> Value {
+    let (first, last) = [(0, 2), (2, 5)][idx];
+    let expert = json!({"name": "e", "model": "m.gguf", "quantisation": "F32", "context": 16384, "slots": 1});
+    let stage = json!({
+        "given": {"expert": expert, "persona": ""},
+        "first": first,
+        "last": last,
+        "of": 5,
+        "stage_idx": idx,
+        "n_stages": 2,
+        "slice": split::assign::slice_file("m.gguf", first, last),
+        "previous": addresses[1 - idx],
+        "next": addresses[1 - idx],
+        "key": "a".repeat(32),
+    });
+    json!({"generation": 1, "build": "", "experts": [], "stages": [stage]})
+}
+
+#[test]
+fn the_python_library_talks_to_a_model_that_is_cut() {
+    check_ring("python-ring", python("worker"));
+}
+
+#[test]
+fn the_node_library_talks_to_a_model_that_is_cut() {
+    check_ring("node-ring", node("worker"));
 }
 
 #[test]

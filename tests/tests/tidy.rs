@@ -18,7 +18,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "admission",
     "cluster",
     "engine",
@@ -32,6 +32,7 @@ const PARTS: [&str; 13] = [
     "rpcgate",
     "service",
     "split",
+    "voice",
 ];
 
 /// The few other leanings between parts: who leans on whom.

@@ -11,6 +11,7 @@ use admission::NodeSettings;
 use anyhow::Context;
 use service::door::{Allowance, Answer, Ask, Head, Reply, Upgrade};
 use service::log::{self, Level};
+use service::upstream::HeaderMap;
 use service::{carry, upstream};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,24 +82,34 @@ impl Lending {
 
     /// Judges a request by its head: who may not, hears why.
     pub fn admit(&self, head: &Head<'_>) -> Result<Allowance, Reply> {
+        let allowance = Allowance { body_bytes: 0, time: TIME_MAX };
+        let refusal = |(status, what)| Answer::text(status, &format!("{what}\n")).into();
+        self.may(head.fields).map(|()| allowance).map_err(refusal)
+    }
+
+    /// Whether whoever shows this may have memory here; else a status and why not.
+    fn may(&self, fields: &HeaderMap) -> Result<(), (u16, String)> {
         let now = self.now();
-        let told = |status, what: &str| Err(Answer::text(status, &format!("{what}\n")).into());
         if now.rpc_memory_mib == 0 {
-            return told(404, OFF);
+            return Err((404, OFF.to_owned()));
         }
-        match self.gateway.key(head.fields) {
-            Ok(name) if now.rpc_keys.contains(&name) => Ok(Allowance { body_bytes: 0, time: TIME_MAX }),
-            Ok(name) => {
-                let what =
-                    format!("the API key {name} may not; keys under [rpc] in duet.toml says whose may");
-                told(403, &what)
-            }
-            Err((status, what)) => told(status, &what),
+        let name = self.gateway.key(fields)?;
+        if now.rpc_keys.contains(&name) {
+            return Ok(());
+        }
+        Err((403, format!("the API key {name} may not; keys under [rpc] in duet.toml says whose may")))
+    }
+
+    /// Ends when who was let in would not be any more: the key was removed, or the owner changed his mind. A key that
+    /// has asked too much elsewhere keeps what it has.
+    async fn taken_back(&self, fields: &HeaderMap) {
+        while !matches!(self.may(fields), Err((401 | 403 | 404, _))) {
+            tokio::time::sleep(TURN).await;
         }
     }
 
     /// Carries whom [`Lending::admit`] let in to rpc-worker.
-    pub async fn answer(&self, ask: &Ask) -> Reply {
+    pub async fn answer(self: &Arc<Self>, ask: &Ask) -> Reply {
         let told = |status, what: String| Answer::text(status, &format!("{what}\n")).into();
         if ask.is_of_a_browser {
             return told(403, "a page may not have memory".into());
@@ -111,7 +122,15 @@ impl Lending {
         let asked = upstream::Ask { address: self.worker, path: WORKER_PATH, fields: &[], body: None };
         match upstream::upgrade(asked, PROTOCOL, BEGIN_MAX).await {
             Ok(Ok(worker)) => {
-                let then = move |client| Box::pin(carry::both_ways(client, worker)) as _;
+                let (lending, fields) = (self.clone(), ask.fields.clone());
+                let then = move |client| {
+                    Box::pin(async move {
+                        tokio::select! {
+                            () = carry::both_ways(client, worker) => {}
+                            () = lending.taken_back(&fields) => {}
+                        }
+                    }) as _
+                };
                 Reply::Carried(Upgrade { protocol: PROTOCOL, then: Box::new(then) })
             }
             Ok(Err(refused)) => {

@@ -30,6 +30,8 @@ const LEASE_TIME_MAX: Duration = Duration::from_secs(12 * 3600);
 pub const ALLOWANCE: Allowance = Allowance { body_bytes: 0, time: LEASE_TIME_MAX };
 /// A client ends a connection and begins the next within this time; who waits longer waits for another client.
 const TURN_TIME_MAX: Duration = Duration::from_secs(3);
+/// Between two looks at whether it is still allowed.
+const LOOK_EACH: Duration = Duration::from_secs(1);
 /// Longest file that allows it.
 const FILE_BYTES_MAX: u64 = 4096;
 /// Least and most memory of a lease.
@@ -79,13 +81,21 @@ impl Stock {
             Err(error) => return told(500, &format!("no server could be started: {error:#}")),
         };
         let bytes_max = u64::from(allowed.memory_mib) << 20;
+        let file = self.file.clone();
         let then = move |client| {
             Box::pin(async move {
-                lease::serve(client, child, bytes_max, LEASE_TIME_MAX).await;
+                lease::serve(client, child, bytes_max, LEASE_TIME_MAX, taken_back(file)).await;
                 drop(turn);
             }) as _
         };
         Reply::Carried(Upgrade { protocol: PROTOCOL, then: Box::new(then) })
+    }
+}
+
+/// Ends when the file allows nothing any more.
+async fn taken_back(file: PathBuf) {
+    while allowed(&file).is_some() {
+        tokio::time::sleep(LOOK_EACH).await;
     }
 }
 

@@ -224,6 +224,17 @@ fn the_child_can_open_no_file_and_no_socket() {
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["/dev/null", "pipe", "socket"]);
 }
 
+#[test]
+fn what_the_owner_takes_back_ends_at_once() {
+    let folder = Folder::new("stock-back");
+    let mut worker = lender(&folder, 64);
+    let (mut client, _) = Client::with_buffer(&worker, MIB);
+    folder.file("stock.json", b"{\"memory_mib\":0}");
+    assert!(client.is_ended());
+    assert!(worker.hear("lease ended").contains("the owner took it back"));
+    assert_eq!(knock(&worker).unwrap_err().status, 404);
+}
+
 /// The types and operations that the gate knows are those of this llama.cpp.
 #[test]
 fn the_gates_tables_are_ggmls() {

@@ -26,6 +26,7 @@ const PENDING_BYTES_MAX: usize = 64 * 1024;
 enum End {
     Client,
     Server,
+    TakenBack,
     Late(&'static str),
     Refused(Refusal),
     Fault(Fault),
@@ -36,6 +37,7 @@ impl fmt::Display for End {
         match self {
             End::Client => f.write_str("it went"),
             End::Server => f.write_str("its server ended"),
+            End::TakenBack => f.write_str("the owner took it back"),
             End::Late(what) => f.write_str(what),
             End::Refused(refusal) => write!(f, "refused: {refusal}"),
             End::Fault(fault) => write!(f, "{fault}"),
@@ -56,10 +58,19 @@ impl From<Fault> for End {
 }
 
 /// Until it is over; then both connections are closed and the server is gone.
-pub async fn serve(client: Carried, mut child: Child, bytes_max: u64, time_max: Duration) {
+pub async fn serve(
+    client: Carried,
+    mut child: Child,
+    bytes_max: u64,
+    time_max: Duration,
+    taken_back: impl Future<Output = ()>,
+) {
     let start = Instant::now();
     let end = match child.connection.take() {
-        Some(server) => carry(client, server, Gate::new(Lease { bytes_max }), start + time_max).await,
+        Some(server) => tokio::select! {
+            end = carry(client, server, Gate::new(Lease { bytes_max }), start + time_max) => end,
+            () = taken_back => End::TakenBack,
+        },
         None => End::Server,
     };
     let died = child.end(matches!(end, End::Server)).await;

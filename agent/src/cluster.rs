@@ -61,6 +61,8 @@ pub struct PlanStatus {
     /// The node that made it.
     pub coordinator: String,
     pub is_coordinator: bool,
+    /// Plans that this node made; most change nothing, and then nobody is told.
+    pub n_made: u64,
     /// What this node is to hold: experts, and layers of those that are cut.
     pub holds: Vec<String>,
     /// Why it is so, where this node made the plan.

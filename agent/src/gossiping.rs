@@ -85,7 +85,11 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
     let mut known = last_known();
     while !cluster.has_lost_gossip() {
         let follows = told.as_ref().and_then(|(_, facts)| facts.plan);
-        if Instant::now() >= facts_due || cluster.plan_mark() != follows {
+        let is_news = cluster.plan_mark() != follows || node.holds_anew().await;
+        if is_news {
+            node.refresh().await;
+        }
+        if is_news || Instant::now() >= facts_due {
             facts_due = Instant::now() + FACTS_EVERY;
             tell_facts(node, cluster, &mut told).await;
         }

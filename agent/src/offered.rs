@@ -1,19 +1,26 @@
-//! What the gateway is to offer, as the command line and the experts' files say; read once, when the agent starts.
+//! What the gateway is to offer, as the command line and the experts' files say. The files are read again when they change.
 
 use crate::args::Serve;
-use crate::gateway::Options;
 use crate::gateway::route::Manner;
+use crate::gateway::{Gateway, Options};
 use admission::{API_KEYS_FILE_BYTES_MAX, ApiKeyFile};
 use anyhow::{Context, anyhow};
 use service::log::{Level, say};
+use service::watch::Watch;
 use split::expert::{Expert, FILE_BYTES_MAX, Purpose};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A word whenever a file of experts, personas or models may have changed.
+pub type Changes = watch::Receiver<()>;
 
 /// Files of the folder that are read.
 const EXPERTS_MAX: usize = 256;
+const SETTLE: Duration = Duration::from_millis(200);
 
 pub fn options(args: &Serve) -> anyhow::Result<Options> {
     let own_keys = match &args.api_keys {
@@ -33,6 +40,47 @@ pub fn options(args: &Serve) -> anyhow::Result<Options> {
     })
 }
 
+/// Never ends: reads the experts anew whenever one of their files changes, and tells of each change of any file.
+/// A folder that cannot be watched is read once; that is told.
+pub async fn follow(experts: &Path, models: &Path, gateway: &Gateway, changed: &watch::Sender<()>) {
+    let beside = experts.parent().unwrap_or(Path::new("/"));
+    // A watch is on a file's folder; which file of it, does not matter.
+    let any = "any";
+    let folders = [experts.join(any), beside.join("personas").join(any), models.join(any)];
+    let watches = folders.map(|file| match Watch::new(&file) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            let folder = file.parent().unwrap_or(&file).display();
+            say(Level::Info, &format!("duet: changes in {folder} are seen late: {error}"));
+            None
+        }
+    });
+    let [mut first, mut second, mut third] = watches;
+    loop {
+        let is_expert = tokio::select! {
+            () = noticed(&mut first) => true,
+            () = noticed(&mut second) => false,
+            () = noticed(&mut third) => false,
+        };
+        // A file is often followed by more.
+        tokio::time::sleep(SETTLE).await;
+        if is_expert {
+            gateway.set_manners(manners(experts));
+        }
+        changed.send_replace(());
+    }
+}
+
+async fn noticed(watch: &mut Option<Watch>) {
+    let noticed = match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    };
+    if noticed.is_err() {
+        *watch = None;
+    }
+}
+
 /// Tags and purposes of all experts; a file with a mistake is told and left out.
 fn manners(folder: &Path) -> BTreeMap<String, Manner> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -45,8 +93,9 @@ fn manners(folder: &Path) -> BTreeMap<String, Manner> {
             .and_then(|text| Expert::parse(&text).map_err(|error| error.to_string()));
         match parsed {
             Ok(expert) => {
-                let is_for_embeddings = expert.purpose == Purpose::Embeddings;
-                manners.insert(expert.name, Manner { tags: expert.tags, is_for_embeddings });
+                let Expert { name, tags, purpose, fallback, .. } = expert;
+                let is_for_embeddings = purpose == Purpose::Embeddings;
+                manners.insert(name, Manner { tags, is_for_embeddings, is_fallback: fallback });
             }
             Err(error) => say(Level::Warning, &format!("duet: {}: {error}", path.display())),
         }

@@ -2,100 +2,74 @@
 //! does, and writes for rpc-worker what to hold.
 //!
 //! Who plans is known by `split::lead`, the plan is made by `split::place`: both pure, like `letter` and `told` beside this
-//! file. A letter is signed by the coordinator's node key, so it may come over the wire before there is an overlay, and no
+//! file. `desk` keeps the letters for the others, `shelf` reads the files, `wish` writes what rpc-worker watches.
+//! A letter is signed by the coordinator's node key, so it may come over the wire before there is an overlay, and no
 //! stranger can write one. The keys of rings are names, not secrets: stages speak over the overlay, which says who speaks.
 
+pub mod desk;
 mod letter;
 mod shelf;
 mod told;
+mod wish;
 
 use crate::cluster::{Cluster, PlanStatus};
 use crate::enrolling::Joined;
-use crate::io::{kept::Kept, runtime};
-use admission::NodeSecret;
+use crate::io::kept::Kept;
+use crate::offered::Changes;
 use anyhow::{Context, ensure};
+use desk::{Desk, PATH, seats_of};
 use gossip::Picture;
 use letter::Letter;
-use service::door::Answer;
 use service::log::{Level, say};
 use shelf::{Folders, Shelf};
-use split::assign::{self, Assignment, STAGE_PORT};
+use split::assign::{Assignment, STAGE_PORT};
 use split::lead::{Input, Lead, Mark, Output};
 use split::place::{self, NodeId, Place, Plan, Seat};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Where a node asks for its letter; its id follows.
-pub const PATH: &str = "/api/plan/";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Stages of another build may not agree bit by bit, so each build plans for itself.
-const BUILD: &str = env!("CARGO_PKG_VERSION");
+/// Files are looked at when something tells of a change, and now and then because a folder may not be there to be watched.
+const SHELF_EVERY: Duration = Duration::from_secs(60);
 /// Reasons that the page and the API show.
 const REASONS_MAX: usize = 64;
 
-/// Letters for whoever asks; empty while another node plans.
-#[derive(Default)]
-pub struct Placing(Mutex<Option<Letters>>);
-
-struct Letters {
-    mark: Mark,
-    plan: Arc<Plan>,
-    key: NodeSecret,
-}
-
-impl Placing {
-    /// The answer to a node that asks for its part of the plan.
-    pub fn answer(&self, path: &str) -> Answer {
-        let id = path.strip_prefix(PATH).filter(|id| id.len() == 16).map(|id| u64::from_str_radix(id, 16));
-        let Some(Ok(id)) = id else { return Answer::text(404, "a node's id has 16 hex digits\n") };
-        match &*self.lock() {
-            None => Answer::text(404, "this node does not plan\n"),
-            Some(Letters { mark, plan, key }) => {
-                let letter = letter_for(NodeId(id), *mark, plan);
-                Answer::json(200, letter::write(&letter, key).into_bytes())
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Letters>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn letter_for(node: NodeId, mark: Mark, plan: &Plan) -> Letter {
-    let concerns = |seat: &&Seat| seat.parts.iter().any(|part| part.node == node);
-    Letter {
-        node,
-        coordinator: mark.coordinator,
-        generation: mark.generation,
-        build: BUILD.to_owned(),
-        seats: plan.seats.iter().filter(concerns).cloned().collect(),
-    }
+/// Where the files lie, and a word whenever one of them may have changed.
+pub struct Files {
+    pub experts: PathBuf,
+    pub models: PathBuf,
+    pub changes: Changes,
 }
 
 /// Never ends. Outside of a cluster there is nobody to plan with, and it only waits.
-pub async fn run(
-    cluster: Arc<Cluster>,
-    joined: Joined,
-    placing: Arc<Placing>,
-    experts: PathBuf,
-    models: PathBuf,
-) {
+pub async fn run(cluster: Arc<Cluster>, joined: Joined, desk: Arc<Desk>, files: Files) {
+    let Files { experts, models, mut changes } = files;
     let mut planner = Planner {
         start: Instant::now(),
         cluster,
-        placing,
+        desk,
         lead: None,
         shelf: Arc::default(),
+        n_shelves: 0,
         folders: Folders { experts, models },
         plan: None,
+        n_made: 0,
         letter: None,
+        followed: None,
+        written: None,
     };
+    // What is there now was never read.
+    changes.mark_changed();
+    let mut looked = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
+        if changes.has_changed().unwrap_or(false) || looked.elapsed() >= SHELF_EVERY {
+            changes.mark_unchanged();
+            looked = Instant::now();
+            planner.read_shelf().await;
+        }
         let kept = joined.borrow().clone();
         if let (Some(picture), Some(kept)) = (planner.cluster.picture(), kept) {
             planner.look(&picture, &kept).await;
@@ -106,14 +80,28 @@ pub async fn run(
 struct Planner {
     start: Instant,
     cluster: Arc<Cluster>,
-    placing: Arc<Placing>,
+    desk: Arc<Desk>,
     lead: Option<Lead>,
     shelf: Arc<Shelf>,
+    /// How often the files were others.
+    n_shelves: u64,
     folders: Folders,
     /// While this node plans.
     plan: Option<Arc<Plan>>,
+    n_made: u64,
     /// The last that came.
     letter: Option<Letter>,
+    followed: Option<Followed>,
+    /// What rpc-worker was told last.
+    written: Option<Assignment>,
+}
+
+/// The plan that this node follows, as far as it concerns this node.
+struct Followed {
+    mark: Mark,
+    build: String,
+    seats: Vec<Seat>,
+    reasons: Vec<String>,
 }
 
 impl Planner {
@@ -122,13 +110,13 @@ impl Planner {
         let mut lead = match self.lead.take() {
             Some(lead) => lead,
             None => {
-                let generation = floor();
+                let generation = wish::floor();
                 // rpc-worker follows it still, and the others must count on from it.
                 self.cluster.set_plan(PlanStatus { generation, ..PlanStatus::default() });
                 Lead::new(own, generation)
             }
         };
-        let seen = told::look(picture, BUILD);
+        let seen = told::look(picture, self.n_shelves);
         lead.handle(self.start.elapsed(), Input::Look { peers: &seen.peers, facts: seen.facts });
         while let Some(wish) = lead.poll() {
             match wish {
@@ -136,66 +124,65 @@ impl Planner {
                     let is_new = self.make(&seen).await;
                     lead.handle(self.start.elapsed(), Input::Planned { facts, is_new });
                 }
-                Output::Publish { mark } => self.publish(picture, kept, mark).await,
+                Output::Publish { mark } => self.publish(&seen.build, kept, mark),
                 Output::Fetch { from } => {
-                    if let Some(mark) = self.fetch(picture, from, own).await {
+                    if let Some(mark) = self.fetch(picture, &seen.build, from, own).await {
                         lead.handle(self.start.elapsed(), Input::Came { mark });
                     }
                 }
                 Output::Follow { mark } => {
-                    if let Some(letter) = self.letter.take() {
-                        self.follow(picture, mark, letter.seats, Vec::new()).await;
+                    if let Some(Letter { build, seats, .. }) = self.letter.take() {
+                        self.followed = Some(Followed { mark, build, seats, reasons: Vec::new() });
                     }
                 }
             }
         }
         if !lead.is_leading() {
             self.plan = None;
-            *self.placing.lock() = None;
+            self.desk.clear();
         }
         self.lead = Some(lead);
+        self.give(picture, own);
     }
 
     /// Makes a plan from what was seen, and says whether it differs from the one before.
     async fn make(&mut self, seen: &told::Seen) -> bool {
-        let shelf = self.read_shelf().await;
-        let tolds = seen.told.clone();
+        let (shelf, tolds) = (self.shelf.clone(), seen.told.clone());
         let in_force = self.plan.as_ref().map(|plan| plan.seats.clone());
         let made = tokio::task::spawn_blocking(move || {
-            let nodes: Vec<_> =
-                tolds.iter().map(|told| told.node(&shelf.models, &shelf.experts, false)).collect();
-            let in_force =
-                in_force.unwrap_or_else(|| place::told::in_force(&tolds, &shelf.models, &shelf.experts));
-            place::plan(&nodes, &shelf.models, &shelf.experts, &in_force)
+            let (experts, models) = (&shelf.experts, place::told::known(&shelf.models, &tolds));
+            let nodes: Vec<_> = tolds.iter().map(|told| told.node(&models, experts, false)).collect();
+            let in_force = in_force.unwrap_or_else(|| place::told::in_force(&tolds, &models, experts));
+            place::plan(&nodes, &models, experts, &in_force)
         });
         let Ok(plan) = made.await else { return false };
+        self.n_made += 1;
         let is_new = self.plan.as_ref().is_none_or(|old| !old.is_same_as(&plan));
         self.plan = Some(Arc::new(plan));
         is_new
     }
 
-    async fn read_shelf(&mut self) -> Arc<Shelf> {
+    async fn read_shelf(&mut self) {
         let (folders, old) = (self.folders.clone(), self.shelf.clone());
         if let Ok(Some(shelf)) = tokio::task::spawn_blocking(move || Shelf::read(&folders, &old)).await {
             for sentence in &shelf.wrong {
                 say(Level::Warning, &format!("duet: {sentence}"));
             }
             self.shelf = Arc::new(shelf);
+            self.n_shelves += 1;
         }
-        self.shelf.clone()
     }
 
-    async fn publish(&mut self, picture: &Picture, kept: &Kept, mark: Mark) {
+    fn publish(&mut self, build: &str, kept: &Kept, mark: Mark) {
         let Some(plan) = self.plan.clone() else { return };
-        let key = kept.member.node_key.clone();
-        *self.placing.lock() = Some(Letters { mark, plan: plan.clone(), key });
-        let letter = letter_for(mark.coordinator, mark, &plan);
+        self.desk.publish(mark, build.to_owned(), plan.clone(), kept.member.node_key.clone());
         let reasons = plan.reasons.iter().take(REASONS_MAX).cloned().collect();
-        self.follow(picture, mark, letter.seats, reasons).await;
+        let seats = seats_of(&plan, mark.coordinator);
+        self.followed = Some(Followed { mark, build: build.to_owned(), seats, reasons });
     }
 
-    async fn fetch(&mut self, picture: &Picture, from: NodeId, own: NodeId) -> Option<Mark> {
-        match fetch(picture, from, own).await {
+    async fn fetch(&mut self, picture: &Picture, build: &str, from: NodeId, own: NodeId) -> Option<Mark> {
+        match fetch(picture, build, from, own).await {
             Ok(letter) => {
                 let mark = Mark { generation: letter.generation, coordinator: letter.coordinator };
                 self.letter = Some(letter);
@@ -208,25 +195,30 @@ impl Planner {
         }
     }
 
-    /// Writes what this node is to hold, and tells of it.
-    async fn follow(&mut self, picture: &Picture, mark: Mark, seats: Vec<Seat>, reasons: Vec<String>) {
-        let shelf = self.read_shelf().await;
-        let own = NodeId(picture.own.0);
-        let plan = Plan { seats, ..Plan::default() };
+    /// Tells rpc-worker what to hold, and the cluster which plan that is. An expert's file that changed, or a neighbour
+    /// whose address is known now, changes it without a new plan.
+    fn give(&mut self, picture: &Picture, own: NodeId) {
+        let Some(Followed { mark, build, seats, reasons }) = &self.followed else { return };
+        let plan = Plan { seats: seats.clone(), ..Plan::default() };
         let address = |id: NodeId| {
             let member = picture.members.iter().find(|member| member.id.0 == id.0)?;
             Some(SocketAddr::from((member.overlay?, STAGE_PORT)))
         };
         let place = Place {
             generation: mark.generation,
-            build: BUILD,
-            given: &|name| shelf.given(name),
+            build,
+            given: &|name| self.shelf.given(name),
             address: &address,
-            key: &|expert| ring(mark, expert),
+            key: &wish::ring,
         };
         let assignment = place::give(&plan, own, &place);
-        if let Err(error) = write(&assignment) {
-            say(Level::Warning, &format!("duet: rpc-worker is not told what to hold: {error:#}"));
+        if self.written.as_ref() != Some(&assignment) {
+            match wish::write(&assignment) {
+                Ok(()) => self.written = Some(assignment),
+                Err(error) => {
+                    say(Level::Warning, &format!("duet: rpc-worker is not told what to hold: {error:#}"));
+                }
+            }
         }
         let name = picture.members.iter().find(|member| member.id.0 == mark.coordinator.0);
         let held = |seat: &Seat| match seat.parts.iter().find(|part| part.node == own) {
@@ -238,97 +230,23 @@ impl Planner {
             coordinator_id: mark.coordinator.0,
             coordinator: name.map(|member| member.name.clone()).unwrap_or_default(),
             is_coordinator: mark.coordinator == own,
-            holds: plan.seats.iter().map(held).collect(),
-            reasons,
+            n_made: self.n_made,
+            holds: seats.iter().map(held).collect(),
+            reasons: reasons.clone(),
         });
     }
 }
 
-async fn fetch(picture: &Picture, from: NodeId, own: NodeId) -> anyhow::Result<Letter> {
+async fn fetch(picture: &Picture, build: &str, from: NodeId, own: NodeId) -> anyhow::Result<Letter> {
     let member = picture.members.iter().find(|member| member.id.0 == from.0).context("it is gone")?;
     let certificate = member.certificate.context("it has no certificate")?;
     let services = member.facts.iter().flat_map(|facts| &facts.services);
     let port = services.clone().find(|service| service.name == "agent").map(|service| service.port);
     let base = format!("http://{}:{}", member.address.ip(), port.unwrap_or(crate::args::PORT));
-    let reply = service::fetch::get(&base, &format!("{PATH}{own}")).await?;
+    let reply = service::fetch::get(&base, &format!("{PATH}/{own}")).await?;
     ensure!(reply.status == 200, "it answered {}", reply.status);
     let letter = letter::read(&reply.body, &certificate.claim().node_key)?;
     ensure!(letter.node == own && letter.coordinator == from, "the letter is not from it to this node");
-    ensure!(letter.build == BUILD, "the letter is for build {}", letter.build);
+    ensure!(letter.build == build, "the letter is for build {}", letter.build);
     Ok(letter)
-}
-
-/// The name of a ring: no two plans and no two experts share one.
-fn ring(mark: Mark, expert: &str) -> String {
-    let hash = |what: &dyn Fn(&mut DefaultHasher)| {
-        let mut hasher = DefaultHasher::new();
-        what(&mut hasher);
-        hasher.finish()
-    };
-    let plan = hash(&|hasher| (mark.generation, mark.coordinator.0).hash(hasher));
-    format!("{plan:016x}{:016x}", hash(&|hasher| expert.hash(hasher)))
-}
-
-fn write(assignment: &Assignment) -> anyhow::Result<()> {
-    assignment.check()?;
-    let text = serde_json::to_string(assignment).context("cannot write the assignment as JSON")?;
-    runtime::write(assign::FILE, text.as_bytes(), runtime::For::Everybody).context("cannot write a file")
-}
-
-/// The generation that an earlier run of this program wrote.
-fn floor() -> u64 {
-    let read = || {
-        let text = crate::io::read::bytes(&runtime::path(assign::FILE)?, assign::FILE_BYTES_MAX as u64);
-        serde_json::from_slice::<Assignment>(&text).ok()
-    };
-    read().map_or(0, |assignment| assignment.generation)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use split::place::Part;
-
-    fn seat(expert: &str, nodes: &[u64]) -> Seat {
-        let part = |(idx, id): (usize, &u64)| Part {
-            node: NodeId(*id),
-            first: idx as u32 * 4,
-            last: idx as u32 * 4 + 4,
-            bytes: 1,
-        };
-        let parts = nodes.iter().enumerate().map(part).collect();
-        Seat { expert: expert.into(), parts, tokens_per_s_milli: 1000 }
-    }
-
-    #[test]
-    fn a_letter_holds_only_what_concerns_its_node() {
-        let plan =
-            Plan { seats: vec![seat("a", &[1]), seat("b", &[2]), seat("c", &[2, 1])], ..Plan::default() };
-        let mark = Mark { generation: 3, coordinator: NodeId(2) };
-        let letter = letter_for(NodeId(1), mark, &plan);
-        let experts: Vec<_> = letter.seats.iter().map(|seat| seat.expert.as_str()).collect();
-        assert_eq!(experts, ["a", "c"]);
-    }
-
-    #[test]
-    fn only_a_coordinator_has_letters_and_only_for_ids() {
-        let placing = Placing::default();
-        assert_eq!(placing.answer("/api/plan/00000000000000001").status, 404);
-        assert_eq!(placing.answer("/api/plan/0000000000000001").status, 404);
-        let mark = Mark { generation: 3, coordinator: NodeId(2) };
-        let key = NodeSecret::from_seed(&[7; 32]);
-        *placing.lock() = Some(Letters { mark, plan: Arc::default(), key: key.clone() });
-        let answer = placing.answer("/api/plan/0000000000000001");
-        let letter = letter::read(&answer.body, &key.public()).unwrap();
-        assert_eq!((letter.node, letter.generation), (NodeId(1), 3));
-        assert_eq!(placing.answer("/api/plan/me").status, 404);
-    }
-
-    #[test]
-    fn every_ring_has_a_name_of_its_own() {
-        let mark = |generation| Mark { generation, coordinator: NodeId(1) };
-        let names = [ring(mark(1), "a"), ring(mark(1), "b"), ring(mark(2), "a")];
-        assert!(names.iter().all(|name| name.len() == assign::KEY_DIGITS));
-        assert!(names[0] != names[1] && names[0] != names[2]);
-    }
 }

@@ -8,9 +8,9 @@ use crate::gateway::{self, Gateway};
 use crate::io::node::Node;
 use crate::lending::{self, Lending};
 use crate::ordering::Ordering;
-use crate::placing::{self, Placing};
+use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
-use crate::{following, gossiping, page, reporting, text};
+use crate::{following, gossiping, offered, page, reporting, text};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits, Reply};
@@ -34,7 +34,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr().context("cannot tell the own address")?;
     let options = enrolling::Options::of(&args);
-    let offered = crate::offered::options(&args)?;
+    let offered = offered::options(&args)?;
     let (experts, models) = (args.experts.clone(), args.models.clone());
     let (worker, rpc) = (args.worker, (args.rpc_memory_mib, args.rpc_key.clone()));
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
@@ -59,10 +59,12 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         ordering,
         gateway: gateway.clone(),
         settings: settings.clone(),
-        placing: Arc::default(),
+        desk: Arc::default(),
         lending: lending.clone(),
     });
-    let placing = shared.placing.clone();
+    let desk = shared.desk.clone();
+    let (changed, changes) = tokio::sync::watch::channel(());
+    let files = placing::Files { experts: experts.clone(), models: models.clone(), changes };
     let pages = door::serve_gated(
         LIMITS,
         listener,
@@ -77,7 +79,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = reporting::run(node.clone(), address.port()) => {}
         _ = enrolling::run(node.clone(), options, told) => {}
         _ = gossiping::run(node, cluster.clone(), joined.clone()) => {}
-        _ = placing::run(cluster.clone(), joined, placing, experts, models) => {}
+        _ = placing::run(cluster.clone(), joined, desk, files) => {}
+        _ = offered::follow(&experts, &models, &gateway, &changed) => {}
         _ = gateway.remember() => {}
         _ = settings.remember() => {}
         _ = lending.follow() => {}
@@ -97,7 +100,7 @@ struct Shared {
     ordering: Ordering,
     gateway: Arc<Gateway>,
     settings: Arc<Settings>,
-    placing: Arc<Placing>,
+    desk: Arc<Desk>,
     lending: Arc<Lending>,
 }
 
@@ -124,7 +127,10 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         "/api/status" => json(&shared.status().await),
         "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
         "/healthz" => healthz(&shared.node).await,
-        path if path.starts_with(placing::PATH) => shared.placing.answer(path),
+        path if path.starts_with(placing::desk::PATH) => {
+            let picture = shared.cluster.picture();
+            shared.desk.answer(path, shared.cluster.status().plan, picture.as_deref())
+        }
         gateway::METRICS_PATH => shared.gateway.metrics(),
         _ => Answer::text(404, "there is /, /v1/models, /api/status, /api/events, /metrics and /healthz\n"),
     };

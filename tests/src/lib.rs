@@ -7,6 +7,7 @@ pub mod model;
 pub mod network;
 pub mod node;
 pub mod release;
+pub mod shelf;
 pub mod worker;
 
 use std::fs::OpenOptions;

@@ -136,12 +136,12 @@ fn whole(stream: &mut TcpStream, status: &str, value: &Value) -> std::io::Result
     )
 }
 
-fn n_words(body: &Value) -> u64 {
+fn n_words_asked(body: &Value) -> u64 {
     body["max_tokens"].as_u64().unwrap_or(WORDS)
 }
 
 fn usage(body: &Value) -> Value {
-    let n = n_words(body);
+    let n = n_words_asked(body);
     json!({"prompt_tokens": 3, "completion_tokens": n, "total_tokens": n + 3})
 }
 
@@ -154,7 +154,7 @@ fn said(body: &Value) -> (Value, &'static str) {
     }
     let text = match body["response_format"]["type"].as_str() {
         Some("json_schema") => "{\"city\":\"Bonn\"}".to_owned(),
-        _ => (0..n_words(body)).map(|n| format!("word{n} ")).collect(),
+        _ => (0..n_words_asked(body)).map(|n| format!("word{n} ")).collect(),
     };
     (json!({"role": "assistant", "content": text}), "stop")
 }
@@ -173,26 +173,39 @@ fn text(stream: &mut TcpStream, body: &Value) -> std::io::Result<()> {
 
 fn events(stream: &mut TcpStream, manner: Manner, body: &Value) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")?;
+    let is_chat = body.get("prompt").is_none();
+    let object = if is_chat { "chat.completion.chunk" } else { "text_completion" };
     let event = |choices: Value, usage: Value| {
-        let piece = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": body["model"], "choices": choices, "usage": usage});
+        let piece = json!({"id": "chatcmpl-1", "object": object, "created": 1, "model": body["model"], "choices": choices, "usage": usage});
         format!("data: {piece}\n\n")
     };
     let delta = |delta: Value, finish: Value| {
-        event(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), Value::Null)
+        let choice = match is_chat {
+            true => json!({"index": 0, "delta": delta, "finish_reason": finish}),
+            false => {
+                json!({"index": 0, "text": delta["content"].as_str().unwrap_or_default(), "finish_reason": finish})
+            }
+        };
+        event(json!([choice]), Value::Null)
     };
-    stream.write_all(delta(json!({"role": "assistant", "content": ""}), Value::Null).as_bytes())?;
+    if is_chat {
+        stream.write_all(delta(json!({"role": "assistant", "content": ""}), Value::Null).as_bytes())?;
+    }
     let n_words = match manner {
         Manner::BreaksEarly => return Ok(()),
         Manner::BreaksLate => 2,
-        Manner::Endless => u64::MAX,
-        _ => n_words(body),
+        _ => u64::MAX,
     };
     let (message, finish) = said(body);
     if message["tool_calls"].is_array() {
         stream.write_all(delta(json!({"tool_calls": message["tool_calls"]}), Value::Null).as_bytes())?;
     } else {
-        for n in 0..n_words {
-            stream.write_all(delta(json!({"content": format!("word{n} ")}), Value::Null).as_bytes())?;
+        // What it says as a whole, too, however many words a fault lets through.
+        let said = message["content"].as_str().unwrap_or_default().split_inclusive(' ').map(str::to_owned);
+        let more = (n_words_asked(body)..).map(|n| format!("word{n} "));
+        let words = said.chain(more.take_while(|_| manner == Manner::Endless));
+        for word in words.take(usize::try_from(n_words).unwrap_or(usize::MAX)) {
+            stream.write_all(delta(json!({"content": word}), Value::Null).as_bytes())?;
         }
     }
     if manner == Manner::BreaksLate {

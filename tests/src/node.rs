@@ -44,6 +44,25 @@ impl Root {
         self.put("run/duet-overlay/public.key", &(format!("{n:02x}").repeat(32) + "\n"));
     }
 
+    /// Gives the PC a name and memory of its own, in MiB.
+    pub fn put_proc(&self, name: &str, total_mib: u64, free_mib: u64) {
+        let proc = self.0.join("proc");
+        if proc.is_symlink() {
+            std::fs::remove_file(&proc).expect("a link");
+            std::fs::create_dir_all(proc.join("sys/kernel")).expect("a folder");
+            for part in ["asound", "bus", "cpuinfo", "loadavg", "net", "uptime", "sys/kernel/osrelease"] {
+                let from = fixture().join("proc").join(part);
+                std::os::unix::fs::symlink(from, proc.join(part)).expect("a link");
+            }
+        }
+        self.put("proc/sys/kernel/hostname", &format!("{name}\n"));
+        let (total, free) = (total_mib * 1024, free_mib * 1024);
+        self.put(
+            "proc/meminfo",
+            &format!("MemTotal: {total} kB\nMemFree: {free} kB\nMemAvailable: {free} kB\n"),
+        );
+    }
+
     /// Puts the owner's stick into the PC.
     pub fn put_stick(&self, block: &[u8]) {
         let disk = self.0.join("sys/block/sdb");
@@ -72,7 +91,11 @@ impl Root {
     }
 
     pub fn put(&self, file: &str, text: &str) {
-        std::fs::write(self.0.join(file), text).expect("a file of the root");
+        // By a rename: whoever reads at this moment reads the old or the new.
+        let (path, beside) = (self.0.join(file), self.0.join("being-written"));
+        std::fs::write(&beside, text)
+            .and_then(|()| std::fs::rename(beside, path))
+            .expect("a file of the root");
     }
 }
 

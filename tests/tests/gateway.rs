@@ -91,10 +91,10 @@ fn an_answer_passes_as_it_is_with_the_clients_own_request_id() {
     let (head, asked) = model.last();
     assert!(head.contains("x-request-id: mine-1\r\n") && !head.contains(KEY), "{head}");
     assert_eq!(asked["messages"][0]["content"], json!("hello"));
-    // Nobody saw its first token, so it is no figure of speed.
+    // The copy was asked for a stream, so that its silence would be noticed.
+    assert_eq!(asked["stream"], json!(true));
     let told = gateway.ask("GET", "/metrics", "", "");
     assert!(told.contains("duet_gateway_queue{expert=\"elsewhere\"} 0\n"), "{told}");
-    assert!(!told.contains("tokens_per_second_count"), "{told}");
 }
 
 #[test]

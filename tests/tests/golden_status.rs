@@ -122,6 +122,7 @@ fn in_a_cluster(name: &str) -> Status {
         senders: vec![BadSender { address: [10, 77, 0, 99].into(), n: 42, last_s: 3 }],
     };
     let plan = PlanStatus {
+        n_made: 4,
         generation: 7,
         coordinator_id: 1,
         coordinator: "kitchen".into(),

@@ -159,6 +159,48 @@ fn a_stream_behind_a_cut_wire_goes_on_with_the_same_text() {
     check("cut", Fate::Cut, 30, CHAT, json!({"stop": ["zebra"], "logprobs": true}));
 }
 
+/// An answer in one piece, without what differs from one to the next.
+fn whole(gateway: &Gateway, path: &str, more: &Value) -> Value {
+    let mut body = ask(json!({"stream": false, "prompt": "Once upon a time"}));
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let answer = gateway.post(path, &body.to_string());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("application/json"), "{answer}");
+    let mut answer: Value = serde_json::from_str(body).unwrap();
+    for field in ["id", "created"] {
+        assert!(!answer.as_object_mut().unwrap().remove(field).unwrap().is_null());
+    }
+    answer["usage"].as_object_mut().unwrap().remove("prompt_tokens_details");
+    // Their last digits depend on what was computed beside; that none is missing does not.
+    let logprobs = answer["choices"][0].as_object_mut().unwrap().remove("logprobs").unwrap();
+    let list = logprobs["content"].as_array().or(logprobs["tokens"].as_array()).unwrap();
+    assert_eq!(json!(list.len()), answer["usage"]["completion_tokens"], "{logprobs}");
+    answer
+}
+
+#[test]
+fn an_answer_in_one_piece_is_the_same_though_its_copy_is_lost() {
+    let Some(needs) = needs("whole") else { return };
+    let text = json!({"logprobs": true});
+    let old = json!({"logprobs": 1});
+    let cases = [
+        (Fate::Frozen, 0, CHAT, &text),
+        (Fate::Frozen, 20, CHAT, &text),
+        (Fate::Killed, 9, "/v1/completions", &old),
+    ];
+    for (fate, n_events, path, more) in cases {
+        let name = format!("whole-{fate:?}-{n_events}");
+        let [first, second] = [0, 1].map(|_| Worker::start(&needs, &name, "e", "context = 512\n"));
+        let alone = whole(&gateway(&format!("{name}-alone"), &[second.address]), path, more);
+        let both = gateway(&name, &[wire(&first, fate, n_events), second.address]);
+        let mut over = whole(&both, path, more);
+        let told = over.as_object_mut().unwrap().remove("duet").unwrap_or_default();
+        assert_eq!(over, alone, "{fate:?} after {n_events}");
+        assert_eq!(told["handover"].is_object(), n_events > 0, "{told}");
+        println!("{fate:?} after {n_events} events: {told}");
+    }
+}
+
 #[test]
 fn a_promised_form_is_kept_over_a_handover() {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "cat": {"type": "boolean"}}, "required": ["name", "cat"], "additionalProperties": false});

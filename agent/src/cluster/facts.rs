@@ -32,7 +32,8 @@ pub fn tell(status: &Status) -> Facts {
         tier: tier(total),
         uptime_s: status.uptime_s as u32,
         image: status.boot.as_ref().map(|boot| cut(&boot.release)).unwrap_or_default(),
-        build: cut(&status.system.agent_version),
+        // Of rpc-worker: nodes whose stages agree bit by bit plan together.
+        build: cut(&status.holds.build),
         hardware: Hardware {
             processor: cut(&status.processor.model),
             cores: narrow(status.processor.n_threads as u64),

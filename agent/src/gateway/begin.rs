@@ -1,55 +1,23 @@
 //! Finds a copy that answers: one after the other, until a first token came.
 
-use super::route::Candidate;
-use super::stream::{Kind, Splitter, Usage, judge};
-use super::{Gateway, Guest, Place};
+use super::job::{Flight, Form, Job};
+use super::record::{self, Fault};
+use super::route::{ATTEMPTS_MAX, Candidate};
+use super::stream::{Kind, Splitter, judge};
 use bytes::Bytes;
-use openai::ApiError;
 use openai::handover::{self, Line};
+use openai::{ApiError, sse};
 use service::upstream::{self, Answering, UpstreamError};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Copies that one request may try.
-pub const ATTEMPTS_MAX: usize = 3;
-/// Where there is another copy, a stream's answer must begin by then: a node that hangs is passed over.
-/// Copies of ours begin after a second, also when all their slots are taken.
-pub const BEGIN_TIME_MAX: Duration = Duration::from_millis(2500);
-/// The last one may take its time, and so may a whole answer, which begins when it is ready.
-pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// A stream on which nothing comes for so long is dead; experts say something every few seconds.
 pub const PAUSE_MAX: Duration = Duration::from_secs(120);
 /// A copy of ours says something every 400 ms: one that is silent for so long is frozen or cut off.
 const SILENCE_MAX: Duration = Duration::from_millis(1500);
-/// Where an answer goes on, a copy has so long to begin: the client waits already.
-const GO_ON_TIME_MAX: Duration = Duration::from_secs(1);
 /// Longest text of an error that is handed on.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 /// Prelude that is held back until the first token.
 const HELD_MAX: usize = 16;
-
-/// Where a request may go.
-pub struct Whom {
-    pub candidates: Vec<Candidate>,
-    pub path: &'static str,
-    pub id: String,
-    pub is_stream: bool,
-}
-
-/// A request, until it is answered.
-pub struct Job {
-    pub guest: Guest,
-    pub whom: Whom,
-    body: Vec<u8>,
-    /// The client asked for the count of tokens itself.
-    pub with_usage: bool,
-    pub began: Instant,
-    /// What copies that are lost have said, and about how many tokens that was.
-    pub begun: Option<handover::Begun>,
-    pub n_begun: u64,
-    /// They, and whether they said so themselves.
-    pub lost: Vec<(Candidate, bool)>,
-}
 
 /// An answer that has begun: events of a stream up to its first token, or the head of a whole answer.
 pub struct Begun {
@@ -61,68 +29,8 @@ pub struct Begun {
     /// Who answers, and how long it may be silent.
     pub at: Candidate,
     pub pause_max: Duration,
-}
-
-/// One attempt, as the meters see it; whatever ends it.
-pub struct Flight {
-    gateway: Arc<Gateway>,
-    pub expert: String,
-    place: Place,
-    first: Option<Instant>,
-    /// Tokens that others had written before.
-    n_begun: u64,
-}
-
-impl Job {
-    pub fn new(guest: Guest, whom: Whom, body: Vec<u8>, with_usage: bool) -> Job {
-        let began = Instant::now();
-        Job { guest, whom, body, with_usage, began, begun: None, n_begun: 0, lost: vec![] }
-    }
-
-    /// The request as one copy is to get it.
-    fn body_for(&self, candidate: &Candidate) -> Result<Bytes, ApiError> {
-        // Of a stream the tokens are counted for the key, whether or not the client wants to know.
-        let begun = self.begun.as_ref();
-        Ok(openai::with_handover(&self.body, &candidate.model, self.whom.is_stream, begun)?.into())
-    }
-}
-
-impl Flight {
-    fn new(gateway: &Arc<Gateway>, expert: &str, at: &Candidate, n_begun: u64) -> Flight {
-        gateway.meters().began(expert);
-        let place = (at.address, at.model.clone());
-        *gateway.flying().entry(place.clone()).or_default() += 1;
-        Flight { gateway: gateway.clone(), expert: expert.to_owned(), place, first: None, n_begun }
-    }
-
-    pub fn first_token(&mut self, began: Instant) {
-        if self.first.is_none() {
-            self.first = Some(Instant::now());
-            self.gateway.meters().first_token(&self.expert, began.elapsed());
-        }
-    }
-
-    /// What was read and written, for the meters.
-    pub fn counted(&self, usage: Usage) {
-        let took = self.first.map_or(Duration::ZERO, |first| first.elapsed());
-        let own = usage.completion_tokens.saturating_sub(self.n_begun);
-        self.gateway.meters().counted(&self.expert, usage.prompt_tokens, own, took);
-    }
-
-    pub fn failed(&self, sentence: String, is_retried: bool) {
-        self.gateway.meters().failed(&self.expert, sentence, is_retried);
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.gateway.meters().ended(&self.expert, self.first.is_none());
-        let mut flying = self.gateway.flying();
-        match flying.get_mut(&self.place) {
-            Some(n) if *n > 1 => *n -= 1,
-            _ => _ = flying.remove(&self.place),
-        }
-    }
+    /// Why it is the small model that answers, where another was asked for.
+    pub instead: Option<ApiError>,
 }
 
 /// Why one attempt gave nothing.
@@ -159,6 +67,7 @@ pub async fn begin(job: Job) -> Result<Begun, ApiError> {
     let candidates = job.whom.candidates.clone();
     let n = candidates.len().min(ATTEMPTS_MAX);
     let mut last = ApiError::internal("a request without a candidate");
+    let mut first_miss: Option<ApiError> = None;
     for (idx, candidate) in candidates.iter().take(n).enumerate() {
         let is_last = idx + 1 == n;
         // What no node tells of is counted together: its name is the client's.
@@ -172,7 +81,9 @@ pub async fn begin(job: Job) -> Result<Begun, ApiError> {
             Ok((flight, answering, splitter, events)) => {
                 let at = candidate.clone();
                 let pause_max = pause_max(&answering);
-                return Ok(Begun { job, flight, answering, splitter, events, at, pause_max });
+                let nobody = || ApiError::overloaded("no node serves it at the moment", 2000);
+                let instead = candidate.is_substitute.then(|| first_miss.unwrap_or_else(nobody));
+                return Ok(Begun { job, flight, answering, splitter, events, at, pause_max, instead });
             }
             Err((flight, miss)) => {
                 if let Miss::Silent(_) = miss {
@@ -180,10 +91,12 @@ pub async fn begin(job: Job) -> Result<Begun, ApiError> {
                 }
                 flight.failed(format!("at {}: {}", candidate.address, miss.sentence()), !is_last);
                 last = miss.error();
+                first_miss.get_or_insert_with(|| last.clone());
             }
         }
     }
-    Err(last)
+    // What its own copies said is more to the point than what the small model did.
+    Err(first_miss.filter(|_| candidates.iter().any(|one| one.is_substitute)).unwrap_or(last))
 }
 
 type Parts = (Flight, Answering, Splitter, Vec<Bytes>);
@@ -202,13 +115,12 @@ async fn attempt(
     ];
     let ask =
         upstream::Ask { address: candidate.address, path: job.whom.path, fields: &fields, body: Some(body) };
-    let patience = match (job.begun.is_some(), is_last) {
-        (true, false) => GO_ON_TIME_MAX,
-        (true, true) => BEGIN_TIME_MAX,
-        (false, false) if job.whom.is_stream => BEGIN_TIME_MAX,
-        _ => PATIENCE,
+    let asking = upstream::ask(ask, job.patience(candidate, is_last));
+    let asked = tokio::select! {
+        asked = asking => asked,
+        () = dead(candidate), if !job.streams() && candidate.is_ours => Err(UpstreamError::Late),
     };
-    let mut answering = match upstream::ask(ask, patience).await {
+    let mut answering = match asked {
         Ok(answering) => answering,
         Err(error) => return Ok(Err((flight, Miss::Silent(error)))),
     };
@@ -224,7 +136,8 @@ async fn attempt(
         return Ok(Err((flight, Miss::Busy(error))));
     }
     let (mut splitter, mut events) = (Splitter::default(), vec![]);
-    if !job.whom.is_stream {
+    // A server that knows no streams gives a whole answer.
+    if !job.streams() || (job.whom.form == Form::Folded && !is_events(&answering)) {
         return Ok(Ok((flight, answering, splitter, events)));
     }
     match first_token(&mut answering, &mut splitter, &mut events).await {
@@ -232,8 +145,34 @@ async fn attempt(
             flight.first_token(job.began);
             Ok(Ok((flight, answering, splitter, events)))
         }
-        Err(error) => Ok(Err((flight, Miss::Broken(error)))),
+        Err(Early::Miss(miss)) => Ok(Err((flight, miss))),
+        Err(Early::Refused(error)) => Err(error),
     }
+}
+
+/// Resolves when a copy of ours answers nothing at all any more, while it is to make vectors.
+async fn dead(candidate: &Candidate) {
+    loop {
+        tokio::time::sleep(SILENCE_MAX).await;
+        let ask = upstream::Ask { address: candidate.address, path: "/v1/models", fields: &[], body: None };
+        if upstream::ask(ask, SILENCE_MAX).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether an answer is a stream.
+pub fn is_events(answering: &Answering) -> bool {
+    let kind = answering.fields.get("content-type").and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with(sse::CONTENT_TYPE))
+}
+
+/// Why a stream did not come to its first token.
+enum Early {
+    /// Another copy may do better.
+    Miss(Miss),
+    /// Another copy would say the same of this request.
+    Refused(ApiError),
 }
 
 /// How long an answer may be silent.
@@ -252,13 +191,18 @@ async fn first_token(
     answering: &mut Answering,
     splitter: &mut Splitter,
     events: &mut Vec<Bytes>,
-) -> Result<(), ApiError> {
+) -> Result<(), Early> {
+    let broken = |what: &str| Early::Miss(Miss::Broken(ApiError::internal(what)));
     let pause_max = pause_max(answering);
     loop {
         while let Some(event) = splitter.take() {
             let kind = judge(&event);
             if kind == Kind::Fault {
-                return Err(ApiError::internal("the model stopped before its first token"));
+                return Err(match record::fault(&event) {
+                    Fault::Copy(error) => Early::Miss(Miss::Busy(error)),
+                    Fault::Request(error) => Early::Refused(error),
+                    Fault::Unknown => broken("the model stopped before its first token"),
+                });
             }
             // Comments of the copy are not for the client: the gateway says its own.
             let (_, at) = Line::of(&event);
@@ -271,11 +215,10 @@ async fn first_token(
             }
         }
         match answering.piece(pause_max).await {
-            Some(Ok(piece)) => splitter.add(&piece)?,
-            Some(Err(error)) => {
-                return Err(ApiError::overloaded(format!("the model's node was lost: {error}"), 2000));
-            }
-            None => return Err(ApiError::internal("the answer ended before its first token")),
+            Some(Ok(piece)) => splitter.add(&piece).map_err(|error| Early::Miss(Miss::Broken(error)))?,
+            // A frozen node is as silent here as one that takes no connection.
+            Some(Err(error)) => return Err(Early::Miss(Miss::Silent(error))),
+            None => return Err(broken("the answer ended before its first token")),
         }
     }
 }

@@ -3,12 +3,11 @@
 //! An event counts when all of it is known: a copy tells which tokens said it, and what it did not finish saying was
 //! never said.
 
+use super::event::{Function, Piece, data};
 use bytes::Bytes;
 use openai::ApiError;
 use openai::handover::{Begun, Line, SHOWN_BYTES_MAX, TOKENS_MAX};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use std::borrow::Cow;
 
 /// Events that belong to the same tokens: a call's name and its arguments.
 const HELD_MAX: usize = 64;
@@ -23,52 +22,11 @@ pub struct Record {
     pub is_finished: bool,
 }
 
-#[derive(Deserialize)]
-struct Piece<'a> {
-    #[serde(borrow, default)]
-    id: Cow<'a, str>,
-    #[serde(default)]
-    created: u64,
-    #[serde(borrow, default)]
-    choices: Vec<Choice<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
-    finish_reason: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    content: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    tool_calls: Option<Vec<Call<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    arguments: Option<Cow<'a, str>>,
-}
-
 impl Record {
     /// What the client is to get now, without what is only for the gateway.
     pub fn take(&mut self, event: Bytes) -> Vec<Bytes> {
         let (line, at) = Line::of(&event);
-        let is_aside = || event.get(at) == Some(&b':') || fault(&event).is_some();
+        let is_aside = || event.get(at) == Some(&b':') || matches!(fault(&event), Fault::Copy(_));
         if !self.held.is_empty() && is_aside() {
             return vec![event];
         }
@@ -95,9 +53,7 @@ impl Record {
     }
 
     fn learn(&mut self, event: &[u8]) {
-        let Some(piece) = data(event).and_then(|data| serde_json::from_str::<Piece>(data).ok()) else {
-            return;
-        };
+        let Some(piece) = data(event).and_then(Piece::of) else { return };
         let begun = &mut self.begun;
         if begun.id.is_empty() {
             (begun.id, begun.created) = (piece.id.into_owned(), piece.created);
@@ -117,8 +73,18 @@ impl Record {
     }
 }
 
-/// Why the copy broke off, where another may do better: not where the request itself is wrong.
-pub fn fault(event: &[u8]) -> Option<ApiError> {
+/// What an error in a stream says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Of the copy: another may do better.
+    Copy(ApiError),
+    /// Of the request itself.
+    Request(ApiError),
+    /// It is no error, or none that can be read.
+    Unknown,
+}
+
+pub fn fault(event: &[u8]) -> Fault {
     #[derive(Deserialize)]
     struct Body {
         error: Inner,
@@ -129,8 +95,14 @@ pub fn fault(event: &[u8]) -> Option<ApiError> {
         #[serde(rename = "type", default)]
         kind: String,
     }
-    let Body { error } = serde_json::from_str(data(event)?).ok()?;
-    (error.kind != openai::Kind::Invalid.name()).then(|| ApiError::internal(error.message))
+    let body = data(event).and_then(|data| serde_json::from_str::<Body>(data).ok());
+    match body {
+        None => Fault::Unknown,
+        Some(Body { error }) if error.kind == openai::Kind::Invalid.name() => {
+            Fault::Request(ApiError::unreadable(error.message))
+        }
+        Some(Body { error }) => Fault::Copy(ApiError::internal(error.message)),
+    }
 }
 
 /// The same event with a field of ours in front of the others.
@@ -139,11 +111,6 @@ pub fn marked(event: &Bytes, mark: &str) -> Bytes {
         Some(rest) => [b"data: {\"duet\":", mark.as_bytes(), b",", rest].concat().into(),
         None => event.clone(),
     }
-}
-
-fn data(event: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(event).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("data:")).map(str::trim)
 }
 
 #[cfg(test)]
@@ -195,8 +162,9 @@ mod tests {
     #[test]
     fn only_a_fault_of_the_copy_may_be_mended_elsewhere() {
         let told = |kind: &str| format!("data: {{\"error\":{{\"message\":\"m\",\"type\":\"{kind}\"}}}}\n\n");
-        assert!(fault(told("server_error").as_bytes()).is_some());
-        assert!(fault(told("invalid_request_error").as_bytes()).is_none());
+        assert!(matches!(fault(told("server_error").as_bytes()), Fault::Copy(_)));
+        assert!(matches!(fault(told("invalid_request_error").as_bytes()), Fault::Request(_)));
+        assert_eq!(fault(b"data: {}\n\n"), Fault::Unknown);
     }
 
     #[test]

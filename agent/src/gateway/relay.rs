@@ -1,13 +1,16 @@
 //! Hands an answer on as it comes: with back-pressure, in constant memory, and not a moment longer than the client stays.
 
-use super::begin::{self, Begun, Job, PATIENCE};
-use super::record::{self, Record};
+use super::begin::{self, Begun};
+use super::fold::{ANSWER_BYTES_MAX, Fold};
+use super::job::{Form, Job, PATIENCE};
+use super::record::{self, Fault, Record};
 use super::resume::{self, Loss, Mark};
 use super::stream::{Kind, Usage, judge, usage};
 use bytes::Bytes;
 use openai::{ApiError, sse};
 use service::door::{Response, ResponseBody};
-use service::events::Pipe;
+use service::events::{self, Events, Pipe};
+use service::log::{Level, say};
 use service::upstream;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,15 +22,39 @@ use tokio::time::timeout;
 pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// A client that takes nothing for so long is gone.
 const CLIENT_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Longest whole answer: embeddings of many texts.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A list of models comes at once or not at all.
 const LIST_TIME_MAX: Duration = Duration::from_secs(5);
 const LIST_BYTES_MAX: usize = 256 * 1024;
 
-/// An answer in one piece.
+/// An answer in one piece, made of a stream, so that a copy that is lost is noticed and another goes on.
+pub async fn folded(job: Job) -> Result<Response, ApiError> {
+    let begun = begin::begin(job).await?;
+    if !begin::is_events(&begun.answering) {
+        return taken(begun).await;
+    }
+    let (pipe, events) = events::pipe();
+    // A client that leaves drops both.
+    let ((), fold) = tokio::join!(stream(begun, pipe), fold(events));
+    let body = ResponseBody::Whole(fold?.answer()?);
+    Ok(Response { status: 200, content_type: "application/json", fields: vec![], body })
+}
+
+/// What is too long is read no further, which ends the stream.
+async fn fold(mut events: Events) -> Result<Fold, ApiError> {
+    let mut fold = Fold::default();
+    while let Some(event) = events.next().await {
+        fold.take(&event)?;
+    }
+    Ok(fold)
+}
+
+/// Vectors: they come in one piece.
 pub async fn whole(job: Job) -> Result<Response, ApiError> {
-    let Begun { mut job, flight, answering, .. } = begin::begin(job).await?;
+    taken(begin::begin(job).await?).await
+}
+
+async fn taken(begun: Begun) -> Result<Response, ApiError> {
+    let Begun { mut job, flight, answering, .. } = begun;
     match answering.whole(ANSWER_BYTES_MAX, PATIENCE).await {
         Ok(body) => {
             // Nobody saw its first token, so it says nothing of speed.
@@ -70,7 +97,21 @@ where
 
 /// From the first token to the last; to return drops the answer, which tells the copy to stop.
 pub async fn stream(mut begun: Begun, pipe: Pipe) {
-    let mut passed = Passed::new(begun.job.with_usage);
+    let mut passed = Passed::new(begun.job.with_usage || begun.job.whom.form == Form::Folded);
+    if let Some(error) = begun.instead.take() {
+        let gateway = begun.job.guest.gateway.clone();
+        let sentence = format!(
+            "{}: {} answers in the place of another ({})",
+            begun.job.whom.id, begun.at.model, error.message
+        );
+        say(Level::Warning, &format!("duet: gateway: {sentence}"));
+        gateway.meters().handed_over(&begun.flight.expert, sentence);
+        let Mark { comment, field } = Mark::new(&begun.at.model, &error.message, 0, begun.job.began);
+        if !send(&pipe, comment).await {
+            return;
+        }
+        passed.mark = Some(field);
+    }
     for n in 0.. {
         let Err(End::Lost { error, is_told }) = relay(&mut begun, &pipe, &mut passed).await else { break };
         if passed.record.is_finished {
@@ -210,7 +251,7 @@ async fn show(event: Bytes, pipe: &Pipe, passed: &mut Passed) -> Result<bool, En
         Kind::Prelude | Kind::Fault | Kind::Done => {}
     }
     if kind == Kind::Fault
-        && let Some(error) = record::fault(&event)
+        && let Fault::Copy(error) = record::fault(&event)
     {
         return Err(End::Lost { error, is_told: true });
     }

@@ -1,13 +1,14 @@
-//! A stream whose copy is gone goes on: at another copy of the same expert, else with the small model `local`.
+//! A stream whose copy is gone goes on: at another copy of the same expert, else with the small model.
 
 use super::begin::{self, Begun};
 use super::relay::{KEEP_ALIVE_EVERY, send};
-use super::route::{self, Candidate, Purpose};
+use super::route::{self, ATTEMPTS_MAX, Candidate, Purpose};
 use super::{Gateway, record::Record};
 use bytes::Bytes;
 use openai::{ApiError, sse};
 use service::events::Pipe;
 use service::log::{Level, say};
+use split::expert::LOCAL;
 use std::time::Instant;
 
 /// One stream goes on so often: who loses every copy has another trouble.
@@ -28,6 +29,18 @@ pub struct Loss {
 pub struct Mark {
     pub comment: Bytes,
     pub field: String,
+}
+
+impl Mark {
+    /// `expert` speaks from here on, after so many tokens of another.
+    pub fn new(expert: &str, why: &str, n_tokens: u64, since: Instant) -> Mark {
+        let comment = format!(": handed over to {expert}: {}\n\n", why.replace(['\r', '\n'], " "));
+        let waited_ms = since.elapsed().as_millis() as u64;
+        let field = serde_json::json!({"handover": {
+            "expert": expert, "tokens": n_tokens, "why": why, "waited_ms": waited_ms,
+        }});
+        Mark { comment: comment.into(), field: field.to_string() }
+    }
 }
 
 /// `None` where the client is gone.
@@ -82,12 +95,8 @@ pub async fn go_on(
     );
     say(Level::Warning, &format!("duet: gateway: {sentence}"));
     gateway.meters().handed_over(&expert, sentence);
-    let comment =
-        format!(": handed over to {}: {}\n\n", to.model, loss.error.message.replace(['\r', '\n'], " "));
-    let field = serde_json::json!({"handover": {
-        "expert": to.model, "tokens": loss.n_tokens, "why": loss.error.message, "waited_ms": waited_ms as u64,
-    }});
-    Some(Ok((begun, Mark { comment: comment.into(), field: field.to_string() })))
+    let mark = Mark::new(&to.model, &loss.error.message, loss.n_tokens, loss.since);
+    Some(Ok((begun, mark)))
 }
 
 impl Gateway {
@@ -95,18 +104,20 @@ impl Gateway {
     async fn others(&self, lost: &[(Candidate, bool)]) -> Vec<Candidate> {
         let Some((last, _)) = lost.last() else { return vec![] };
         let view = self.view().await;
-        let of = |model: &str| route::route(&view, model, Purpose::Text).unwrap_or_default();
         let is_lost = |candidate: &Candidate| {
             lost.iter().any(|(lost, is_told)| {
                 lost.address == candidate.address && (!is_told || lost.model == candidate.model)
             })
         };
-        let small = if last.model == split::expert::LOCAL { vec![] } else { of(split::expert::LOCAL) };
-        let mut all: Vec<Candidate> =
-            of(&last.model).into_iter().filter(|candidate| !is_lost(candidate)).collect();
-        // One place stays for the small model.
-        all.truncate(begin::ATTEMPTS_MAX - 1);
-        all.extend(small.into_iter().filter(|candidate| !is_lost(candidate)));
+        let of = |model: &str| route::route(&view, model, Purpose::Text).unwrap_or_default();
+        let mut all = of(&last.model);
+        // A fixed address tells of no experts, and may have the small one.
+        if last.model != LOCAL && !all.iter().any(|candidate| candidate.is_substitute) {
+            all.retain(|candidate| !is_lost(candidate));
+            all.truncate(ATTEMPTS_MAX - 1);
+            all.extend(of(LOCAL));
+        }
+        all.retain(|candidate| !is_lost(candidate));
         all
     }
 }

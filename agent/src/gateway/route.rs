@@ -5,6 +5,7 @@
 use admission::NodeId;
 use cluster::Health;
 use openai::ApiError;
+use split::expert::LOCAL;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -12,6 +13,8 @@ use std::net::SocketAddr;
 pub const AUTO: &str = "auto";
 /// The tag of an expert that answers anything.
 pub const GENERAL: &str = "general";
+/// Copies that one request may try.
+pub const ATTEMPTS_MAX: usize = 3;
 /// When every copy is gone for the moment, clients are told to come back so soon.
 const RETRY_MS: u32 = 2000;
 
@@ -38,6 +41,8 @@ pub struct Copy {
 pub struct Manner {
     pub tags: Vec<String>,
     pub is_for_embeddings: bool,
+    /// Small, and on every node that has room: it answers when nobody better can.
+    pub is_fallback: bool,
 }
 
 /// What a request is for.
@@ -65,6 +70,10 @@ pub struct Candidate {
     pub model: String,
     pub node: Option<NodeId>,
     pub address: SocketAddr,
+    /// A copy of the cluster, which says soon that it is there.
+    pub is_ours: bool,
+    /// The small model in the place of what was asked for: whoever asked is told.
+    pub is_substitute: bool,
     /// Why it stands where it stands.
     pub why: String,
 }
@@ -75,6 +84,8 @@ pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate
         model: model.to_owned(),
         node: None,
         address,
+        is_ours: false,
+        is_substitute: false,
         why: why.to_owned(),
     };
     if let Some(address) = view.set {
@@ -85,19 +96,40 @@ pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate
         name => view.copies.iter().filter(|copy| copy.expert == name).collect(),
     };
     copies.sort_by_cached_key(|copy| (wish(view, model, copy), order(copy)));
-    let found: Vec<Candidate> = copies.into_iter().map(candidate).collect();
+    let mut found: Vec<Candidate> = copies.into_iter().map(candidate).collect();
+    let is_known = model == AUTO || view.manners.contains_key(model) || !found.is_empty();
+    let known =
+        |address: &SocketAddr| plain(*address, "nobody tells of this model, so the fixed list is asked");
+    if found.is_empty() {
+        found.extend(view.last_resort.iter().map(known));
+    }
+    let small = if purpose == Purpose::Text && is_known { small(view, &found) } else { vec![] };
+    if !small.is_empty() {
+        // One place stays for the small model.
+        found.truncate(ATTEMPTS_MAX - 1);
+        found.extend(small);
+    }
     if !found.is_empty() {
         return Ok(found);
     }
-    if !view.last_resort.is_empty() {
-        let known =
-            |address: &SocketAddr| plain(*address, "nobody tells of this model, so the fixed list is asked");
-        return Ok(view.last_resort.iter().map(known).collect());
-    }
-    if model == AUTO || view.manners.contains_key(model) {
+    if is_known {
         return Err(ApiError::overloaded("no node serves a model for this at the moment", RETRY_MS));
     }
     Err(ApiError::unknown_model(model))
+}
+
+/// The small model, wherever it is not among these already, best first.
+fn small(view: &View, found: &[Candidate]) -> Vec<Candidate> {
+    let is_small = |copy: &&Copy| {
+        let is_fallback = view.manners.get(&copy.expert).is_some_and(|manner| manner.is_fallback);
+        (is_fallback || copy.expert == LOCAL) && copy.health != Health::Critical
+    };
+    let mut copies: Vec<&Copy> = view.copies.iter().filter(is_small).collect();
+    copies.sort_by_cached_key(|copy| order(copy));
+    let substitute = |copy: &Copy| Candidate { is_substitute: true, ..candidate(copy) };
+    let is_new =
+        |new: &Candidate| !found.iter().any(|old| (&old.model, old.address) == (&new.model, new.address));
+    copies.into_iter().map(substitute).filter(is_new).collect()
 }
 
 /// The place of the router: it will choose by what is asked; for now every expert of the right purpose may answer.
@@ -146,7 +178,14 @@ fn candidate(copy: &Copy) -> Candidate {
     if copy.is_doubted {
         why.push("did not answer lately".to_owned());
     }
-    Candidate { model: copy.expert.clone(), node: copy.node, address: copy.address, why: why.join(", ") }
+    Candidate {
+        model: copy.expert.clone(),
+        node: copy.node,
+        address: copy.address,
+        is_ours: true,
+        is_substitute: false,
+        why: why.join(", "),
+    }
 }
 
 /// The models of `/v1/models`: every expert that somebody serves, and the choice among them.
@@ -181,8 +220,12 @@ mod tests {
     }
 
     fn view(copies: Vec<Copy>) -> View {
-        let manner = |tag: &str| Manner { tags: vec![tag.into()], is_for_embeddings: tag == "embeddings" };
-        let manners = [("calm", "general"), ("code", "coding"), ("vectors", "embeddings")];
+        let manner = |tag: &str| Manner {
+            tags: vec![tag.into()],
+            is_for_embeddings: tag == "embeddings",
+            is_fallback: tag == "small",
+        };
+        let manners = [("calm", "general"), ("code", "coding"), ("vectors", "embeddings"), ("tiny", "small")];
         let manners = manners.map(|(name, tag)| (name.to_owned(), manner(tag))).into();
         View { copies, manners, ..View::default() }
     }
@@ -235,6 +278,27 @@ mod tests {
             vec![copy("code", "coder", 90_000), copy("calm", "talker", 1000), copy("vectors", "v", 99_000)];
         check(copies.clone(), AUTO, Purpose::Text, "talker coder");
         check(copies, AUTO, Purpose::Embeddings, "v");
+    }
+
+    #[test]
+    fn the_small_model_is_the_last_to_be_asked_and_says_that_it_is_another() {
+        let tiny = copy("tiny", "attic", 90_000);
+        let copies =
+            vec![copy("calm", "north", 3), copy("calm", "south", 2), copy("calm", "west", 1), tiny.clone()];
+        check(copies.clone(), "calm", Purpose::Text, "north south attic");
+        let found = route(&view(copies), "calm", Purpose::Text).unwrap();
+        assert_eq!(found.iter().map(|one| one.is_substitute).collect::<Vec<_>>(), [false, false, true]);
+        // An expert whose copies are gone, but not a name that is made up; and it makes no vectors.
+        check(vec![tiny.clone()], "calm", Purpose::Text, "attic");
+        check(vec![tiny.clone()], "gpt-4", Purpose::Text, "the model \"gpt-4\" does not exist");
+        check(
+            vec![tiny.clone()],
+            "vectors",
+            Purpose::Embeddings,
+            "no node serves a model for this at the moment",
+        );
+        // Where it is asked for itself, it stands for nobody.
+        assert!(!route(&view(vec![tiny]), "tiny", Purpose::Text).unwrap()[0].is_substitute);
     }
 
     #[test]

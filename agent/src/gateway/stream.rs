@@ -2,10 +2,10 @@
 //!
 //! Events are handed on whole and unchanged, so that a word of ours never falls into the middle of one.
 
+use super::event::{self, Choice, Piece};
 use bytes::{Bytes, BytesMut};
 use openai::ApiError;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 /// One event; the longest is a piece with many likely tokens beside it.
@@ -40,30 +40,6 @@ pub struct Usage {
     pub prompt_tokens: u64,
     #[serde(default)]
     pub completion_tokens: u64,
-}
-
-#[derive(Deserialize)]
-struct Piece<'a> {
-    #[serde(borrow, default)]
-    choices: Vec<Choice<'a>>,
-    usage: Option<Usage>,
-    error: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
-    finish_reason: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    content: Option<Cow<'a, str>>,
-    tool_calls: Option<IgnoredAny>,
 }
 
 impl Splitter {
@@ -102,13 +78,14 @@ fn end(bytes: &[u8]) -> Option<usize> {
 
 /// What an event says.
 pub fn judge(event: &[u8]) -> Kind {
-    let Ok(text) = std::str::from_utf8(event) else { return Kind::Token };
-    let mut data = text.lines().filter_map(|line| line.strip_prefix("data:"));
-    let Some(data) = data.next().map(str::trim) else { return Kind::Prelude };
+    if std::str::from_utf8(event).is_err() {
+        return Kind::Token;
+    }
+    let Some(data) = event::data(event) else { return Kind::Prelude };
     if data == "[DONE]" {
         return Kind::Done;
     }
-    let Ok(piece) = serde_json::from_str::<Piece>(data) else { return Kind::Token };
+    let Some(piece) = Piece::of(data) else { return Kind::Token };
     if piece.error.is_some() {
         return Kind::Fault;
     }

@@ -161,7 +161,22 @@ impl Node {
 
     /// Old answers are forgotten: the next status asks anew.
     pub async fn refresh(&self) {
-        *self.slow.lock().await = None;
+        if let Some((at, _)) = &mut *self.slow.lock().await {
+            *at = at.checked_sub(SLOW_FACTS_AGE_MAX).unwrap_or(*at);
+        }
+    }
+
+    /// Whether rpc-worker holds something else than was last told, which the others should not wait for.
+    pub async fn holds_anew(&self) -> bool {
+        let now = self.holds().await.unwrap_or_default();
+        let kept = self.slow.lock().await;
+        kept.as_ref().is_some_and(|(_, old)| !now.is_same_load(&old.holds))
+    }
+
+    /// Nothing where rpc-worker does not answer.
+    async fn holds(&self) -> Option<Holds> {
+        let reply = service::fetch::get(&self.worker, "/health").await.ok();
+        reply.filter(|reply| reply.status == 200).map(|reply| holds(&reply.body))
     }
 
     async fn slow(&self) -> Slow {
@@ -171,11 +186,14 @@ impl Node {
             _ => {}
         }
         let socket = self.root.join(systemd::UNITS_SOCKET);
-        let (units, worker) =
-            tokio::join!(systemd::units(&socket), service::fetch::get(&self.worker, "/health"));
-        let worker = worker.ok().filter(|reply| reply.status == 200);
-        let holds = worker.as_ref().map(|reply| holds(&reply.body)).unwrap_or_default();
-        let slow = Slow { units, worker_answers: worker.is_some(), holds };
+        let (units, worker) = tokio::join!(systemd::units(&socket), self.holds());
+        let worker_answers = worker.is_some();
+        let mut holds = worker.unwrap_or_default();
+        // A worker that starts anew is the same program: its node goes on to belong to those of its build.
+        if let (true, Some((_, old))) = (holds.build.is_empty(), &*kept) {
+            holds.build.clone_from(&old.holds.build);
+        }
+        let slow = Slow { units, worker_answers, holds };
         *kept = Some((Instant::now(), slow.clone()));
         slow
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 #[derive(Clone)]
 pub struct Folders {
@@ -18,8 +19,8 @@ pub struct Folders {
 
 #[derive(Default)]
 pub struct Shelf {
-    /// What was read, and how long each file was: unchanged files are not read again.
-    seen: Vec<(PathBuf, u64)>,
+    /// What was read, with each file's length and time: unchanged files are not read again.
+    seen: Vec<(PathBuf, u64, Option<SystemTime>)>,
     pub experts: Vec<Expert>,
     pub models: Vec<Model>,
     personas: BTreeMap<String, String>,
@@ -34,8 +35,8 @@ impl Shelf {
         let (experts, personas) = (listed(&folders.experts, "toml"), listed(&beside.join("personas"), "txt"));
         let (models, manifest) = (listed(&folders.models, "gguf"), beside.join("manifest.toml"));
         let all = experts.iter().chain(&personas).chain(&models);
-        let mut seen: Vec<(PathBuf, u64)> = all.map(|(_, path)| (path.clone(), length(path))).collect();
-        seen.push((manifest.clone(), length(&manifest)));
+        let mut seen: Vec<_> = all.map(|(_, path)| look(path)).collect();
+        seen.push(look(&manifest));
         if seen == old.seen {
             return None;
         }
@@ -87,8 +88,10 @@ fn text(path: &Path, bytes_max: usize) -> Option<String> {
     (text.len() <= bytes_max).then_some(text)
 }
 
-fn length(path: &Path) -> u64 {
-    path.metadata().map_or(0, |facts| facts.len())
+fn look(path: &Path) -> (PathBuf, u64, Option<SystemTime>) {
+    let facts = path.metadata();
+    let time = facts.as_ref().ok().and_then(|facts| facts.modified().ok());
+    (path.to_owned(), facts.map_or(0, |facts| facts.len()), time)
 }
 
 /// The files with one ending, by name; a folder that is not there is an empty one.

@@ -8,15 +8,21 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 pub struct Seen {
+    /// What all of them run; empty while this node's rpc-worker has told nothing, and then nobody is seen.
+    pub build: String,
     pub peers: Vec<Peer>,
     pub told: Vec<Told>,
-    /// Hash of all that was told, so that a change of it shows.
+    /// Hash of all that a plan is made of, so that a change of it shows; it is compared within this process only.
     pub facts: u64,
 }
 
-pub fn look(picture: &Picture, build: &str) -> Seen {
+/// Stages of another build may not agree bit by bit, so each build plans for itself. `n_shelves` counts the changes of
+/// this node's own files.
+pub fn look(picture: &Picture, n_shelves: u64) -> Seen {
+    let own = picture.members.iter().find(|member| member.is_self);
+    let build = own.and_then(|own| own.facts.as_ref()).map(|facts| facts.build.clone()).unwrap_or_default();
     let is_one_of_us = |member: &&Member| {
-        let facts = member.facts.as_ref().filter(|facts| facts.build == build);
+        let facts = member.facts.as_ref().filter(|facts| !build.is_empty() && facts.build == build);
         member.is_alive() && member.role == "node" && facts.is_some() && member.certificate.is_some()
     };
     let members: Vec<&Member> = picture.members.iter().filter(is_one_of_us).collect();
@@ -25,8 +31,9 @@ pub fn look(picture: &Picture, build: &str) -> Seen {
     let mut told: Vec<Told> = members.iter().filter(is_reached).filter_map(|member| of(member)).collect();
     told.sort_by_key(|told| told.id);
     let mut hasher = DefaultHasher::new();
-    told.hash(&mut hasher);
-    Seen { peers: members.iter().map(|member| peer(member)).collect(), told, facts: hasher.finish() }
+    (&told, n_shelves).hash(&mut hasher);
+    let peers = members.iter().map(|member| peer(member)).collect();
+    Seen { build, peers, told, facts: hasher.finish() }
 }
 
 fn peer(member: &Member) -> Peer {

@@ -31,16 +31,18 @@ impl Routing {
     }
 }
 
-/// The same request for another copy; all that is not ours stays as it was written. A stream that `counts` is to end
-/// with its count of tokens, for whoever counts. What another copy `begun` comes from a gateway only, never from a client.
+/// The same request for another copy; all that is not ours stays as it was written. What `streams` is answered as a stream,
+/// however the client wishes it, that ends with its count of tokens, for whoever counts. What another copy `begun` comes
+/// from a gateway only, never from a client.
 pub fn with_handover(
     bytes: &[u8],
     model: &str,
-    counts: bool,
+    streams: bool,
     begun: Option<&Begun>,
 ) -> Result<Vec<u8>, ApiError> {
     let mut changed = vec![("model", text(model))];
-    if counts {
+    if streams {
+        changed.push(("stream", "true".to_owned()));
         changed.push(("stream_options", "{\"include_usage\":true}".to_owned()));
     }
     changed.extend(begun.map(|begun| (BODY_FIELD, begun.json())));
@@ -89,7 +91,7 @@ mod tests {
         let want = r#"{"model":"x\"y","b":{"z" : 1.0, "a":[ ]},"a\n":"\u00e9"}"#;
         assert_eq!(String::from_utf8(got).unwrap(), want);
         let counted = with_handover(br#"{"stream_options":null,"duet":7,"n":1}"#, "x", true, None).unwrap();
-        let want = r#"{"model":"x","stream_options":{"include_usage":true},"n":1}"#;
+        let want = r#"{"model":"x","stream":true,"stream_options":{"include_usage":true},"n":1}"#;
         assert_eq!(String::from_utf8(counted).unwrap(), want);
     }
 }

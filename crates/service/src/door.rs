@@ -17,7 +17,7 @@ use lifetime::Lifetime;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -346,8 +346,12 @@ pub fn is_of_a_browser(headers: &HeaderMap) -> bool {
         || headers.get_all(header::HOST).iter().any(named)
 }
 
-/// `10.0.0.1`, `10.0.0.1:8080`, `localhost`.
+/// `10.0.0.1`, `10.0.0.1:8080`, `localhost`, and of IPv6 `[fd00::1]` and `[fd00::1]:8081`.
 fn is_address(host: &str) -> bool {
+    let is_six = |host: &str| host.parse::<SocketAddrV6>().is_ok();
+    if host.starts_with('[') {
+        return is_six(host) || is_six(&format!("{host}:80"));
+    }
     let (host, port) = host.rsplit_once(':').unwrap_or((host, "80"));
     (host == "localhost" || host.parse::<Ipv4Addr>().is_ok()) && port.parse::<u16>().is_ok()
 }
@@ -478,6 +482,8 @@ mod tests {
         check_browser("host: 10.77.0.1\nuser-agent: iPXE/1.21.1+", false);
         check_browser("host: 10.77.0.1:8080\nconnection: close", false);
         check_browser("host: localhost:8080", false);
+        check_browser("host: [fd01:203::7]:8081", false);
+        check_browser("host: [fd01:203::7]", false);
         check_browser("", false);
     }
 
@@ -489,5 +495,7 @@ mod tests {
         check_browser("host: evil.example", true);
         check_browser("host: 10.77.0.1\nhost: evil.example", true);
         check_browser("host: 10.77.0.1.evil.example:80", true);
+        check_browser("host: [fd01::7].evil.example", true);
+        check_browser("host: [evil.example]:80", true);
     }
 }

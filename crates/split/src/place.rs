@@ -153,10 +153,16 @@ impl Plan {
         (served.clone().count(), served.map(|outcome| outcome.shared_milli).sum())
     }
 
-    /// The same seats, whatever the sentences about them.
+    /// The same seats, whatever the sentences about them; which of two copies is called the home moves nothing.
     pub fn is_same_as(&self, other: &Plan) -> bool {
-        let seats =
-            |plan: &Plan| plan.seats.iter().map(|s| (s.expert.clone(), s.parts.clone())).collect::<Vec<_>>();
+        let seats = |plan: &Plan| {
+            let places =
+                |seat: &Seat| seat.parts.iter().map(|p| (p.node, p.first, p.last, p.bytes)).collect();
+            let mut seats: Vec<(String, Vec<_>)> =
+                plan.seats.iter().map(|seat| (seat.expert.clone(), places(seat))).collect();
+            seats.sort();
+            seats
+        };
         seats(self) == seats(other)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The agent reads it from another process, so [`Holds::check`] bounds it before any of it goes into facts.
 
-use crate::assign::{EXPERTS_MAX, STAGES_MAX};
+use crate::assign::{BUILD_BYTES_MAX, EXPERTS_MAX, STAGES_MAX};
 use crate::expert::is_model_file;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ pub const SENTENCE_BYTES_MAX: usize = 400;
 pub struct Holds {
     /// Of the assignment that is followed, 0 before the first.
     pub generation: u64,
+    /// What tells this program from any other; empty where it was not told.
+    pub build: String,
     pub experts: Vec<HeldExpert>,
     pub stages: Vec<HeldStage>,
     /// Neighbours in rings that cannot be reached from here.
@@ -92,6 +94,18 @@ pub struct SpeedTold {
 }
 
 impl Holds {
+    /// Whether the same things are loaded, loading and failed, however busy they are.
+    pub fn is_same_load(&self, other: &Holds) -> bool {
+        let experts = |holds: &Holds| -> Vec<(String, HeldState)> {
+            holds.experts.iter().map(|held| (held.name.clone(), held.state)).collect()
+        };
+        let stages = |holds: &Holds| -> Vec<(String, u32, u32, HeldState)> {
+            let stage = |held: &HeldStage| (held.name.clone(), held.first, held.last, held.state);
+            holds.stages.iter().map(stage).collect()
+        };
+        experts(self) == experts(other) && stages(self) == stages(other)
+    }
+
     /// The first thing that no sane worker says.
     pub fn check(&self) -> Result<(), String> {
         let n_max = EXPERTS_MAX + STAGES_MAX;
@@ -101,6 +115,9 @@ impl Holds {
         }
         if self.files.len() > FILES_MAX {
             return Err(format!("more than {FILES_MAX} files are told"));
+        }
+        if self.build.len() > BUILD_BYTES_MAX {
+            return Err(format!("a build's name has more than {BUILD_BYTES_MAX} bytes"));
         }
         let files = self.files.iter().map(|told| &told.file);
         let files = files.chain(self.experts.iter().map(|held| &held.model));
@@ -131,6 +148,17 @@ mod tests {
     fn a_worker_that_holds_nothing_says_little() {
         check("{}", Ok(()));
         check(r#"{"generation": 3, "later": true}"#, Ok(()));
+    }
+
+    #[test]
+    fn how_busy_an_expert_is_does_not_make_it_another() {
+        let holds = |state, busy| Holds {
+            experts: vec![HeldExpert { name: "calm".into(), state, busy, ..HeldExpert::default() }],
+            ..Holds::default()
+        };
+        assert!(holds(HeldState::Ready, 0).is_same_load(&holds(HeldState::Ready, 2)));
+        assert!(!holds(HeldState::Ready, 0).is_same_load(&holds(HeldState::Loading, 0)));
+        assert!(!holds(HeldState::Ready, 0).is_same_load(&Holds::default()));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use super::hall::{Hall, Shown};
 use crate::ring::told::Shown as Part;
+use service::log::{self, Level};
 use split::expert::is_model_file;
 use split::report::{FILES_MAX, FileTold, HeldExpert, HeldState, Holds, SENTENCE_BYTES_MAX, SpeedTold};
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 pub fn now(hall: &Hall, models: &Path) -> Holds {
     let shown = hall.shown();
@@ -13,12 +15,25 @@ pub fn now(hall: &Hall, models: &Path) -> Holds {
     let head = |name: &str| parts.iter().find(|part| part.name == name && part.stage_idx == 0);
     Holds {
         generation: hall.generation(),
+        build: build().to_owned(),
         experts: shown.iter().map(|shown| expert(shown, head(&shown.name))).collect(),
         stages: parts.iter().map(|part| part.held(cut)).collect(),
         doubts: parts.iter().filter_map(Part::doubt).collect(),
         files: files(models),
         speeds: shown.iter().filter_map(speed).collect(),
     }
+}
+
+/// The program does not change while it runs.
+fn build() -> &'static str {
+    static BUILD: OnceLock<String> = OnceLock::new();
+    BUILD.get_or_init(|| {
+        crate::ring::build().unwrap_or_else(|error| {
+            let what = "this node has no part in any plan";
+            log::say(Level::Warning, &format!("rpc-worker: {what}: {error:#}"));
+            String::new()
+        })
+    })
 }
 
 /// An expert over several nodes answers only while its ring is closed.

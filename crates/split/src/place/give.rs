@@ -11,8 +11,8 @@ pub struct Place<'a> {
     pub given: &'a dyn Fn(&str) -> Option<Given>,
     /// Where the stages of a node listen.
     pub address: &'a dyn Fn(NodeId) -> Option<SocketAddr>,
-    /// The key of an expert's ring.
-    pub key: &'a dyn Fn(&str) -> String,
+    /// The key of a ring.
+    pub key: &'a dyn Fn(&Seat) -> String,
 }
 
 /// A stage whose neighbours have no address yet is left out: it could speak to nobody.
@@ -43,7 +43,7 @@ fn stage(seat: &Seat, idx: usize, given: Given, place: &Place) -> Option<Stage> 
         slice: slice_file(&given.expert.model, part.first, part.last),
         previous: beside(n - 1)?,
         next: beside(1)?,
-        key: (place.key)(&seat.expert),
+        key: (place.key)(seat),
         given,
     })
 }

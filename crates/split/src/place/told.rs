@@ -9,6 +9,9 @@ pub const DECODE: &str = "decode/";
 /// The same for the prompt.
 pub const PROMPT: &str = "prompt/";
 const MIB: u64 = 1 << 20;
+/// Of a model whose shape nobody knows, the attention cache of so many positions is taken to be as large as its weights:
+/// more than that of the models that are known, so that it has room.
+const CACHE_LIKE_WEIGHTS: u64 = 4096;
 
 /// A node as its facts tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -70,6 +73,22 @@ impl Told {
             files: (!anywhere).then(|| names.collect()),
         }
     }
+}
+
+/// The models that are known, and those that only others have: of these nothing is known but a size, so they are held
+/// whole or not at all. Files whose name says that they are slices are no models.
+pub fn known(models: &[Model], told: &[Told]) -> Vec<Model> {
+    let mut known = models.to_vec();
+    for (stem, mib, _) in told.iter().flat_map(|told| &told.models) {
+        let file = format!("{stem}.gguf");
+        if stem.contains(".layers-") || known.iter().any(|model| model.file == file) {
+            continue;
+        }
+        let bytes = mib.saturating_mul(MIB);
+        let (layer_bytes, kv_bytes) = (vec![bytes], bytes / CACHE_LIKE_WEIGHTS);
+        known.push(Model { file, layer_bytes, kv_bytes, ..Model::default() });
+    }
+    known
 }
 
 /// The seats that these nodes hold now, as a plan in force: what a new coordinator finds.
@@ -175,6 +194,17 @@ mod tests {
         let seats = in_force(&[slow, fast, told(3)], &models, &experts);
         let nodes: Vec<u64> = seats.iter().map(|seat| seat.parts[0].node.0).collect();
         assert_eq!(nodes, [2, 1]);
+    }
+
+    #[test]
+    fn a_model_that_only_another_node_has_is_known_by_its_size() {
+        let (models, _) = world();
+        let mut other = told(2);
+        other.models = vec![("n".into(), 8, false), ("m".into(), 3, true), ("m.layers-0-4".into(), 1, true)];
+        let known = known(&models, &[other]);
+        assert_eq!(known.len(), 2);
+        assert_eq!((&known[0], known[1].file.as_str()), (&models[0], "n.gguf"));
+        assert_eq!((known[1].n_layers(), known[1].split_step, known[1].kv_bytes), (1, 0, 2048));
     }
 
     #[test]

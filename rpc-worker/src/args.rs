@@ -112,6 +112,10 @@ pub struct Generate {
     /// threads (default 1)
     #[argh(option, default = "1")]
     pub threads: u32,
+    /// the model is a first slice, and this is a slice behind it; to be given for each, in their order. All work in this
+    /// process, one after the other
+    #[argh(option)]
+    pub then: Vec<PathBuf>,
     /// the model is the first slice of a ring, whose next stage is at this address
     #[argh(option)]
     pub ring: Option<SocketAddr>,

@@ -25,6 +25,9 @@ pub fn run(args: &Generate, way: Option<Way>) -> anyhow::Result<()> {
     if args.ring.is_some() {
         return ring::say::generate(args);
     }
+    if !args.then.is_empty() {
+        return ring::inside::generate(args);
+    }
     let model = probe::load(&args.model)?;
     let prompt = model.tokenise(&args.prompt, true, false)?;
     if prompt.is_empty() {

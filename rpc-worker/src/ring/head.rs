@@ -179,7 +179,7 @@ impl Backend for Split {
     }
 }
 
-fn manner_of(manner: &Manner) -> frames::Manner {
+pub(super) fn manner_of(manner: &Manner) -> frames::Manner {
     let how = &manner.sampling;
     frames::Manner {
         temperature: how.temperature,

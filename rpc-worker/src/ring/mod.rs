@@ -2,13 +2,15 @@
 //!
 //! `wire` reads and writes frames on a connection, `door` lets the stage before in, `stage` is a slice that this node
 //! computes for others, `head` begins and ends every sequence by its `hands`, and `layers` is the slice itself with its
-//! sampler. `keeper` follows what the node is to hold, `told` is what it says of it, `say` is a ring by hand.
+//! sampler. `keeper` follows what the node is to hold, `told` is what it says of it, `say` is a ring by hand, and `inside`
+//! one without connections.
 //! All rings of this node share one thread for their connections: signs of life must not wait for a model, so each
 //! model has a thread of its own.
 
 pub mod door;
 mod hands;
 pub mod head;
+pub mod inside;
 pub mod keeper;
 mod layers;
 pub mod say;

@@ -57,6 +57,20 @@ impl Loss {
     }
 }
 
+/// Of one token.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Instructions {
+    pub whole: u64,
+    /// Three slices together.
+    pub slices: u64,
+}
+
+impl Instructions {
+    pub fn overhead_percent(self) -> f64 {
+        (self.slices as f64 / self.whole as f64 - 1.0) * 100.0
+    }
+}
+
 /// What lies between two stages.
 #[derive(Debug, Clone, Serialize)]
 pub struct Link {
@@ -71,6 +85,9 @@ pub struct Link {
 pub struct Figures {
     /// Processor time for a decoded token, three stages together over the whole model: the median of the rounds.
     pub cpu_overhead_percent: f64,
+    /// Instructions of `llama_decode` for a token, three slices together over the whole model: no noise, and no wire.
+    pub instructions_overhead_percent: f64,
+    pub instructions: Instructions,
     pub logits_equal: bool,
     /// From the end of a stage's process to the next token, where another stands ready: the prompt is read again in it.
     pub node_loss_resume_s: f64,
@@ -115,12 +132,15 @@ impl Figures {
         recipe: &Recipe,
         link: Link,
         logits: &Logits,
+        instructions: Instructions,
         rounds: &[Round],
         [killed, frozen]: [Loss; 2],
     ) -> Figures {
         let by_round = overheads(rounds);
         Figures {
             cpu_overhead_percent: median(by_round.clone()),
+            instructions_overhead_percent: instructions.overhead_percent(),
+            instructions,
             logits_equal: logits.are_equal(),
             node_loss_resume_s: killed.resume_s,
             node_loss_closed_s: killed.closed_s,
@@ -207,10 +227,12 @@ pub fn table(figures: &Figures) -> String {
     let _ = writeln!(
         text,
         "\nprocessor time of three stages over the whole   {:+.1} %   (gate: +3 %)\n\
+         instructions of three slices over the whole     {:+.2} %\n\
          every logit of {} tokens the same              {equal}\n\
          stage killed, to a ring and to the next token  {:.2} s, {:.2} s   (gate: 3 s)\n\
          stage frozen, to a ring and to the next token  {:.2} s, {:.2} s   (gate: 3 s)",
         figures.cpu_overhead_percent,
+        figures.instructions_overhead_percent,
         figures.tokens_compared,
         figures.node_loss_closed_s,
         figures.node_loss_resume_s,
@@ -237,12 +259,18 @@ mod tests {
         let args = SplitArgs::from_args(&["split"], &[]).unwrap();
         let recipe = Recipe::new(SMOLLM2, &MIXES[1], args.layers);
         let loss = Loss { closed_s: 0.5, resume_s: 1.5 };
-        Figures::new(&args, &recipe, link, &logits, &rounds, [loss, loss])
+        let instructions = Instructions { whole: 1000, slices: 1012 };
+        Figures::new(&args, &recipe, link, &logits, instructions, &rounds, [loss, loss])
     }
 
     #[test]
     fn the_overhead_is_the_median_of_the_rounds() {
         assert!((figures().cpu_overhead_percent - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn instructions_are_counted_over_the_whole() {
+        assert!((figures().instructions_overhead_percent - 1.2).abs() < 1e-9);
     }
 
     #[test]

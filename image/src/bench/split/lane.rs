@@ -1,7 +1,7 @@
 //! One way to run the model, whole or cut, with what a run of it took.
 
 use super::SplitArgs;
-use super::figures::{Logits, Run};
+use super::figures::{Instructions, Logits, Run};
 use super::links::Links;
 use super::process::{Process, Taken, between};
 use super::relay::Relay;
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 const MARGIN: u32 = 8;
 /// The rows that a ring reads at a time, so that the whole model reads the same pieces.
 const BATCH: &str = "64";
+/// The prompt of the run that counts instructions.
+const COUNTED_LETTERS: usize = 31;
 /// Positions beyond prompt and answer.
 const SPARE: u32 = 64;
 
@@ -99,6 +101,27 @@ impl<'a> Course<'a> {
         };
         let slices = [cut(2)?, cut(3)?];
         Ok(Course { args, worker, links, whole, slices })
+    }
+
+    /// Instructions of one token, of the whole model and of three slices together: the first token behind the same prompt.
+    /// Not of the wire: a frame of 2.3 kB and its check are some ten thousand.
+    pub fn count(&self, step: &Step) -> Result<Instructions> {
+        let prompt = "a".repeat(COUNTED_LETTERS);
+        let tail = ["--prompt", &prompt, "--tokens", "3", "--kernels", &self.args.level];
+        let count = |name: &str, files: &[&Path]| {
+            let mut words: Vec<&OsStr> = vec!["generate".as_ref(), files[0].as_os_str()];
+            words.extend(files[1..].iter().flat_map(|slice| ["--then".as_ref(), slice.as_os_str()]));
+            words.extend(tail.iter().map(OsStr::new));
+            let calls = self.worker.count(name, "llama_decode", &words, step)?;
+            // A call for each slice with the prompt, then one for each with the token.
+            let token = calls.get(files.len()..2 * files.len()).context("valgrind saw too few calls")?;
+            anyhow::Ok(token.iter().sum())
+        };
+        let slices: Vec<&Path> = (0..3).map(|idx| self.slice(3, idx)).collect();
+        Ok(Instructions {
+            whole: count("split-whole", &[&self.whole])?,
+            slices: count("split-slices", &slices)?,
+        })
     }
 
     /// The model goes with its slices.

@@ -16,6 +16,7 @@ use super::llm::make::Recipe;
 use super::llm::shape::{MIXES, SMOLLM2};
 use super::worker::Worker;
 use crate::progress::Progress;
+use crate::setup::{self, For};
 use anyhow::{Context, Result, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use figures::{Figures, Round};
@@ -78,7 +79,8 @@ pub struct SplitArgs {
 /// Runs the command.
 pub fn command(args: &SplitArgs) -> Result<()> {
     args.check()?;
-    let progress = Progress::new(if args.program.is_some() { 6 } else { 7 });
+    setup::ensure(&[For::Bench], args.yes)?;
+    let progress = Progress::new(if args.program.is_some() { 7 } else { 8 });
     let worker = Worker::get(args.program.as_deref(), &args.out, args.yes, &progress)?;
     if !args.loopback && !links::are_inside() && links::are_possible() {
         return links::go_inside(worker.program());
@@ -124,6 +126,10 @@ fn measure(args: &SplitArgs, worker: &Worker, progress: &Progress) -> Result<Fig
     let verdict = if logits.are_equal() { "bit by bit the same" } else { "not the same" };
     step.done(&format!("{} logits after {} tokens: {verdict}", SMOLLM2.vocabulary, logits.whole.len()));
 
+    let step = progress.step("the instructions of a token, counted by valgrind", None);
+    let instructions = course.count(&step)?;
+    step.done(&format!("{:+.2} % in three slices", instructions.overhead_percent()));
+
     let step = progress.step("the whole model and its rings in turns", None);
     let rounds = rounds(args, &course, &step)?;
     step.done(&format!("{} rounds", rounds.len()));
@@ -135,7 +141,7 @@ fn measure(args: &SplitArgs, worker: &Worker, progress: &Progress) -> Result<Fig
     let frozen = course.lose("STOP", &step)?;
     step.done(&frozen.told());
 
-    let figures = Figures::new(args, &recipe, link, &logits, &rounds, [killed, frozen]);
+    let figures = Figures::new(args, &recipe, link, &logits, instructions, &rounds, [killed, frozen]);
     if !args.keep {
         course.remove()?;
     }

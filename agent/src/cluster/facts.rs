@@ -81,7 +81,6 @@ fn services(status: &Status) -> Vec<Service> {
 
 /// What is loaded comes first, then the other files that lie there; each by its file, since a plan adds the caches itself.
 fn models(holds: &Holds) -> Vec<Model> {
-    let stem = |file: &str| file.strip_suffix(".gguf").unwrap_or(file).to_owned();
     let mib = |bytes: u64| u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
     let model = |name: String, bytes: u64, is_loaded| Model { name, size_mb: mib(bytes), is_loaded };
     let whole = holds.experts.iter().filter(|held| held.state == HeldState::Ready);
@@ -106,23 +105,37 @@ fn models(holds: &Holds) -> Vec<Model> {
     told
 }
 
-/// Decode speeds of all experts before prompt speeds of any: routing and placement need the first.
+/// Decode speeds of all experts before prompt speeds of any: routing and placement need the first. Between them those of
+/// models that were given up, by the model.
 fn speeds(holds: &Holds) -> Vec<Speed> {
+    let rounded = |what: String, milli: u64| {
+        let milli = u32::try_from(milli).ok().filter(|milli| *milli > 0)?;
+        // Every breath of a speed would be news: two digits say enough.
+        let step = 10u32.pow(milli.ilog10().saturating_sub(1));
+        Some(Speed { what, milli: milli / step * step })
+    };
     let of = |start: &str, milli: fn(&SpeedTold) -> u64| {
         let speed = |held: &HeldExpert| {
             let told = holds.speeds.iter().find(|told| told.model == held.model)?;
-            let milli = u32::try_from(milli(told)).ok().filter(|milli| *milli > 0)?;
-            // Every breath of a speed would be news: two digits say enough.
-            let step = 10u32.pow(milli.ilog10().saturating_sub(1));
-            Some(Speed { what: format!("{start}{}", held.name), milli: milli / step * step })
+            rounded(format!("{start}{}", held.name), milli(told))
         };
         holds.experts.iter().filter_map(speed).collect::<Vec<_>>()
     };
     let mut told = of(DECODE, |told| told.decode_milli);
+    let given_up =
+        holds.speeds.iter().filter(|told| !holds.experts.iter().any(|held| held.model == told.model));
+    told.extend(
+        given_up.filter_map(|told| rounded(format!("{DECODE}{}", stem(&told.model)), told.decode_milli)),
+    );
     told.extend(of(PROMPT, |told| told.prompt_milli));
     told.retain(|speed| speed.what.len() <= TEXT_BYTES_MAX);
     told.truncate(SPEEDS_MAX);
     told
+}
+
+/// A model's name is its file's.
+fn stem(file: &str) -> String {
+    file.strip_suffix(".gguf").unwrap_or(file).to_owned()
 }
 
 fn tell_service(status: &Status, (name, unit, port): &(&str, &str, u16)) -> Option<Service> {
@@ -199,15 +212,17 @@ mod tests {
         status.holds.experts = vec![held("calm", HeldState::Ready), held("late", HeldState::Loading)];
         let file = |name: &str| split::report::FileTold { file: format!("{name}.gguf"), bytes: 200 << 20 };
         status.holds.files = vec![file("calm"), file("late")];
-        let model = "calm.gguf".to_owned();
-        status.holds.speeds = vec![SpeedTold { model, decode_milli: 17_543, prompt_milli: 0 }];
+        let speed =
+            |model: &str| SpeedTold { model: model.to_owned(), decode_milli: 17_543, prompt_milli: 9 };
+        // One of them was given up.
+        status.holds.speeds = vec![SpeedTold { prompt_milli: 0, ..speed("calm.gguf") }, speed("gone.gguf")];
         let facts = tell(&status);
         let models: Vec<_> = facts.models.iter().map(|m| (m.name.as_str(), m.size_mb, m.is_loaded)).collect();
         assert_eq!(models, [("calm", 200, true), ("late", 200, false)]);
         let services: Vec<_> = facts.services.iter().map(|s| (s.name.as_str(), s.health)).collect();
         assert_eq!(services[2..], [("llama-api-calm", Health::Passing), ("llama-api-late", Health::Warning)]);
         let speeds: Vec<_> = facts.speeds.iter().map(|s| (s.what.as_str(), s.milli)).collect();
-        assert_eq!(speeds, [("decode/calm", 17_000)]);
+        assert_eq!(speeds, [("decode/calm", 17_000), ("decode/gone", 17_000)]);
         assert!(facts.encode().is_ok());
     }
 

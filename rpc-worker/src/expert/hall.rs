@@ -1,5 +1,6 @@
 //! All experts of this node: what is wished, what is loaded, what could not be.
 
+use super::figures::Speeds;
 use super::loader;
 use super::serving::Serving;
 use crate::ring::keeper::{Keeper, Share};
@@ -15,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// When to ask again while a model is loaded.
 const LOADING_RETRY_MS: u32 = 1000;
+/// Models whose speeds are kept; the report takes no more.
+const MEASURED_MAX: usize = split::assign::EXPERTS_MAX;
 
 /// An expert that this node is to hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +77,8 @@ pub(super) struct Entry {
 pub(super) struct Inside {
     pub generation: u64,
     pub entries: BTreeMap<String, Entry>,
+    /// By the model's file.
+    pub measured: BTreeMap<String, Speeds>,
 }
 
 /// Who is here. Clones are the same hall.
@@ -158,6 +163,21 @@ impl Hall {
 
     pub fn shown(&self) -> Vec<Shown> {
         lock(&self.inside).entries.values().map(shown).collect()
+    }
+
+    /// What was measured last with each model, of those that were given up as well: whoever plans would otherwise take
+    /// this node for a new one.
+    pub fn speeds(&self) -> BTreeMap<String, Speeds> {
+        let mut inside = lock(&self.inside);
+        let now: Vec<Shown> = inside.entries.values().map(shown).collect();
+        for shown in now {
+            let (prompt, decode) = (shown.prompt_tokens_per_second, shown.decode_tokens_per_second);
+            let is_known = inside.measured.contains_key(&shown.model);
+            if prompt + decode > 0.0 && (is_known || inside.measured.len() < MEASURED_MAX) {
+                inside.measured.insert(shown.model, Speeds { prompt, decode });
+            }
+        }
+        inside.measured.clone()
     }
 }
 

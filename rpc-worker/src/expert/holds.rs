@@ -1,5 +1,6 @@
 //! What this node holds, in the words that the agent puts into its facts.
 
+use super::figures::Speeds;
 use super::hall::{Hall, Shown};
 use crate::ring::told::Shown as Part;
 use service::log::{self, Level};
@@ -20,7 +21,7 @@ pub fn now(hall: &Hall, models: &Path) -> Holds {
         stages: parts.iter().map(|part| part.held(cut)).collect(),
         doubts: parts.iter().filter_map(Part::doubt).collect(),
         files: files(models),
-        speeds: shown.iter().filter_map(speed).collect(),
+        speeds: hall.speeds().into_iter().filter_map(speed).collect(),
     }
 }
 
@@ -57,10 +58,9 @@ fn expert(shown: &Shown, head: Option<&Part>) -> HeldExpert {
     }
 }
 
-fn speed(shown: &Shown) -> Option<SpeedTold> {
+fn speed((model, speeds): (String, Speeds)) -> Option<SpeedTold> {
     let milli = |tokens_per_second: f64| (tokens_per_second * 1000.0) as u64;
-    let (decode, prompt) = (milli(shown.decode_tokens_per_second), milli(shown.prompt_tokens_per_second));
-    let model = shown.model.clone();
+    let (decode, prompt) = (milli(speeds.decode), milli(speeds.prompt));
     (decode + prompt > 0).then_some(SpeedTold { model, decode_milli: decode, prompt_milli: prompt })
 }
 

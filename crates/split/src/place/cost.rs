@@ -95,20 +95,39 @@ pub struct Pace {
     pub is_measured: bool,
 }
 
-/// Measured with this model, or else reckoned from the slowest that was measured there, or else assumed.
-pub fn pace(node: &Node, model: &Model, models: &[Model]) -> Pace {
-    let stem = |file: &'_ str| file.strip_suffix(".gguf").unwrap_or(file).to_owned();
-    if let Some(speed) =
-        node.speeds.iter().find(|speed| speed.model == stem(&model.file) && speed.decode_ns > 0)
-    {
-        return Pace { ns: speed.decode_ns, is_measured: true };
-    }
-    let rates = node.speeds.iter().filter(|speed| speed.decode_ns > 0).filter_map(|speed| {
+/// Weights that two cores read in a second, on the node of the shelf that is fastest by its own measurements.
+pub type Best = Option<u128>;
+
+/// What nodes without a measurement are held to. A number from outside would send a model round the shelf, from each node
+/// that was measured to one that only promises more.
+pub fn best<'a>(nodes: impl IntoIterator<Item = &'a Node>, models: &[Model]) -> Best {
+    let rates =
+        |node: &Node| rates(node, models).max().map(|rate| rate * 2 / u128::from(node.cores.clamp(1, 2)));
+    nodes.into_iter().filter_map(rates).max()
+}
+
+/// Weights a second, with each model that was measured there.
+fn rates(node: &Node, models: &[Model]) -> impl Iterator<Item = u128> {
+    node.speeds.iter().filter(|speed| speed.decode_ns > 0).filter_map(|speed| {
         let known = models.iter().find(|model| stem(&model.file) == speed.model)?;
         Some(u128::from(known.read_per_token()) * NS_PER_S / u128::from(speed.decode_ns))
-    });
-    let assumed = u128::from(WEIGHT_BYTES_PER_S) * u128::from(node.cores.clamp(1, 2)) / 2;
-    let rate = rates.min().unwrap_or(assumed).max(1);
+    })
+}
+
+fn stem(file: &str) -> &str {
+    file.strip_suffix(".gguf").unwrap_or(file)
+}
+
+/// Measured with this model, or else reckoned from the slowest that was measured there, or else from the fastest of the
+/// shelf, or else assumed.
+pub fn pace(node: &Node, model: &Model, models: &[Model], best: Best) -> Pace {
+    let own = node.speeds.iter().find(|speed| speed.model == stem(&model.file) && speed.decode_ns > 0);
+    if let Some(speed) = own {
+        return Pace { ns: speed.decode_ns, is_measured: true };
+    }
+    let two_cores = best.unwrap_or(u128::from(WEIGHT_BYTES_PER_S));
+    let assumed = two_cores * u128::from(node.cores.clamp(1, 2)) / 2;
+    let rate = rates(node, models).min().unwrap_or(assumed).max(1);
     let ns = u128::from(model.read_per_token()) * NS_PER_S / rate;
     Pace { ns: u64::try_from(ns).unwrap_or(u64::MAX).clamp(1, u64::MAX / 1_000_000), is_measured: false }
 }

@@ -69,6 +69,7 @@ impl<'a> Table<'a> {
         let mut nodes: Vec<&Node> = nodes.iter().collect();
         nodes.sort_by_key(|node| node.id);
         nodes.dedup_by_key(|node| node.id);
+        let best = cost::best(nodes.iter().copied(), models);
         let mut wants: Vec<Want> = Vec::new();
         for expert in experts {
             let Some(model) = models.iter().find(|m| m.file == expert.model && m.n_layers() > 0) else {
@@ -82,7 +83,7 @@ impl<'a> Table<'a> {
                 expert,
                 model,
                 bytes: cost::whole_bytes(model, expert),
-                paces: nodes.iter().map(|node| cost::pace(node, model, models)).collect(),
+                paces: nodes.iter().map(|node| cost::pace(node, model, models, best)).collect(),
                 has_file: nodes.iter().map(has_file).collect(),
             });
         }

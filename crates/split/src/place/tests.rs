@@ -181,7 +181,7 @@ fn a_cut_takes_no_memory_that_a_copy_could_use() {
                 let there = whole.iter().filter(|seat| seat.parts[0].node == node.id);
                 let used: u64 = there.clone().map(|seat| seat.parts[0].bytes).sum();
                 let sits = there.clone().any(|seat| seat.expert == want.name);
-                let pace = cost::pace(node, model, &world.models).ns;
+                let pace = cost::pace(node, model, &world.models, cost::best(&world.nodes, &world.models)).ns;
                 let fast = cost::milli(pace) as f32 >= want.least_tokens_per_second.unwrap_or(0.0) * 1000.0;
                 let fits = used + cost::whole_bytes(model, want) + RESERVE_BYTES <= node.ram_bytes;
                 let has = node.files.as_ref().is_none_or(|files| files.contains(&model.file));
@@ -233,6 +233,9 @@ fn shuffle<T>(list: &mut [T], dice: &mut Dice) {
 fn one_more_node_never_makes_the_plan_in_force_worse() {
     each_seed(200, |seed, dice| {
         let mut world = World::thrown(dice, 8, 8);
+        // Guesses are held to the fastest node: it is there from the beginning, or all figures would move with it.
+        let fastest = |model: &Model| Speed { model: model.file.replace(".gguf", ""), decode_ns: 1 };
+        world.nodes[0].speeds = world.models.iter().map(fastest).collect();
         let mut plan = world.plan(&[]);
         for step in 0..6 {
             let fresh = world.thrown_node(dice, 1000 + step);
@@ -280,6 +283,24 @@ fn a_little_more_speed_elsewhere_moves_nothing_and_much_more_does() {
     assert_eq!(world.plan(&first.seats).seats[0].parts[0].node, NodeId(1));
     world.nodes[1].speeds = measured(80_000_000);
     assert_eq!(world.plan(&first.seats).seats[0].parts[0].node, NodeId(2));
+}
+
+#[test]
+fn a_node_that_only_promises_more_takes_nothing_from_one_that_was_measured() {
+    let mut world = World {
+        nodes: vec![node(1, 900), node(2, 900), node(3, 900)],
+        models: vec![model("a", 10, 20, 10)],
+        experts: vec![expert("a", "a", 1)],
+    };
+    let first = world.plan(&[]);
+    assert_eq!(first.seats[0].parts[0].node, NodeId(1));
+    // Half as fast as was assumed of all three.
+    let measured = |ns| vec![Speed { model: "a".into(), decode_ns: ns }];
+    world.nodes[0].speeds = measured(168_000_000);
+    assert_eq!(world.plan(&first.seats).seats[0].parts[0].node, NodeId(1));
+    // Another measurement says that the shelf has better.
+    world.nodes[2].speeds = measured(84_000_000);
+    assert_ne!(world.plan(&first.seats).seats[0].parts[0].node, NodeId(1));
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub fn in_force(told: &[Told], models: &[Model], experts: &[Expert]) -> Vec<Seat
             .iter()
             .filter(serves)
             .map(|told| {
-                let ns = super::cost::pace(&told.node(models, experts, true), model, models).ns;
+                let ns = super::cost::pace(&told.node(models, experts, true), model, models, None).ns;
                 let part = Part { node: NodeId(told.id), first: 0, last: model.n_layers(), bytes: 0 };
                 (ns, Seat { expert: expert.name.clone(), parts: vec![part], tokens_per_s_milli: 0 })
             })

@@ -82,7 +82,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let node = Node { start, in_force, hall: hall.clone(), models: args.models.clone(), stock };
     let answer = move |ask| answer(ask, node.clone());
     let inside = answer.clone();
-    let overlaid = move |listener| door::serve_gated(routes::LIMITS, listener, gate, inside.clone());
+    let overlaid = move |listener| door::serve_gated(routes::LIMITS, listener, overlay_gate, inside.clone());
     tokio::select! {
         _ = door::serve_gated(routes::LIMITS, listener, gate, answer) => {}
         _ = overlay::serve(&args.overlay, address.port(), overlaid) => {}
@@ -97,6 +97,14 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 /// How much a request may bring, and how long it may take.
 fn gate(head: &Head<'_>) -> Result<Allowance, Reply> {
     if head.path == stock::PATH { Ok(stock::ALLOWANCE) } else { routes::gate(head) }
+}
+
+/// On the overlay nobody gets memory: only this node's own agent knows whose key allows it.
+fn overlay_gate(head: &Head<'_>) -> Result<Allowance, Reply> {
+    if head.path == stock::PATH {
+        return Err(Answer::text(404, "memory is lent by the agent of this node\n").into());
+    }
+    routes::gate(head)
 }
 
 async fn answer(ask: Ask, node: Node) -> Reply {

@@ -81,10 +81,10 @@ impl Stock {
             Err(error) => return told(500, &format!("no server could be started: {error:#}")),
         };
         let bytes_max = u64::from(allowed.memory_mib) << 20;
-        let file = self.file.clone();
+        let (file, lent_mib) = (self.file.clone(), allowed.memory_mib);
         let then = move |client| {
             Box::pin(async move {
-                lease::serve(client, child, bytes_max, LEASE_TIME_MAX, taken_back(file)).await;
+                lease::serve(client, child, bytes_max, LEASE_TIME_MAX, taken_back(file, lent_mib)).await;
                 drop(turn);
             }) as _
         };
@@ -92,9 +92,9 @@ impl Stock {
     }
 }
 
-/// Ends when the file allows nothing any more.
-async fn taken_back(file: PathBuf) {
-    while allowed(&file).is_some() {
+/// Ends when the file allows less than was lent.
+async fn taken_back(file: PathBuf, lent_mib: u32) {
+    while allowed(&file).is_some_and(|now| now.memory_mib >= lent_mib) {
         tokio::time::sleep(LOOK_EACH).await;
     }
 }

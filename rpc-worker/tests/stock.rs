@@ -228,10 +228,12 @@ fn the_child_can_open_no_file_and_no_socket() {
 fn what_the_owner_takes_back_ends_at_once() {
     let folder = Folder::new("stock-back");
     let mut worker = lender(&folder, 64);
-    let (mut client, _) = Client::with_buffer(&worker, MIB);
-    folder.file("stock.json", b"{\"memory_mib\":0}");
-    assert!(client.is_ended());
-    assert!(worker.hear("lease ended").contains("the owner took it back"));
+    for less in [32, 0] {
+        let (mut client, _) = Client::with_buffer(&worker, MIB);
+        folder.file("stock.json", format!("{{\"memory_mib\":{less}}}").as_bytes());
+        assert!(client.is_ended());
+        assert!(worker.hear("lease ended").contains("the owner took it back"));
+    }
     assert_eq!(knock(&worker).unwrap_err().status, 404);
 }
 

@@ -169,7 +169,7 @@ const WORKER_CASES: [&str; 15] = [
 fn check_worker(name: &str, client: Result<Command, String>) {
     let needs = ["llm/stories260K.gguf", "embed/all-MiniLM-L6-v2-q8_0.gguf"];
     let [Ok(needs), Ok(vectors)] = needs.map(|model| Worker::needs(agent(), model)) else {
-        return println!("skipped: {name}: there is no rpc-worker, or no models in DUET_MODELS_DATA");
+        return tests::skip(name, "there is no rpc-worker, or no models in DUET_MODELS_DATA");
     };
     let mut client = match client {
         Ok(client) => client,
@@ -206,7 +206,7 @@ fn check_worker(name: &str, client: Result<Command, String>) {
 fn check_ring(name: &str, client: Result<Command, String>) {
     let needs = match Worker::needs(agent(), "llm/stories260K.gguf") {
         Ok(needs) => needs,
-        Err(why) => return println!("skipped: {name}: {why}"),
+        Err(why) => return tests::skip(name, &why),
     };
     let mut client = match client {
         Ok(client) => client,

@@ -18,7 +18,7 @@ fn agent() -> &'static Path {
 }
 
 fn needs(test: &str) -> Option<(PathBuf, PathBuf)> {
-    Worker::needs(agent(), MODEL).map_err(|why| println!("skipped: {test}: {why}")).ok()
+    Worker::needs(agent(), MODEL).map_err(|why| tests::skip(test, &why)).ok()
 }
 
 /// An agent that knows nobody but these, in this order.

@@ -229,13 +229,19 @@ where
     A: Future<Output: Into<Reply>>,
 {
     let _ = stream.set_nodelay(true);
-    let upgraded = Mutex::new(None);
-    let (answer, entry, upgrades) = (&answer, &entry, &upgraded);
+    let (upgraded, streaming) = (Mutex::new(None), Mutex::new(None));
+    let (answer, entry, upgrades, streams) = (&answer, &entry, &upgraded, &streaming);
     let respond = hyper::service::service_fn(|mut request| async move {
         let carried = hyper::upgrade::on(&mut request);
         let reply = match admit(request, entry).await {
-            // The room of a long body is given back when the answer begins.
-            Ok((ask, _room)) => answer(ask).await.into(),
+            Ok((ask, room)) => {
+                let reply = answer(ask).await.into();
+                // Whoever streams may keep the body to the end: the room is given back with the next request, or with
+                // the connection. Else it is given back now.
+                let kept = room.filter(|_| !matches!(reply, Reply::Whole(_)));
+                *streams.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+                reply
+            }
             Err(refusal) => refusal,
         };
         let reply = match reply {

@@ -124,7 +124,7 @@ impl Key {
             return;
         }
         match self.state {
-            State::Held { by, .. } => self.release(State::Spent { by }),
+            State::Held { by, .. } => self.release(spent(by)),
             State::Loose { .. } | State::Open { .. } => self.release(State::Free),
             State::Free | State::Spent { .. } => {}
         }
@@ -137,7 +137,7 @@ impl Key {
                 self.wishes.push_back(Output::Press);
                 self.state = State::Held { by: source, since: now };
             }
-            State::Open { .. } if now >= self.deaf_until => self.release(State::Spent { by: source }),
+            State::Open { .. } if now >= self.deaf_until => self.release(spent(source)),
             _ => {}
         }
     }
@@ -176,7 +176,7 @@ impl Key {
 
     fn ended(&mut self) {
         self.state = match self.state {
-            State::Held { by, .. } => State::Spent { by },
+            State::Held { by, .. } => spent(by),
             State::Loose { .. } | State::Open { .. } => State::Free,
             state => state,
         };
@@ -185,6 +185,14 @@ impl Key {
     fn release(&mut self, next: State) {
         self.wishes.push_back(Output::Release);
         self.state = next;
+    }
+}
+
+/// A key must come up first. Whoever only says start may be gone, and is not waited for.
+fn spent(by: Source) -> State {
+    match by {
+        Source::Key { .. } => State::Spent { by },
+        Source::Told(_) => State::Free,
     }
 }
 
@@ -296,6 +304,12 @@ mod tests {
             &[down(0, CTRL), down(40_000, CTRL), up(50_000, CTRL), down(51_000, CTRL), up(52_000, CTRL)],
             "press@0 release@30000 press@51000 release@52015",
         );
+    }
+
+    #[test]
+    fn a_page_that_is_gone_keeps_the_key_from_nobody() {
+        let steps = [down(0, PAGE), down(40_000, CTRL), up(41_000, CTRL)];
+        check(Manner::Hold, &steps, "press@0 release@30000 press@40000 release@41015");
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl Sayings {
             return None;
         }
         let form = if minute == "00" { &self.hour } else { &self.time };
-        Some(form.replace("{hour}", hour.trim_start_matches('0')).replace("{minute}", minute))
+        let hour = hour.strip_prefix('0').filter(|hour| !hour.is_empty()).unwrap_or(hour);
+        Some(form.replace("{hour}", hour).replace("{minute}", minute))
     }
 }
 
@@ -215,6 +216,7 @@ mod tests {
     fn numbers_and_times_keep_their_sense() {
         check(ENGLISH, "From -5 to 3-4 at 14:05 or 9:00.", "From minus 5 to 3 to 4 at 14 05 or 9 o'clock.");
         check(GERMAN, "Um 14:05 und 9:00", "Um 14 Uhr 05 und 9 Uhr");
+        check(GERMAN, "Um 00:30, 0:10 und 07:05", "Um 0 Uhr 30, 0 Uhr 10 und 7 Uhr 05");
         check(ENGLISH, "~5 of 1,000,000", "about 5 of 1,000,000");
         check(ENGLISH, "Call 1234567890123", "Call 1 2 3 4 5 6 7 8 9 0 1 2 3");
         check(ENGLISH, "a well-known 10:1 ratio", "a well-known 10:1 ratio");

@@ -113,6 +113,8 @@ struct Slot {
     n_losses: u32,
     /// Where each stage begins that does not have all of the history yet, the head first; nothing where all have it.
     starts: Option<Vec<u32>>,
+    /// Pieces that were sent before count as sent then: a stage has much to compute first.
+    patient: Option<Instant>,
 }
 
 impl Slot {

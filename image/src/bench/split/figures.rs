@@ -44,7 +44,7 @@ impl Logits {
 pub struct Loss {
     /// Until all stages were connected again.
     pub closed_s: f64,
-    /// Until the next token. Between the two the ring reads prompt and answer once more.
+    /// Until the next token. Between the two the new stage computes prompt and answer once more.
     pub resume_s: f64,
 }
 
@@ -89,7 +89,7 @@ pub struct Figures {
     pub instructions_overhead_percent: f64,
     pub instructions: Instructions,
     pub logits_equal: bool,
-    /// From the end of a stage's process to the next token, where another stands ready: the prompt is read again in it.
+    /// From the end of a stage's process to the next token, where another stands ready: it computes the prompt anew, from what the stage before it kept.
     pub node_loss_resume_s: f64,
     /// Of it, until the ring was closed again.
     pub node_loss_closed_s: f64,

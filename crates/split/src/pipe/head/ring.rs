@@ -47,10 +47,11 @@ impl Head {
     }
 
     fn sent(&self) -> impl Iterator<Item = Instant> {
-        self.slots.iter().flat_map(|slot| &slot.pieces).filter_map(|piece| match piece.stand {
-            Stand::Sent(since) => Some(since),
+        let sent = |slot: &Slot, piece: &Piece| match piece.stand {
+            Stand::Sent(since) => Some(slot.patient.map_or(since, |patient| patient.max(since))),
             _ => None,
-        })
+        };
+        self.slots.iter().flat_map(move |slot| slot.pieces.iter().filter_map(move |piece| sent(slot, piece)))
     }
 
     /// Asks the stages of a new ring what they have left.
@@ -114,6 +115,10 @@ impl Head {
         let (epoch, known, chosen, rolls) = (own.epoch, own.known(), own.chosen.clone(), own.rolls);
         let (start, next) = (starts[0], starts[1]);
         own.evaluated = own.evaluated.min(start);
+        // A stage that is new computes the whole history before a piece can come back; signs of life watch it meanwhile.
+        let least = starts.iter().min().copied().unwrap_or(0);
+        let n_before = known.saturating_sub(least).div_ceil(n_rows as u32);
+        own.patient = Some(now + PIECE_TIME_MAX * n_before);
         for piece in &mut own.pieces {
             piece.stand = if piece.end() <= start { Stand::Sent(now) } else { Stand::Waits };
         }

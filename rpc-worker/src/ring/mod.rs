@@ -22,13 +22,13 @@ use crate::expert::serving::cache_bytes;
 use crate::probe;
 use anyhow::{Context, bail};
 use engine::Model;
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ReadCache};
+use rustix::fs::{Advice, fadvise};
 use split::wire::Hello;
 use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// From the first word to a connection. Shorter than a silence, because whoever dials says nothing meanwhile.
@@ -100,16 +100,30 @@ fn key(digits: &str) -> anyhow::Result<[u8; 16]> {
     number.map(u128::to_be_bytes).context("the key of a ring is 32 hex digits")
 }
 
-/// What tells this program from any other: stages of two builds may round differently.
-/// The linker's note says it in a few bytes. To hash the program would keep all of it in the page cache of a node whose
-/// memory is for models.
+/// What tells this program from any other: stages of two builds may round differently. The linker's own note would say it
+/// in a few bytes, but the image has none: it would not be the same in every checkout.
 pub fn build() -> anyhow::Result<String> {
-    let program = ReadCache::new(File::open("/proc/self/exe")?);
-    let note = ElfFile64::<Endianness, _>::parse(&program)?.build_id()?;
-    let note =
-        note.context("rpc-worker was linked without a build id, so nobody can tell it from another build")?;
-    let digits: String = note.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{digits}", env!("CARGO_PKG_VERSION")))
+    static BUILD: OnceLock<String> = OnceLock::new();
+    if let Some(build) = BUILD.get() {
+        return Ok(build.clone());
+    }
+    let hash = own_hash().context("its own program cannot be read")?;
+    Ok(BUILD.get_or_init(|| format!("{}-{hash}", env!("CARGO_PKG_VERSION"))).clone())
+}
+
+fn own_hash() -> anyhow::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut program = File::open("/proc/self/exe")?;
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match program.read(&mut piece)? {
+            0 => break,
+            n => hasher.update(&piece[..n]),
+        };
+    }
+    // The memory of a node is for models: what was read only for this need not stay.
+    let _ = fadvise(&program, 0, None, Advice::DontNeed);
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
 #[cfg(test)]
@@ -117,11 +131,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_build_is_told_by_its_version_and_the_note_of_its_linker() {
+    fn a_build_is_told_by_its_version_and_its_own_bytes() {
         let build = build().unwrap();
-        let (version, note) = build.split_once('-').unwrap();
+        let (version, hash) = build.split_once('-').unwrap();
         assert_eq!(version, env!("CARGO_PKG_VERSION"));
-        assert!(note.len() >= 16 && note.bytes().all(|digit| digit.is_ascii_hexdigit()), "{note}");
+        assert!(hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()), "{hash}");
         assert!(build.len() <= split::wire::BUILD_BYTES_MAX, "{build}");
     }
 

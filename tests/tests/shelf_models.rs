@@ -164,7 +164,7 @@ fn models_find_their_nodes_and_outlive_them() {
         rest.iter().flat_map(each).collect()
     };
     let before = loaded(&shelf);
-    assert!(before.len() >= 5, "{before:?}");
+    assert!(!before.is_empty(), "the others hold nothing, so nothing could be loaded anew");
     shelf.kill(order[0]);
     shelf.kill_worker(order[0]);
     wait_plan(&shelf, rest, generation);

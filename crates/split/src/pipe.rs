@@ -31,6 +31,8 @@ pub const LATE_MAX: Duration = Duration::from_millis(100);
 pub const HELLO_TIME_MAX: Duration = Duration::from_millis(1200);
 /// A piece that is not through by then will not come: the largest takes some seconds on a slow PC.
 pub const PIECE_TIME_MAX: Duration = Duration::from_secs(30);
+/// A new stage that computes a history anew is given this at most, however long the history is.
+pub const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(600);
 /// A ring that was lost may come back for so long; then the sequences are given up, so that another can go on with them
 /// while the client still waits.
 pub const RESUME_TIME_MAX: Duration = Duration::from_millis(1200);

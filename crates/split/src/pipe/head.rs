@@ -10,7 +10,7 @@ mod ring;
 
 use super::kept::Kept;
 use super::resume::Past;
-use super::{AHEAD_MAX, PIECE_TIME_MAX};
+use super::{AHEAD_MAX, CATCH_UP_TIME_MAX, PIECE_TIME_MAX};
 use crate::wire::{Blame, Chosen, Done, Fault, Frame, Hello, Manner, Open, Rows};
 use ring::Ring;
 use std::collections::VecDeque;

@@ -2,7 +2,7 @@
 
 use super::super::resume::{self, starts};
 use super::super::{REMAKE_TIME_MAX, RESUME_TIME_MAX, RESUMES_MAX};
-use super::{Blame, Frame, Head, Hello, Open, Output, PIECE_TIME_MAX, Piece, Slot, Stand};
+use super::{Blame, CATCH_UP_TIME_MAX, Frame, Head, Hello, Open, Output, PIECE_TIME_MAX, Piece, Slot, Stand};
 use crate::wire::Left;
 use std::time::Instant;
 
@@ -118,7 +118,7 @@ impl Head {
         // A stage that is new computes the whole history before a piece can come back; signs of life watch it meanwhile.
         let least = starts.iter().min().copied().unwrap_or(0);
         let n_before = known.saturating_sub(least).div_ceil(n_rows as u32);
-        own.patient = Some(now + PIECE_TIME_MAX * n_before);
+        own.patient = Some(now + (PIECE_TIME_MAX * n_before).min(CATCH_UP_TIME_MAX));
         for piece in &mut own.pieces {
             piece.stand = if piece.end() <= start { Stand::Sent(now) } else { Stand::Waits };
         }

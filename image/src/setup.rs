@@ -39,10 +39,13 @@ const NEEDS: &[Need] = &[
     need(For::Build, "g++", &["c++"]),
     need(For::Build, "gcc", &["cc"]),
     need(For::Build, "kmod", &["depmod"]),
+    need(For::Build, "libasound2-dev", &["/usr/lib/x86_64-linux-gnu/libasound.so"]),
     need(For::Build, "libc6-dev", &["/usr/lib/x86_64-linux-gnu/libc.a"]),
     need(For::Build, "libclang-dev", &["/usr/lib/llvm-*/lib/libclang.so"]), // reads the headers of llama.cpp for Rust
+    need(For::Build, "libespeak-ng-dev", &["/usr/lib/x86_64-linux-gnu/libespeak-ng.so"]),
     need(For::Build, "make", &["make"]),
     need(For::Build, "mmdebstrap", &["mmdebstrap"]),
+    need(For::Build, "pkg-config", &["pkg-config"]), // finds libasound
     need(For::Build, "squashfs-tools", &["mksquashfs"]),
     need(For::Build, "tar", &["tar"]),
     need(For::Build, "uidmap", &["newuidmap"]),

@@ -51,7 +51,8 @@ pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};
 pub use sealed::{BOX_OVERHEAD_BYTES, BoxPublic, BoxSecret, Purpose};
 pub use settings::{
-    LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, SETTINGS_PATH,
-    SETTINGS_TEXT_BYTES_MAX, SignedSettings, server,
+    Detector, KeyManner, LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN,
+    SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings, VOICE_KEYS_MAX, VOICE_NAME_BYTES_MAX,
+    VoiceSettings, server,
 };
 pub use stick::{PASS_BYTES, Pass, STICK_BYTES, STICK_DAYS_MAX, Stick, StickAsk, StickProof};

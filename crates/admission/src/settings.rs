@@ -15,7 +15,7 @@ use crate::{API_KEY_NAME_BYTES_MAX, ClusterId, Error};
 /// Where a node's agent takes new settings.
 pub const SETTINGS_PATH: &str = "/api/settings";
 /// Longest settings as the text in which they travel.
-pub const SETTINGS_TEXT_BYTES_MAX: usize = 2048;
+pub const SETTINGS_TEXT_BYTES_MAX: usize = 4096;
 /// Addresses that are asked when nobody else is known.
 pub const LAST_RESORT_MAX: usize = 8;
 
@@ -24,6 +24,11 @@ pub const RPC_KEYS_MAX: usize = 8;
 /// Least memory that such a client can use, and most that is meant.
 pub const RPC_MIB_MIN: u32 = 16;
 pub const RPC_MIB_MAX: u32 = 1 << 20;
+
+/// Keys of keyboards that open the ear.
+pub const VOICE_KEYS_MAX: usize = 8;
+/// Longest name of a key, a language, a voice, a device or a file, in bytes.
+pub const VOICE_NAME_BYTES_MAX: usize = 64;
 
 const FORMAT: u8 = 1;
 const WHAT: &str = "the settings of the nodes";
@@ -40,6 +45,102 @@ pub struct NodeSettings {
     pub rpc_memory_mib: u32,
     /// Names of the API keys that may have it.
     pub rpc_keys: Vec<String>,
+    pub voice: VoiceSettings,
+}
+
+/// How nodes listen and speak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VoiceSettings {
+    /// What people speak here and are answered in: `en`, `de`.
+    pub language: String,
+    /// A voice of espeak's where it is not the language's own, such as `en-us+f3`.
+    pub voice: Option<String>,
+    /// Words a minute, 80 to 450.
+    pub rate: u16,
+    /// 0 to 99.
+    pub pitch: u8,
+    /// 0 to 100.
+    pub volume: u8,
+    /// Names of the Linux kernel without `KEY_`, in small letters.
+    pub keys: Vec<String>,
+    pub key_manner: KeyManner,
+    /// The key opens the ear for any number of turns, and silence ends each.
+    pub hands_free: bool,
+    /// Transcribe at pauses, while the key is still held.
+    pub guess: bool,
+    /// ALSA's name of the device, where it is not the first that there is.
+    pub microphone: Option<String>,
+    pub speaker: Option<String>,
+    pub detector: Detector,
+    /// File of the model that hears, below the folder of models.
+    pub hearing: Option<String>,
+    /// Whether nodes answer Home Assistant on 10300/tcp, to everybody on the wire.
+    pub wyoming: bool,
+}
+
+/// What a press of the key means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyManner {
+    Hold,
+    Toggle,
+    /// Held it is the one, tapped it is the other.
+    #[default]
+    Either,
+}
+
+/// Who says what is voice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detector {
+    #[default]
+    Earshot,
+    /// Better in noise, and twenty times the work; needs its model.
+    Silero,
+}
+
+impl Default for VoiceSettings {
+    fn default() -> VoiceSettings {
+        VoiceSettings {
+            language: "en".into(),
+            voice: None,
+            rate: 165,
+            pitch: 50,
+            volume: 80,
+            keys: ["rightctrl", "f12"].map(String::from).into(),
+            key_manner: KeyManner::default(),
+            hands_free: false,
+            guess: true,
+            microphone: None,
+            speaker: None,
+            detector: Detector::default(),
+            hearing: None,
+            wyoming: false,
+        }
+    }
+}
+
+impl VoiceSettings {
+    pub fn check(&self) -> Result<(), Error> {
+        let is_name = |name: &String| {
+            (1..=VOICE_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
+        };
+        let names = [&self.voice, &self.microphone, &self.speaker, &self.hearing];
+        if !is_name(&self.language) || !names.into_iter().flatten().all(is_name) {
+            return Err(Error::Limit { what: "the names of language, voice, devices and model" });
+        }
+        if self.hearing.as_ref().is_some_and(|file| file.contains('/')) {
+            return Err(Error::Limit { what: "the file of the model that hears" });
+        }
+        if !(1..=VOICE_KEYS_MAX).contains(&self.keys.len()) || !self.keys.iter().all(is_name) {
+            return Err(Error::Limit { what: "the keys that open the ear" });
+        }
+        if !(80..=450).contains(&self.rate) || self.pitch > 99 || self.volume > 100 {
+            return Err(Error::Limit { what: "rate, pitch or volume of the voice" });
+        }
+        Ok(())
+    }
 }
 
 impl NodeSettings {
@@ -54,7 +155,7 @@ impl NodeSettings {
         if self.rpc_keys.len() > RPC_KEYS_MAX || !self.rpc_keys.iter().all(is_name) {
             return Err(Error::Limit { what: "the keys for llama.cpp clients" });
         }
-        Ok(())
+        self.voice.check()
     }
 }
 
@@ -152,7 +253,15 @@ mod tests {
         let address = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 8081));
         let (llm_url, llm_last_resort) = (Some(address(9)), (0..n).map(address).collect());
         let rpc_keys = vec!["k".repeat(API_KEY_NAME_BYTES_MAX); n];
-        NodeSettings { llm_url, llm_last_resort, rpc_memory_mib: 512, rpc_keys }
+        NodeSettings { llm_url, llm_last_resort, rpc_memory_mib: 512, rpc_keys, voice: longest_voice() }
+    }
+
+    fn longest_voice() -> VoiceSettings {
+        let name = || "v".repeat(VOICE_NAME_BYTES_MAX);
+        let (microphone, speaker) = (Some(name()), Some(name()));
+        let (voice, hearing) = (Some(name()), Some(name()));
+        let (language, keys) = (name(), vec![name(); VOICE_KEYS_MAX]);
+        VoiceSettings { language, voice, keys, microphone, speaker, hearing, ..VoiceSettings::default() }
     }
 
     #[test]
@@ -186,6 +295,13 @@ mod tests {
         refused(NodeSettings { rpc_memory_mib: RPC_MIB_MIN - 1, ..NodeSettings::default() });
         refused(NodeSettings { rpc_memory_mib: RPC_MIB_MAX + 1, ..NodeSettings::default() });
         refused(NodeSettings { rpc_keys: vec![String::new()], ..NodeSettings::default() });
+        let refused = |voice: VoiceSettings| refused(NodeSettings { voice, ..NodeSettings::default() });
+        let usual = VoiceSettings::default;
+        refused(VoiceSettings { volume: 101, ..usual() });
+        refused(VoiceSettings { rate: 79, ..usual() });
+        refused(VoiceSettings { keys: vec![], ..usual() });
+        refused(VoiceSettings { language: "e\n".into(), ..usual() });
+        refused(VoiceSettings { hearing: Some("../secret".into()), ..usual() });
         let long = " ".repeat(SETTINGS_TEXT_BYTES_MAX + 1);
         let want = Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX };
         assert_eq!(SignedSettings::parse(long.as_bytes()), Err(want));

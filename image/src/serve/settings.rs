@@ -2,7 +2,7 @@
 //!
 //! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
 
-use admission::{LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN};
+use admission::{LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, VoiceSettings};
 use netboot::Mac;
 use release::{HostName, ReleaseId};
 use serde::{Deserialize, Deserializer};
@@ -22,6 +22,7 @@ pub struct Settings {
     cluster: Cluster,
     models: Models,
     rpc: Rpc,
+    voice: Voice,
     everyone: PcSettings,
     pcs: BTreeMap<Mac, PcSettings>,
 }
@@ -51,6 +52,26 @@ struct Rpc {
     memory_mib: Option<RpcMemory>,
     #[serde(default)]
     keys: RpcKeys,
+}
+
+/// How nodes listen and speak. The nodes pass over what they do not know; here it is a mistake.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Table")]
+struct Voice(VoiceSettings);
+
+impl TryFrom<toml::Table> for Voice {
+    type Error = String;
+
+    fn try_from(table: toml::Table) -> Result<Voice, String> {
+        let known = serde_json::to_value(VoiceSettings::default()).map_err(|error| error.to_string())?;
+        if let Some(strange) = table.keys().find(|key| known.get(key).is_none()) {
+            return Err(format!("nodes know no '{strange}' of the voice"));
+        }
+        let voice: VoiceSettings =
+            table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        voice.check().map_err(|error| error.to_string())?;
+        Ok(Voice(voice))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -173,6 +194,8 @@ struct Document {
     #[serde(default)]
     rpc: Rpc,
     #[serde(default)]
+    voice: Voice,
+    #[serde(default)]
     everyone: Everyone,
     #[serde(default)]
     pc: BTreeMap<toml::Spanned<String>, PcSettings>,
@@ -197,8 +220,9 @@ impl Settings {
             line: line_of(text, error.span()),
             what: error.message().replace('\n', ", "),
         })?;
-        let Document { cluster, models, rpc, everyone, pc } = document;
-        let mut settings = Settings { cluster, models, rpc, everyone: everyone.into(), pcs: BTreeMap::new() };
+        let Document { cluster, models, rpc, voice, everyone, pc } = document;
+        let mut settings =
+            Settings { cluster, models, rpc, voice, everyone: everyone.into(), pcs: BTreeMap::new() };
         let mut names = BTreeMap::new();
         for (key, pc) in pc {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
@@ -228,6 +252,7 @@ impl Settings {
             llm_last_resort: last.iter().map(|server| server.0).collect(),
             rpc_memory_mib: self.rpc.memory_mib.map_or(0, |memory| memory.0),
             rpc_keys: self.rpc.keys.0.clone(),
+            voice: self.voice.0.clone(),
         }
     }
 
@@ -336,6 +361,7 @@ impl TryFrom<Vec<ModelServer>> for ModelServers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use admission::KeyManner;
 
     const A: Mac = Mac([0x52, 0x54, 0, 0x77, 0, 1]);
 
@@ -414,6 +440,22 @@ mod tests {
         assert_eq!((some.rpc_memory_mib, some.rpc_keys), (512, vec!["laptop".to_owned()]));
         check("[rpc]\nmemory_mib = 15", "line 2: 0, or 16 to 1048576 MiB, not 15");
         check("[rpc]\nkeys = ['']", "line 2: at most 8 names of API keys");
+    }
+
+    #[test]
+    fn the_voice_of_all_nodes_is_set_in_one_place() {
+        let voice = |text: &str| Settings::parse(text).expect("it is right").for_nodes().voice;
+        assert_eq!(voice(""), VoiceSettings::default());
+        let german = voice("[voice]\nlanguage = 'de'\nkeys = ['leftmeta']\nkey_manner = 'hold'");
+        let keys = vec!["leftmeta".to_owned()];
+        let key_manner = KeyManner::Hold;
+        assert_eq!(
+            german,
+            VoiceSettings { language: "de".into(), keys, key_manner, ..VoiceSettings::default() }
+        );
+        check("[voice]\nvolume = 101", "line 1: rate, pitch or volume of the voice");
+        check("[voice]\nlanguge = 'de'", "line 1: nodes know no 'languge' of the voice");
+        check("[voice]\nkey_manner = 'press'", "line 1: unknown variant `press`");
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Text to sound.
+
+#[cfg(feature = "speak")]
+pub mod espeak;

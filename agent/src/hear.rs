@@ -1,9 +1,11 @@
 //! Hearing: a clip of sound in, its words out.
 //!
 //! `wav` and `resample` bring sound into shape, `model` checks a model file before whisper.cpp sees it, `mel` makes
-//! the picture that the encoder reads, `window` says how much of it is computed, `words` picks the next word.
+//! the picture that the encoder reads, `window` says how much of it is computed, `words` picks the next word, `detect`
+//! tells voice from other sound.
 //! All of these are pure. `ear`, behind the feature `hear`, is the face of whisper.cpp.
 
+pub mod detect;
 #[cfg(feature = "hear")]
 pub mod ear;
 #[cfg(feature = "hear")]

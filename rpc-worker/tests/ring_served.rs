@@ -149,6 +149,22 @@ fn an_expert_over_three_nodes_answers_like_a_whole_one() {
     assert_eq!(cut["state"], "loading", "{holds}");
 }
 
+#[test]
+fn a_slice_of_an_older_plan_goes_and_what_cannot_be_cut_again_stays() {
+    let folder = Folder::new("ring-swept");
+    let mut worker = node(&folder.0, 2, 1, &[], &[stage(2, 1, "a", 2)]);
+    worker.hear("is ready");
+    let models = folder_of(&folder.0, 1).join("models");
+    let (own, others) = (models.join("m.layers-2-5.gguf"), models.join("n.layers-2-5.gguf"));
+    std::fs::copy(&own, &others).unwrap();
+    // A model that only bears the name of a slice.
+    let named = models.join("m.layers-0-7.gguf");
+    std::fs::copy(models.join("m.gguf"), &named).unwrap();
+    assign(&folder_of(&folder.0, 1), 2, &[], &[]);
+    worker.hear("m.layers-2-5.gguf is in no plan any more");
+    assert!(!own.exists() && others.exists() && named.exists() && models.join("m.gguf").exists());
+}
+
 /// Text and tokens of the first events of a stream that tells them.
 fn begun(stream: &str, n: usize) -> (String, Vec<i32>) {
     let (mut shown, mut tokens, mut left) = (String::new(), Vec::new(), n);

@@ -144,6 +144,15 @@ pub fn slice_file(model: &str, first: u32, last: u32) -> String {
     format!("{}.layers-{first}-{last}.gguf", model.strip_suffix(".gguf").unwrap_or(model))
 }
 
+/// Of which model, and of which layers, a file is by its name; nothing if that is not one of [`slice_file`].
+pub fn slice_named(file: &str) -> Option<(String, u32, u32)> {
+    let (stem, layers) = file.strip_suffix(".gguf")?.rsplit_once(".layers-")?;
+    let (first, last) = layers.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    let model = format!("{stem}.gguf");
+    (slice_file(&model, first, last) == file).then_some((model, first, last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +220,17 @@ mod tests {
 
     #[test]
     fn a_slice_is_named_after_its_layers() {
-        assert_eq!(slice_file("Bonsai-8B-Q1_0.gguf", 0, 12), "Bonsai-8B-Q1_0.layers-0-12.gguf");
+        let slice = "Bonsai-8B-Q1_0.layers-0-12.gguf";
+        assert_eq!(slice_file("Bonsai-8B-Q1_0.gguf", 0, 12), slice);
+        assert_eq!(slice_named(slice), Some(("Bonsai-8B-Q1_0.gguf".to_owned(), 0, 12)));
+        for other in [
+            "m.gguf",
+            "m.layers-0.gguf",
+            "m.layers-00-12.gguf",
+            "m.layers-+1-2.gguf",
+            "m.layers-0-1.gguf.part",
+        ] {
+            assert_eq!(slice_named(other), None, "{other}");
+        }
     }
 }

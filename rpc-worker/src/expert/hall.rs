@@ -10,6 +10,7 @@ use serde::Serialize;
 use split::assign::slice_file;
 use split::expert::{Expert, Purpose};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,14 @@ pub struct Wishes {
     pub experts: Vec<Wish>,
     /// Stages for heads on other nodes.
     pub stages: Vec<Share>,
+}
+
+impl Wishes {
+    /// The names of the slices that are wished.
+    pub fn slices(&self) -> Vec<&OsStr> {
+        let heads = self.experts.iter().filter_map(|wish| wish.share.as_ref());
+        heads.chain(&self.stages).filter_map(|share| share.slice.file_name()).collect()
+    }
 }
 
 /// How every model is held.

@@ -6,6 +6,7 @@
 use super::hall::{Hall, Wish, Wishes};
 use crate::ring::Ring;
 use crate::ring::keeper::Share;
+use crate::ring::slices;
 use anyhow::{Context as _, bail};
 use service::log::{self, Level};
 use service::watch::Watch;
@@ -62,6 +63,9 @@ pub async fn follow(sources: &Sources, hall: &Hall) -> anyhow::Result<()> {
             && last.as_ref() != Some(&wishes)
         {
             hall.wish(wishes.clone());
+            if wishes.generation > 0 {
+                slices::sweep(&sources.models, &wishes.slices());
+            }
             last = Some(wishes);
         }
         let changed = match &mut watch {
@@ -170,8 +174,9 @@ fn smallest_chat_model(models: &Path) -> Option<PathBuf> {
     for entry in fs::read_dir(models).ok()?.flatten().take(MODELS_MAX) {
         let name = entry.file_name();
         // A slice is a model, but half of one.
-        let is_whole =
-            name.to_str().is_some_and(|name| expert::is_model_file(name) && !name.contains(".layers-"));
+        let is_whole = name
+            .to_str()
+            .is_some_and(|name| expert::is_model_file(name) && assign::slice_named(name).is_none());
         if let (true, Ok(facts)) = (is_whole, entry.metadata()) {
             files.push((facts.len(), entry.path()));
         }

@@ -2,7 +2,7 @@
 //!
 //! `wire` reads and writes frames on a connection, `door` lets the stage before in, `stage` is a slice that this node
 //! computes for others, `head` begins and ends every sequence by its `hands`, and `layers` is the slice itself with its
-//! sampler. `keeper` follows what the node is to hold, `told` is what it says of it, `say` is a ring by hand, and `inside`
+//! sampler. `keeper` follows what the node is to hold, `slices` removes what an older plan left, `told` is what it says of it, `say` is a ring by hand, and `inside`
 //! one without connections.
 //! All rings of this node share one thread for their connections: signs of life must not wait for a model, so each
 //! model has a thread of its own.
@@ -14,6 +14,7 @@ pub mod inside;
 pub mod keeper;
 mod layers;
 pub mod say;
+pub mod slices;
 pub mod stage;
 pub mod told;
 mod wire;

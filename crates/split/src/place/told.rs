@@ -1,6 +1,7 @@
 //! From what nodes tell of themselves to what a plan is made of: memory, speeds, files, and the plan in force.
 
 use super::{Model, Node, NodeId, Part, Seat, Speed};
+use crate::assign::slice_named;
 use crate::expert::{Expert, SERVICE};
 use std::collections::BTreeMap;
 
@@ -81,7 +82,7 @@ pub fn known(models: &[Model], told: &[Told]) -> Vec<Model> {
     let mut known = models.to_vec();
     for (stem, mib, _) in told.iter().flat_map(|told| &told.models) {
         let file = format!("{stem}.gguf");
-        if stem.contains(".layers-") || known.iter().any(|model| model.file == file) {
+        if slice_named(&file).is_some() || known.iter().any(|model| model.file == file) {
             continue;
         }
         let bytes = mib.saturating_mul(MIB);
@@ -144,10 +145,10 @@ fn ring(told: &[Told], expert: &Expert, stem: &str, n_layers: u32) -> Option<Sea
     })
 }
 
-/// The layers that a slice's name tells, as [`crate::assign::slice_file`] makes it.
+/// The layers that the name of a slice of this model tells.
 fn layers(name: &str, stem: &str) -> Option<(u32, u32)> {
-    let (first, last) = name.strip_prefix(stem)?.strip_prefix(".layers-")?.split_once('-')?;
-    Some((first.parse().ok()?, last.parse().ok()?))
+    let (model, first, last) = slice_named(&format!("{name}.gguf"))?;
+    (model.strip_suffix(".gguf") == Some(stem)).then_some((first, last))
 }
 
 #[cfg(test)]

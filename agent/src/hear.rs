@@ -1,8 +1,8 @@
 //! Hearing: a clip of sound in, its words out.
 //!
-//! `wav` and `resample` bring sound into shape, `model` checks a model file before whisper.cpp sees it, `mel` makes
-//! the picture that the encoder reads, `window` says how much of it is computed, `words` picks the next word, `detect`
-//! tells voice from other sound.
+//! `resample` brings sound into shape, `model` checks a model file before whisper.cpp sees it, `mel` makes the picture
+//! that the encoder reads, `window` says how much of it is computed, `words` picks the next word, `detect` tells voice
+//! from other sound.
 //! All of these are pure. `ear`, behind the feature `hear`, is the face of whisper.cpp.
 
 pub mod detect;
@@ -17,7 +17,6 @@ pub mod model;
 pub mod resample;
 #[cfg(feature = "hear")]
 pub mod transcribe;
-pub mod wav;
 pub mod window;
 pub mod words;
 

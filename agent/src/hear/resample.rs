@@ -4,7 +4,7 @@
 //! Speech needs no more: a tone that the new rate cannot carry is 40 dB down, and one it can is untouched.
 
 use super::RATE;
-use super::wav::Clip;
+use crate::sound::wav::Clip;
 use std::f64::consts::PI;
 
 /// Zero crossings of the sinc on each side.

@@ -1,8 +1,9 @@
 //! `agent transcribe`: files in, words and times out.
 
 use super::ear::{Ear, Heard, Options, Span, Steps};
-use super::{RATE, kernel_choice, resample, wav};
+use super::{RATE, kernel_choice, resample};
 use crate::args::Transcribe;
+use crate::sound::wav;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! WAV files: 16-bit PCM, one or two channels.
+//! WAV files: 16-bit PCM. One or two channels are read, one is written.
 
 use std::fmt;
 
@@ -68,6 +68,31 @@ pub fn read(bytes: &[u8]) -> Result<Clip, WavError> {
         rest = after.get(length & 1..).unwrap_or_default();
     }
     Err(WavError::NoSound)
+}
+
+/// What stands before the samples in a file that is written.
+pub const HEAD_BYTES: usize = 44;
+
+/// The head of a file of one channel.
+pub fn head(rate: u32, n_samples: u32) -> [u8; HEAD_BYTES] {
+    const SAMPLE_BYTES: u32 = 2;
+    let sound_bytes = n_samples.saturating_mul(SAMPLE_BYTES);
+    let mut head = *b"RIFF____WAVEfmt \x10\0\0\0\x01\0\x01\0________\x02\0\x10\0data____";
+    let mut put = |at: usize, value: u32| head[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    put(4, sound_bytes.saturating_add(HEAD_BYTES as u32 - 8));
+    put(24, rate);
+    put(28, rate.saturating_mul(SAMPLE_BYTES));
+    put(40, sound_bytes);
+    head
+}
+
+/// A whole file; beyond the length that is read again it is refused.
+pub fn write(clip: &Clip) -> Result<Vec<u8>, WavError> {
+    let n_samples = u32::try_from(clip.samples.len()).ok();
+    let n_samples = n_samples.filter(|n| *n <= clip.rate.saturating_mul(CLIP_SECONDS_MAX));
+    let mut bytes = head(clip.rate, n_samples.ok_or(WavError::TooLong)?).to_vec();
+    bytes.extend(clip.samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    Ok(bytes)
 }
 
 struct Format {
@@ -175,5 +200,21 @@ mod tests {
     fn a_clip_beyond_the_limit_is_refused() {
         let bytes = file(1, 1, 8_000, 16, &vec![0; 8_000 * CLIP_SECONDS_MAX as usize + 1]);
         check(&bytes, Err("the clip is longer than 600 seconds"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let clip = Clip { rate: 22_050, samples: vec![0, 1, -1, i16::MAX, i16::MIN] };
+        let bytes = write(&clip).unwrap();
+        assert_eq!(bytes.len(), HEAD_BYTES + 10);
+        assert_eq!(u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize, bytes.len() - 8);
+        assert_eq!(u32::from_le_bytes(bytes[28..32].try_into().unwrap()), 44_100);
+        assert_eq!(read(&bytes), Ok(clip));
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let clip = Clip { rate: 8_000, samples: vec![0; 8_000 * CLIP_SECONDS_MAX as usize + 1] };
+        assert_eq!(write(&clip), Err(WavError::TooLong));
     }
 }

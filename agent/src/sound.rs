@@ -1,0 +1,5 @@
+//! Sound as it comes in and goes out.
+//!
+//! `wav` reads and writes files of it.
+
+pub mod wav;

@@ -58,6 +58,10 @@ pub trait Hear: Send + Sync {
 /// A clause that is to become sound, as `voice::speakable` gives it.
 pub struct SpeakJob {
     pub text: String,
+    /// Whose conversation it is: talks take turns, a clause each.
+    pub talk: u64,
+    /// A voice or language of the engine's instead of the owner's choice.
+    pub voice: Option<String>,
     pub stop: Stop,
     /// Called for each piece in order, then once with an end.
     pub sink: Box<dyn FnMut(Sound<'_>) + Send>,

@@ -36,6 +36,7 @@ pub mod speech;
 mod stick;
 pub mod talk;
 pub mod text;
+pub mod wyoming;
 
 use anyhow::Context;
 use args::{Command, StatusArgs};

@@ -4,7 +4,7 @@
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
-//! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` is what both are made of.
+//! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` are microphone and speaker.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
 pub mod args;

@@ -106,6 +106,11 @@ pub trait Answer: Send + Sync {
     fn answer(&self, job: AskJob);
 }
 
+/// Where one conversation listens. What it hears comes as `Event::Frame`, and only while that is wanted.
+pub trait Microphone: Send {
+    fn listen(&mut self, is_wanted: bool);
+}
+
 /// Where one conversation is heard. Its queue is as long as what it is given; the talk gives a clause or two ahead.
 pub trait Speaker: Send {
     /// Sound of a clause; the first piece of it that leaves is told as `Event::Sounding`.

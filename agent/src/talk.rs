@@ -2,5 +2,25 @@
 //!
 //! `parts` is what its hands look like from here. One ear, one mouth and one mind serve all conversations of a node; a
 //! microphone, a key and a speaker belong to one: those of the PC, of a browser's page, of a caller of the API.
+//! `driver` turns events into inputs of the machine and its wishes into jobs, without a clock; `saying` knows how far
+//! ahead of the speaker speech is made. `run` is its thread. `talks` lists all conversations of a node, `news` is what
+//! they tell, `trace` what a turn leaves behind, `force` which settings hold.
 
+mod driver;
+pub mod force;
+pub mod news;
 pub mod parts;
+mod post;
+mod run;
+mod saying;
+pub mod talks;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod trace;
+
+pub use driver::{Own, Shared, Talk};
+pub use news::{Mood, News, Told, View};
+pub use post::{EVENTS_MAX, Post, post};
+pub use talks::{Line, Talks, Whose};

@@ -125,6 +125,10 @@ pub trait Speaker: Send {
     fn earcon(&mut self, earcon: Earcon);
 }
 
+/// Whether a frame of 16 ms holds a voice.
+pub type Detect = Box<dyn FnMut(&[i16; DETECT_SAMPLES]) -> bool + Send>;
+pub const DETECT_SAMPLES: usize = 256;
+
 /// What happens to a conversation, told from any thread.
 #[derive(Debug)]
 pub enum Event {

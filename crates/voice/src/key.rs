@@ -24,6 +24,8 @@ pub enum Manner {
     /// Held it is `Hold`, tapped it is `Toggle`.
     #[default]
     Either,
+    /// Each press opens or closes it, for as long as it takes: hands-free.
+    Switch,
 }
 
 /// Who can press.
@@ -94,6 +96,14 @@ impl Key {
         Key { manner, state: State::Free, deaf_until: Duration::ZERO, wishes: VecDeque::new() }
     }
 
+    /// What a press means from now on. What was begun in another manner has ended.
+    pub fn set_manner(&mut self, manner: Manner) {
+        if manner != self.manner {
+            self.manner = manner;
+            self.ended();
+        }
+    }
+
     pub fn handle(&mut self, now: Duration, input: Input) {
         self.settle(now);
         match input {
@@ -112,6 +122,7 @@ impl Key {
     /// When time alone changes something.
     pub fn deadline(&self) -> Option<Duration> {
         match self.state {
+            State::Held { .. } | State::Open { .. } if self.manner == Manner::Switch => None,
             State::Held { since, .. } | State::Open { since } => Some(since + HOLD_MAX),
             State::Loose { until, .. } => Some(until),
             State::Free | State::Spent { .. } => None,
@@ -135,8 +146,14 @@ impl Key {
             State::Loose { by, since, .. } if by == source => self.state = State::Held { by, since },
             State::Free if now >= self.deaf_until => {
                 self.wishes.push_back(Output::Press);
-                self.state = State::Held { by: source, since: now };
+                self.state = match (source, self.manner) {
+                    // Whoever says start may be gone when another says stop.
+                    (Source::Told(_), Manner::Switch) => State::Open { since: now },
+                    _ => State::Held { by: source, since: now },
+                };
             }
+            // Start, where it is open already.
+            State::Open { .. } if matches!(source, Source::Told(_)) => {}
             State::Open { .. } if now >= self.deaf_until => self.release(spent(source)),
             _ => {}
         }
@@ -152,6 +169,7 @@ impl Key {
                 };
             }
             State::Spent { by } if by == source => self.state = State::Free,
+            State::Open { .. } if matches!(source, Source::Told(_)) => self.release(State::Free),
             _ => return,
         }
         self.deaf_until = now + BOUNCE;
@@ -160,7 +178,7 @@ impl Key {
     fn is_tap(&self, source: Source, held: Duration) -> bool {
         match (source, self.manner) {
             (Source::Told(_), _) | (_, Manner::Hold) => false,
-            (_, Manner::Toggle) => true,
+            (_, Manner::Toggle | Manner::Switch) => true,
             (_, Manner::Either) => held < TAP_MAX,
         }
     }
@@ -269,6 +287,36 @@ mod tests {
         for manner in [Manner::Hold, Manner::Toggle, Manner::Either] {
             check(manner, &[down(0, PAGE), up(100, PAGE)], "press@0 release@115");
         }
+    }
+
+    #[test]
+    fn whoever_says_stop_closes_what_a_tap_opened() {
+        let taps = [down(0, CTRL), up(100, CTRL), down(500, PAGE), up(900, PAGE)];
+        check(Manner::Either, &taps, "press@0 release@900");
+    }
+
+    #[test]
+    fn hands_free_lasts_until_somebody_ends_it() {
+        let taps = [down(0, CTRL), up(700, CTRL), down(90_000, CTRL), up(90_900, CTRL)];
+        check(Manner::Switch, &taps, "press@0 release@90000");
+        let told = [down(0, PAGE), down(40_000, PAGE), up(90_000, PAGE)];
+        check(Manner::Switch, &told, "press@0 release@90000");
+        check(
+            Manner::Switch,
+            &[down(0, PAGE), down(40_000, CTRL), up(40_100, CTRL)],
+            "press@0 release@40000",
+        );
+    }
+
+    #[test]
+    fn a_press_of_another_manner_is_over() {
+        let mut key = Key::new(Manner::Hold);
+        key.handle(Duration::ZERO, Input::Down(CTRL));
+        key.set_manner(Manner::Switch);
+        assert_eq!((key.poll(), key.poll()), (Some(Output::Press), None));
+        key.handle(Duration::from_secs(1), Input::Up(CTRL));
+        key.handle(Duration::from_secs(2), Input::Down(CTRL));
+        assert_eq!(key.poll(), Some(Output::Press));
     }
 
     #[test]

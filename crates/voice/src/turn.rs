@@ -102,6 +102,18 @@ impl Turns {
         Turns { rules, state: State::Idle, n_turns: 0, n_wishes: 0, is_open: false, wishes: VecDeque::new() }
     }
 
+    /// Rules of another kind end what goes on; the key must be told so.
+    pub fn set_rules(&mut self, now: Duration, rules: Rules) {
+        let is_other = rules.is_hands_free != self.rules.is_hands_free;
+        self.rules = rules;
+        if is_other && self.mood() != Mood::Idle {
+            self.is_open = false;
+            self.stop(now, Outcome::Interrupted);
+            self.state = State::Idle;
+            self.wishes.push_back(Output::Microphone(false));
+        }
+    }
+
     pub fn mood(&self) -> Mood {
         match &self.state {
             State::Idle => Mood::Idle,

@@ -266,6 +266,23 @@ fn hands_free_each_silence_ends_a_turn_and_the_key_ends_all() {
 }
 
 #[test]
+fn rules_of_another_kind_end_what_goes_on() {
+    let mut stage = Stage::new(FREE);
+    stage.play("press, voice 600");
+    stage.turns.set_rules(stage.now, HOLD);
+    stage.play("voice 600, press, voice 600, release");
+    assert_eq!(
+        stage.told.join(" "),
+        "mic Listening! done#1:Interrupted no-mic mic Listening! no-mic transcribe#1(600)"
+    );
+    // To guess or not changes nothing of what is being said.
+    stage.play("press, voice 600");
+    stage.turns.set_rules(stage.now, PLAIN);
+    stage.play("silence 500, release");
+    assert!(stage.told.last().unwrap().starts_with("transcribe#2("), "{:?}", stage.told);
+}
+
+#[test]
 fn an_endless_recording_is_cut_where_whisper_ends() {
     let mut stage = Stage::new(PLAIN);
     stage.play("press, voice 60000");

@@ -1,0 +1,417 @@
+//! One conversation: events become inputs of key and turn, and their wishes become jobs of ear, mind, mouth and speaker.
+//!
+//! It reads no clock and waits for nobody. Whatever it began it can stop, and whatever comes after a stop is dropped.
+
+use super::news::{Board, News};
+use super::parts::{
+    Answer, AskJob, DETECT_SAMPLES, Detect, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound,
+    Speak, SpeakJob, Speaker, Stop,
+};
+use super::post::Post;
+use super::saying::Saying;
+use super::trace::{Draft, Trace};
+use admission::{KeyManner, VoiceSettings};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use voice::key::{self, Key, Manner};
+use voice::ms;
+use voice::speakable::Sayings;
+use voice::turn::{Clause, Earcon, Heard, Input, Mood, Output, Report, Rules, Turns};
+
+/// How long a room rings after the speaker: in hands-free mode nothing counts as a voice until then.
+const ECHO: Duration = Duration::from_millis(250);
+/// More sound than this in one event is a mistake of the microphone's.
+const FRAME_SAMPLES_MAX: usize = voice::RATE;
+
+/// Who serves all conversations of a node.
+#[derive(Clone)]
+pub struct Shared {
+    pub ear: Arc<dyn Hear>,
+    pub mouth: Arc<dyn Speak>,
+    pub mind: Arc<dyn Answer>,
+    /// How a language says what is written.
+    pub sayings: fn(&str) -> Arc<Sayings>,
+}
+
+/// What belongs to one conversation. A speaker counts as there until it tells `SpeakerLost`.
+pub struct Own {
+    pub speaker: Box<dyn Speaker>,
+    pub microphone: Box<dyn Microphone>,
+    pub detect: Detect,
+}
+
+pub struct Talk {
+    id: u64,
+    whose: String,
+    key: Key,
+    turns: Turns,
+    shared: Shared,
+    own: Own,
+    post: Post,
+    board: Arc<Board>,
+    settings: VoiceSettings,
+    sayings: Arc<Sayings>,
+    has_speaker: bool,
+    is_listening: bool,
+    /// Sound that is shorter than the detector's frame.
+    rest: Vec<i16>,
+    deaf_until: Duration,
+    /// What is being heard: each text that is waited for.
+    hearing: BTreeMap<u32, Hearing>,
+    asking: Option<(u32, Stop)>,
+    saying: Option<Saying>,
+    making: Option<Stop>,
+    has_failed_to_speak: bool,
+    draft: Draft,
+    mood: Mood,
+    traces: Vec<Trace>,
+}
+
+struct Hearing {
+    stop: Stop,
+    is_guess: bool,
+    sound_ms: u32,
+}
+
+fn rules(settings: &VoiceSettings) -> Rules {
+    Rules { is_hands_free: settings.hands_free, is_guessing: settings.guess }
+}
+
+fn manner(settings: &VoiceSettings) -> Manner {
+    match settings.key_manner {
+        _ if settings.hands_free => Manner::Switch,
+        KeyManner::Hold => Manner::Hold,
+        KeyManner::Toggle => Manner::Toggle,
+        KeyManner::Either => Manner::Either,
+    }
+}
+
+impl Talk {
+    pub fn new(
+        id: u64,
+        whose: String,
+        (shared, own): (Shared, Own),
+        post: Post,
+        board: Arc<Board>,
+        settings: VoiceSettings,
+    ) -> Talk {
+        let sayings = (shared.sayings)(&settings.language);
+        Talk {
+            id,
+            whose,
+            key: Key::new(manner(&settings)),
+            turns: Turns::new(rules(&settings)),
+            shared,
+            own,
+            post,
+            board,
+            settings,
+            sayings,
+            has_speaker: true,
+            is_listening: false,
+            rest: vec![],
+            deaf_until: Duration::ZERO,
+            hearing: BTreeMap::new(),
+            asking: None,
+            saying: None,
+            making: None,
+            has_failed_to_speak: false,
+            draft: Draft::default(),
+            mood: Mood::Idle,
+            traces: vec![],
+        }
+    }
+
+    /// When time alone changes something.
+    pub fn deadline(&self) -> Option<Duration> {
+        [self.key.deadline(), self.turns.deadline()].into_iter().flatten().min()
+    }
+
+    /// What turns have left behind since it was last asked.
+    pub fn take_traces(&mut self) -> Vec<Trace> {
+        std::mem::take(&mut self.traces)
+    }
+
+    pub fn mood(&self) -> Mood {
+        self.turns.mood()
+    }
+
+    pub fn tick(&mut self, now: Duration) {
+        self.key.handle(now, key::Input::Tick);
+        self.turns.handle(now, Input::Tick);
+        self.settle(now);
+    }
+
+    pub fn handle(&mut self, now: Duration, event: Event) {
+        match event {
+            Event::Key(input) => self.key.handle(now, input),
+            Event::Frame(pcm) => self.frame(now, &pcm),
+            Event::MicrophoneLost => self.turns.handle(now, Input::MicrophoneLost),
+            Event::MicrophoneBack => {}
+            Event::Sounding { turn, clause_idx } => {
+                self.turns.handle(now, Input::Sounding { turn, clause_idx })
+            }
+            Event::Spoken { turn, clause_idx } => self.spoken(now, turn, clause_idx),
+            Event::SpeakerLost => self.speaker_lost(now),
+            Event::SpeakerBack => self.has_speaker = true,
+            Event::Heard { wish, end } => self.heard(now, wish, &end),
+            Event::Part { turn, part } => self.part(now, turn, part),
+            Event::Made { turn, clause_idx, made } => self.made(turn, clause_idx, made),
+            Event::Settings(settings) => self.set(now, *settings),
+            Event::Close => self.close(now),
+        }
+        self.settle(now);
+    }
+
+    /// Lets key and turn say all that they wish.
+    fn settle(&mut self, now: Duration) {
+        loop {
+            while let Some(press) = self.key.poll() {
+                let input = match press {
+                    key::Output::Press => Input::Press,
+                    key::Output::Release => Input::Release,
+                };
+                self.turns.handle(now, input);
+            }
+            if let Some(wish) = self.turns.poll() {
+                self.grant(now, wish);
+                continue;
+            }
+            let Some(clause_idx) = self.saying.as_mut().and_then(Saying::silent) else { break };
+            let turn = self.saying.as_ref().map_or(0, |saying| saying.turn);
+            self.turns.handle(now, Input::Spoken { turn, clause_idx });
+        }
+        self.make();
+        let mood = self.turns.mood();
+        if mood != self.mood {
+            self.mood = mood;
+            self.board.tell(News::Mood { mood: mood.into() });
+        }
+    }
+
+    fn grant(&mut self, now: Duration, wish: Output) {
+        match wish {
+            Output::Earcon(earcon) => self.earcon(now, earcon),
+            Output::Microphone(is_wanted) => self.listen(now, is_wanted),
+            Output::Transcribe { wish, pcm, is_guess } => self.transcribe(wish, pcm, is_guess),
+            Output::Forget { wish } => _ = self.hearing.remove(&wish).map(|hearing| hearing.stop.stop()),
+            Output::Ask { turn, text } => self.ask(now, turn, text),
+            Output::StopAsking { turn } => self.stop_asking(turn),
+            Output::Say { turn, clause, .. } => self.say(turn, &clause),
+            Output::Hush { turn } => {
+                self.own.speaker.hush(turn);
+                self.forget_saying();
+            }
+            Output::Done(report) => self.done(&report),
+        }
+    }
+
+    fn earcon(&mut self, now: Duration, earcon: Earcon) {
+        if self.has_speaker {
+            self.own.speaker.earcon(earcon);
+            self.deaf_until = self.deaf_until.max(now + ECHO);
+        }
+    }
+
+    fn listen(&mut self, now: Duration, is_wanted: bool) {
+        if is_wanted != self.is_listening {
+            self.is_listening = is_wanted;
+            self.rest.clear();
+            self.own.microphone.listen(is_wanted);
+        }
+        if !is_wanted {
+            self.key.handle(now, key::Input::Ended);
+        }
+    }
+
+    fn frame(&mut self, now: Duration, pcm: &[i16]) {
+        if !self.is_listening {
+            return;
+        }
+        let is_echo = self.settings.hands_free && now < self.deaf_until;
+        self.rest.extend_from_slice(&pcm[..pcm.len().min(FRAME_SAMPLES_MAX)]);
+        let rest = std::mem::take(&mut self.rest);
+        let mut frames = rest.chunks_exact(DETECT_SAMPLES);
+        for frame in &mut frames {
+            let Ok(whole) = <&[i16; DETECT_SAMPLES]>::try_from(frame) else { continue };
+            // The detector hears all, so that it knows the room.
+            let is_voice = (self.own.detect)(whole) && !is_echo;
+            self.turns.handle(now, Input::Frame { pcm: frame, is_voice });
+        }
+        self.rest = frames.remainder().to_vec();
+    }
+
+    fn transcribe(&mut self, wish: u32, pcm: Vec<i16>, is_guess: bool) {
+        let (stop, post, sound_ms) = (Stop::default(), self.post.clone(), ms(pcm.len()));
+        self.hearing.insert(wish, Hearing { stop: stop.clone(), is_guess, sound_ms });
+        let done = Box::new(move |end| _ = post.tell(Event::Heard { wish, end }));
+        self.shared.ear.hear(HearJob { pcm, is_guess, stop, done });
+    }
+
+    fn heard(&mut self, now: Duration, wish: u32, end: &HearEnd) {
+        let Some(Hearing { is_guess, sound_ms, .. }) = self.hearing.remove(&wish) else { return };
+        self.draft.heard(end, is_guess, sound_ms);
+        let heard = match &end.text {
+            Ok(text) if text.trim().is_empty() => Heard::Nothing,
+            Ok(text) => Heard::Text(text),
+            Err(sentence) => {
+                self.trouble(&format!("nothing was heard: {sentence}"));
+                Heard::Failed
+            }
+        };
+        self.turns.handle(now, Input::Heard { wish, heard });
+    }
+
+    fn ask(&mut self, now: Duration, turn: u32, text: String) {
+        self.board.tell(News::Heard { turn, text: text.clone() });
+        self.draft.said(&text);
+        self.saying = Some(Saying::new(turn, !self.has_speaker));
+        self.has_failed_to_speak = false;
+        if !self.has_speaker {
+            self.turns.handle(now, Input::SpeakerLost);
+        }
+        let (stop, post) = (Stop::default(), self.post.clone());
+        self.asking = Some((turn, stop.clone()));
+        let sink = Box::new(move |part| _ = post.tell(Event::Part { turn, part }));
+        self.shared.mind.answer(AskJob { text, talk: self.id, stop, sink });
+    }
+
+    fn stop_asking(&mut self, turn: u32) {
+        if let Some((_, stop)) = self.asking.take_if(|(of, _)| *of == turn) {
+            stop.stop();
+        }
+    }
+
+    fn part(&mut self, now: Duration, turn: u32, part: Part) {
+        if self.asking.as_ref().is_none_or(|(of, _)| *of != turn) {
+            return;
+        }
+        match part {
+            Part::By(by) => {
+                self.draft.by(&by);
+                self.board.tell(News::By { turn, by });
+            }
+            Part::Words(words) => {
+                self.draft.words(&words);
+                self.turns.handle(now, Input::Words { turn, words: &words });
+                self.board.tell(News::Words { turn, words });
+            }
+            Part::End => {
+                self.asking = None;
+                self.turns.handle(now, Input::AnswerEnded { turn });
+            }
+            Part::Failed(sentence) => {
+                self.asking = None;
+                self.trouble(&sentence);
+                self.turns.handle(now, Input::AnswerFailed { turn });
+            }
+        }
+    }
+
+    fn say(&mut self, turn: u32, clause: &Clause) {
+        if let Some(saying) = self.saying.as_mut().filter(|saying| saying.turn == turn) {
+            saying.push(self.sayings.say(clause));
+        }
+    }
+
+    /// Has the next clause made, if one is wanted.
+    fn make(&mut self) {
+        let Some(saying) = self.saying.as_mut() else { return };
+        let Some((clause_idx, text)) = saying.next() else { return };
+        let (turn, stop, post) = (saying.turn, Stop::default(), self.post.clone());
+        self.making = Some(stop.clone());
+        let sink = Box::new(move |sound: Sound<'_>| {
+            let made = match sound {
+                Sound::Piece { rate, pcm } => Made::Piece { rate, pcm: pcm.to_vec() },
+                Sound::End => Made::End,
+                Sound::Failed(sentence) => Made::Failed(sentence.to_owned()),
+            };
+            post.tell(Event::Made { turn, clause_idx, made });
+        });
+        self.shared.mouth.speak(SpeakJob { text, talk: self.id, voice: None, stop, sink });
+    }
+
+    fn made(&mut self, turn: u32, clause_idx: u32, made: Made) {
+        let Some(saying) = self.saying.as_mut().filter(|saying| saying.turn == turn) else { return };
+        match &made {
+            Made::Piece { rate, pcm } => {
+                if saying.piece(clause_idx) {
+                    self.own.speaker.play(turn, clause_idx, *rate, pcm);
+                }
+            }
+            Made::End | Made::Failed(_) => {
+                if saying.end(clause_idx) {
+                    self.own.speaker.end(turn, clause_idx);
+                }
+            }
+        }
+        let Made::Failed(sentence) = made else { return };
+        if !std::mem::replace(&mut self.has_failed_to_speak, true) {
+            self.own.speaker.earcon(Earcon::Error);
+        }
+        self.trouble(&format!("the answer is not spoken: {sentence}"));
+    }
+
+    fn spoken(&mut self, now: Duration, turn: u32, clause_idx: u32) {
+        let Some(saying) = self.saying.as_mut().filter(|saying| saying.turn == turn) else { return };
+        saying.spoken(clause_idx);
+        self.deaf_until = now + ECHO;
+        self.turns.handle(now, Input::Spoken { turn, clause_idx });
+    }
+
+    fn speaker_lost(&mut self, now: Duration) {
+        self.has_speaker = false;
+        if let Some(turn) = self.saying.as_ref().map(|saying| saying.turn) {
+            self.forget_saying();
+            self.saying = Some(Saying::new(turn, true));
+        }
+        self.turns.handle(now, Input::SpeakerLost);
+    }
+
+    fn forget_saying(&mut self) {
+        self.saying = None;
+        self.making.take().inspect(Stop::stop);
+    }
+
+    fn trouble(&mut self, sentence: &str) {
+        self.draft.trouble(sentence);
+        self.board.tell(News::Trouble { sentence: sentence.to_owned() });
+    }
+
+    fn set(&mut self, now: Duration, settings: VoiceSettings) {
+        if settings.language != self.settings.language {
+            self.sayings = (self.shared.sayings)(&settings.language);
+        }
+        self.turns.set_rules(now, rules(&settings));
+        self.key.set_manner(manner(&settings));
+        self.settings = settings;
+    }
+
+    fn done(&mut self, report: &Report) {
+        let turn = report.turn;
+        self.stop_asking(turn);
+        self.hearing.values().for_each(|hearing| hearing.stop.stop());
+        self.hearing.clear();
+        self.forget_saying();
+        self.board.tell(News::Done { turn, outcome: report.outcome.into() });
+        let draft = std::mem::take(&mut self.draft);
+        self.traces.push(draft.done(self.id, &self.whose, 0, report));
+    }
+
+    /// Ends all that goes on.
+    fn close(&mut self, now: Duration) {
+        // As when the key goes down in the middle, and comes up at once.
+        self.turns.set_rules(now, Rules { is_hands_free: !self.settings.hands_free, is_guessing: false });
+        self.settle(now);
+        self.board.tell(News::Closed);
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.hearing.values().for_each(|hearing| hearing.stop.stop());
+        self.asking.take().inspect(|(_, stop)| stop.stop());
+        self.forget_saying();
+    }
+}

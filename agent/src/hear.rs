@@ -1,19 +1,26 @@
 //! Hearing: a clip of sound in, its words out.
 //!
-//! `resample` brings sound into shape, `model` checks a model file before whisper.cpp sees it, `mel` makes the picture
-//! that the encoder reads, `window` says how much of it is computed, `words` picks the next word, `detect` tells voice
-//! from other sound.
-//! All of these are pure. `ear`, behind the feature `hear`, is the face of whisper.cpp.
+//! `resample` brings sound into shape, `model` checks a model file before whisper.cpp sees it, `mel` makes
+//! the picture that the encoder reads, `window` says how much of it is computed, `words` picks the next word, `hot`
+//! lifts names, `detect` tells voice from other sound. All of these are pure.
+//! `ear`, behind the feature `hear`, is the face of whisper.cpp. `desk` is the one ear of a node for all who want
+//! something heard, `away` has a neighbour hear instead, `door` hears for neighbours, `letter` is what they say.
 
+pub mod away;
+pub mod desk;
 pub mod detect;
+pub mod door;
 #[cfg(feature = "hear")]
 pub mod ear;
+pub mod hot;
 #[cfg(feature = "hear")]
 mod kernel_choice;
+pub mod letter;
 #[cfg(feature = "hear")]
 pub mod measure;
 pub mod mel;
 pub mod model;
+pub mod open;
 pub mod resample;
 #[cfg(feature = "hear")]
 pub mod transcribe;

@@ -7,7 +7,6 @@ use agent::hear::transcribe;
 use kernels::hook::{self, Mode};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
 
 #[path = "../../image/src/bench/stt/forge.rs"]
@@ -17,7 +16,7 @@ mod forge;
 use forge::{Form, Kind};
 
 const SMALL: Form = Form { n_state: 64, n_head: 2, n_layer: 1, n_text_ctx: 64 };
-static GO: AtomicBool = AtomicBool::new(false);
+const GO: fn() -> bool = || false;
 
 /// Whose kernels run is one setting for the whole program, so tests that change it take turns.
 fn turn() -> MutexGuard<'static, ()> {
@@ -88,7 +87,7 @@ fn a_stopped_ear_says_so_and_can_hear_again() {
     let model = Model::forge(Kind::Q8_0, "stop");
     let mut ear = Ear::open(&model.0).unwrap();
     let options = Options { n_tokens: Some(2), ..options() };
-    let stopped = ear.hear(&noise(8000), &options, &AtomicBool::new(true));
+    let stopped = ear.hear(&noise(8000), &options, &|| true);
     assert!(matches!(stopped, Err(HearError::Aborted)), "{stopped:?}");
     assert_eq!(ear.hear(&noise(8000), &options, &GO).unwrap().n_tokens, 2);
 }

@@ -4,6 +4,7 @@
 //! picture is our own, and no step works for silence that nobody hears. `Steps::Whisper` is `full`, for comparison.
 //! Flash attention stays off: ggml 0.9.5 does it in plain C, for 49 % more instructions.
 
+use super::hot::HotWords;
 use super::mel::{HOP, Mel};
 use super::model::{self, Model, ModelError};
 use super::window;
@@ -15,7 +16,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use whisper_rs::{
     FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperError, WhisperState,
 };
@@ -99,6 +99,8 @@ pub struct Heard {
     pub logprob: f32,
     /// Places of the encoder that were used at last.
     pub audio_ctx: usize,
+    /// A text was doubted: a longer encoder heard the sound again, or there was none longer.
+    pub was_doubted: bool,
     pub mel: Span,
     pub encode: Span,
     pub decode: Span,
@@ -135,6 +137,7 @@ pub struct Ear {
     model: Model,
     tokens: Tokens,
     mel: Mel,
+    hot: HotWords,
     /// What whisper.cpp was told last.
     audio_ctx: Option<usize>,
 }
@@ -153,15 +156,24 @@ impl Ear {
         let context = WhisperContext::new_with_params(checked, parameters)?;
         let state = context.create_state()?;
         let (tokens, mel) = (Tokens::of(&model.shape), Mel::new(&model.filters));
-        Ok(Ear { state, context, model, tokens, mel, audio_ctx: None })
+        Ok(Ear { state, context, model, tokens, mel, hot: HotWords::default(), audio_ctx: None })
     }
 
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The words of a clip at 16 kHz, piece by piece. `stop` is looked at between the steps.
-    pub fn hear(&mut self, sound: &[f32], options: &Options, stop: &AtomicBool) -> Result<Heard, HearError> {
+    /// Names that are likelier here than elsewhere, from now on.
+    pub fn set_hot_words(&mut self, words: &[String]) {
+        let spell = |word: &str| {
+            // More tokens than room would be read behind the room's end by the binding; a token has a byte at least.
+            self.context.tokenize(word, word.len() + 1).unwrap_or_default()
+        };
+        self.hot = HotWords::new(words, spell);
+    }
+
+    /// The words of a clip at 16 kHz, piece by piece. `stop` is asked between the steps.
+    pub fn hear(&mut self, sound: &[f32], options: &Options, stop: Asked) -> Result<Heard, HearError> {
         let n_max = self.model.shape.n_audio_ctx as usize;
         if let Some(asked) = options.audio_ctx.filter(|asked| !(1..=n_max).contains(asked)) {
             return Err(HearError::AudioCtx { asked, max: n_max });
@@ -188,7 +200,7 @@ impl Ear {
         sound: &[f32],
         options: &Options,
         prompt: &[i32],
-        stop: &AtomicBool,
+        stop: Asked,
     ) -> Result<Heard, HearError> {
         let mut heard = Heard::default();
         let mut logprob = 0.0;
@@ -202,17 +214,18 @@ impl Ear {
         Ok(heard)
     }
 
-    /// One piece, with a longer encoder when the text is doubtful.
+    /// One piece, with a longer encoder while the text is doubtful; if all are, the likeliest counts.
     fn piece(
         &mut self,
         sound: &[f32],
         options: &Options,
         prompt: &[i32],
-        stop: &AtomicBool,
+        stop: Asked,
         heard: &mut Heard,
     ) -> Result<Text, HearError> {
         let n_max = self.model.shape.n_audio_ctx as usize;
         let mut audio_ctx = options.audio_ctx.unwrap_or_else(|| window::audio_ctx(sound.len(), n_max));
+        let mut best: Option<Text> = None;
         loop {
             stopped(stop)?;
             heard.audio_ctx = audio_ctx;
@@ -223,10 +236,14 @@ impl Ear {
             let text = decode.add(|| self.decode(sound.len(), options, prompt, stop));
             heard.decode = decode;
             let text = text?;
-            let again = text.is_doubtful && options.audio_ctx.is_none() && options.n_tokens.is_none();
+            heard.was_doubted |= text.is_doubtful;
+            let is_sure = !text.is_doubtful;
+            let is_better = best.as_ref().is_none_or(|best| text.mean() > best.mean());
+            let best = if is_sure || is_better { best.insert(text) } else { best.get_or_insert(text) };
+            let again = !is_sure && options.audio_ctx.is_none() && options.n_tokens.is_none();
             match window::wider(audio_ctx, n_max).filter(|_| again) {
                 Some(wider) => audio_ctx = wider,
-                None => return Ok(text),
+                None => return Ok(std::mem::take(best)),
             }
         }
     }
@@ -255,7 +272,7 @@ impl Ear {
         n_samples: usize,
         options: &Options,
         prompt: &[i32],
-        stop: &AtomicBool,
+        stop: Asked,
     ) -> Result<Text, HearError> {
         let mut text = Text::default();
         let n_max = self.n_tokens_max(n_samples, options);
@@ -272,7 +289,10 @@ impl Ear {
             let is_first = text.tokens.is_empty();
             let end = if is_first || options.n_tokens.is_some() { End::Forbidden } else { End::Free };
             let blank = is_first.then_some(self.model.blank as usize);
-            let choice = words::choose(self.state.get_logits()?, &self.tokens, end, blank);
+            let logits = self.state.get_logits()?;
+            let plain = words::choose(logits, &self.tokens, end, blank);
+            let choice =
+                if options.n_tokens.is_some() { plain } else { self.hot.lift(plain, logits, &text.tokens) };
             text.logprob += choice.logprob;
             if choice.token == self.tokens.end {
                 break;
@@ -286,11 +306,14 @@ impl Ear {
             let n_past = prompt.len() + text.tokens.len() - 1;
             self.state.decode(&text.tokens[text.tokens.len() - 1..], n_past, options.threads)?;
         }
-        let mean = text.logprob / (text.tokens.len() + 1) as f32;
-        text.is_doubtful |= mean < LOGPROB_LEAST;
-        if text.is_doubtful && no_speech > NO_SPEECH_MOST && options.n_tokens.is_none() {
+        text.is_doubtful |= text.mean() < LOGPROB_LEAST;
+        if options.n_tokens.is_some() {
+            return Ok(text);
+        }
+        if text.is_doubtful && no_speech > NO_SPEECH_MOST {
             return Ok(Text::default());
         }
+        words::cut_circles(&mut text.tokens);
         Ok(text)
     }
 
@@ -339,8 +362,18 @@ struct Text {
     is_doubtful: bool,
 }
 
-fn stopped(stop: &AtomicBool) -> Result<(), HearError> {
-    if stop.load(Ordering::Relaxed) { Err(HearError::Aborted) } else { Ok(()) }
+impl Text {
+    /// Of a token's logarithm of likelihood; the end counts as one.
+    fn mean(&self) -> f32 {
+        self.logprob / (self.tokens.len() + 1) as f32
+    }
+}
+
+/// Whether nobody waits any more.
+pub type Asked<'a> = &'a dyn Fn() -> bool;
+
+fn stopped(stop: Asked) -> Result<(), HearError> {
+    if stop() { Err(HearError::Aborted) } else { Ok(()) }
 }
 
 /// whisper.cpp reads 200 samples from the start unseen, and does nothing for less than a tenth of a second.

@@ -8,7 +8,6 @@ use super::ear::{Ear, Heard, Options, Steps};
 use super::{kernel_choice, transcribe};
 use crate::args::MeasureHearing;
 use serde::Serialize;
-use std::sync::atomic::AtomicBool;
 
 /// Rounds that nobody would wait for.
 const ROUNDS_MAX: usize = 1000;
@@ -51,7 +50,7 @@ pub fn run(args: &MeasureHearing) -> anyhow::Result<String> {
     let mut hear = |kernels: &str, steps| -> anyhow::Result<Heard> {
         kernel_choice::take(Some(kernels))?;
         let options = Options { steps, ..options.clone() };
-        Ok(Ear::hear(&mut ear, &sound, &options, &AtomicBool::new(false))?)
+        Ok(Ear::hear(&mut ear, &sound, &options, &|| false)?)
     };
     // The first of each warms caches and is thrown away.
     let mut rounds = vec![];

@@ -10,7 +10,6 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 /// More threads than any PC of the shelf has.
 pub const THREADS_MAX: usize = 64;
@@ -53,7 +52,7 @@ pub fn run(args: &Transcribe) -> anyhow::Result<String> {
     let mut files = vec![];
     for path in &args.files {
         let sound = sound(path)?;
-        let heard = ear.hear(&sound, &options, &AtomicBool::new(false));
+        let heard = ear.hear(&sound, &options, &|| false);
         let heard = heard.with_context(|| format!("hearing {}", path.display()))?;
         let seconds = sound.len() as f64 / f64::from(RATE);
         files.push(FileReport { file: path.display().to_string(), seconds, heard });

@@ -106,13 +106,27 @@ fn sum_of_exp(numbers: &[f32], max: f32) -> f32 {
     numbers.iter().filter(|x| **x > least).map(|x| (x - max).exp()).sum()
 }
 
+/// So often the same is a circle.
+const TIMES: usize = 4;
+
 /// Whether the text goes round in circles: the same one to eight tokens four times at its end.
 pub fn is_circling(text: &[i32]) -> bool {
-    const TIMES: usize = 4;
-    (1..=8).any(|length| {
+    circle(text).is_some()
+}
+
+/// Of what a text says again and again at its end, once stays.
+pub fn cut_circles(text: &mut Vec<i32>) {
+    if let Some(length) = circle(text) {
+        text.truncate(text.len() - (TIMES - 1) * length);
+    }
+}
+
+/// The length of what the text repeats at its end.
+fn circle(text: &[i32]) -> Option<usize> {
+    (1..=8).find(|length| {
         text.len() >= TIMES * length && {
             let end = &text[text.len() - TIMES * length..];
-            end.chunks_exact(length).all(|part| part == &end[..length])
+            end.chunks_exact(*length).all(|part| part == &end[..*length])
         }
     })
 }
@@ -177,5 +191,18 @@ mod tests {
         assert!(is_circling(&[1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]));
         assert!(!is_circling(&[1, 1, 1]));
         assert!(!is_circling(&[1, 2, 3, 1, 2, 3, 1, 2, 3]));
+    }
+
+    #[test]
+    fn of_a_circle_one_round_stays() {
+        for (text, want) in [
+            (&[9, 1, 1, 1, 1][..], &[9, 1][..]),
+            (&[5, 2, 3, 2, 3, 2, 3, 2, 3], &[5, 2, 3]),
+            (&[1, 1], &[1, 1]),
+        ] {
+            let mut text = text.to_vec();
+            cut_circles(&mut text);
+            assert_eq!(text, want);
+        }
     }
 }

@@ -12,7 +12,6 @@ pub mod expert;
 mod generate;
 mod health;
 mod measure;
-mod overlay;
 mod probe;
 mod quantise;
 pub mod ring;
@@ -85,7 +84,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let overlaid = move |listener| door::serve_gated(routes::LIMITS, listener, overlay_gate, inside.clone());
     tokio::select! {
         _ = door::serve_gated(routes::LIMITS, listener, gate, answer) => {}
-        _ = overlay::serve(&args.overlay, address.port(), overlaid) => {}
+        _ = service::overlay::serve("rpc-worker", &args.overlay, address.port(), overlaid) => {}
         _ = watchdog() => {}
         done = wishes::follow(&sources, &hall) => done?,
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,

@@ -1,10 +1,10 @@
-//! The second door: on the node's overlay address, for as long as it has one.
+//! A program's second door: on the node's overlay address, for as long as it has one.
 //!
-//! The overlay's process writes the address once the interface has it, and this program only reads the file.
+//! The overlay's process writes the address once the interface has it, and programs only read the file.
 //! An address outside of the overlay is refused, so that no mistake there opens the door to the network card.
 
-use service::log::{self, Level};
-use service::watch::Watch;
+use crate::log::{self, Level};
+use crate::watch::Watch;
 use std::io::Read;
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -16,8 +16,8 @@ const ADDRESS_BYTES_MAX: u64 = 46;
 /// The interface may be gone for a moment while its process starts anew.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Serves until the program ends; without an overlay it only waits.
-pub async fn serve<O, R>(file: &Path, port: u16, open: O)
+/// Serves until the program ends; without an overlay it only waits. `program` is its name in the log.
+pub async fn serve<O, R>(program: &str, file: &Path, port: u16, open: O)
 where
     O: Fn(TcpListener) -> R,
     R: Future<Output = ()>,
@@ -25,7 +25,7 @@ where
     let mut watch = match Watch::new(file) {
         Ok(watch) => watch,
         Err(error) => {
-            let line = format!("rpc-worker: {} cannot be watched, so loopback only: {error}", file.display());
+            let line = format!("{program}: {} cannot be watched, so loopback only: {error}", file.display());
             log::say(Level::Warning, &line);
             return std::future::pending().await;
         }
@@ -33,14 +33,14 @@ where
     let mut address = read(file);
     loop {
         tokio::select! {
-            () = open_at(address, port, &open) => {}
+            () = open_at(program, address, port, &open) => {}
             next = changed(&mut watch, file, address) => address = Some(next),
         }
     }
 }
 
 /// The door at one address.
-async fn open_at<O, R>(address: Option<Ipv6Addr>, port: u16, open: &O)
+async fn open_at<O, R>(program: &str, address: Option<Ipv6Addr>, port: u16, open: &O)
 where
     O: Fn(TcpListener) -> R,
     R: Future<Output = ()>,
@@ -48,7 +48,7 @@ where
     let Some(address) = address else { return std::future::pending().await };
     match TcpListener::bind((address, port)).await {
         Ok(listener) => {
-            log::say(Level::Info, &format!("rpc-worker: listening on [{address}]:{port}"));
+            log::say(Level::Info, &format!("{program}: listening on [{address}]:{port}"));
             open(listener).await;
         }
         Err(_) => tokio::time::sleep(RETRY).await,

@@ -7,7 +7,6 @@ use super::head::Split;
 use super::told::{Part, Parts};
 use super::{Ring, door, say, seat, stage};
 use crate::backoff::Backoff;
-use crate::overlay;
 use service::log::{self, Level};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -145,7 +144,10 @@ impl Keeper {
             let (rings, registry) = say::connections(self.listen)?;
             let (file, port, guests) = (self.overlay.clone(), self.listen.port(), registry.clone());
             rings.spawn(async move {
-                overlay::serve(&file, port, |listener| door::serve(listener, guests.clone())).await;
+                service::overlay::serve("rpc-worker", &file, port, |listener| {
+                    door::serve(listener, guests.clone())
+                })
+                .await;
             });
             self.rings = Some((rings, registry));
         }

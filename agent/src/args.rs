@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// The voice of a node: status page, API, boot reports.
 #[derive(FromArgs, Debug)]
 #[argh(
-    example = "agent serve\nagent status\nagent status --json\nagent transcribe clip.wav --model tiny.en-q8_0.bin",
+    example = "agent serve\nagent status\nagent status --json\nagent transcribe clip.wav --model tiny.en-q8_0.bin\nagent say 'It is half past seven.' --out clip.wav",
     note = "The page is at http://ADDRESS:8000/, the same as JSON at /api/status."
 )]
 pub struct Args {
@@ -30,6 +30,7 @@ pub enum Command {
     Stick(Stick),
     Transcribe(Transcribe),
     MeasureHearing(MeasureHearing),
+    Say(Say),
 }
 
 /// Serve the status page and report this boot to the boot servers.
@@ -135,7 +136,7 @@ pub struct Stick {
 #[argh(
     subcommand,
     name = "transcribe",
-    example = "agent transcribe clip.wav --model tiny.en-q8_0.bin",
+    example = "agent transcribe clip.wav --model tiny.en-q8_0.bin\nagent say 'It is half past seven.' --out clip.wav",
     note = "Files hold 16-bit PCM, one or two channels, 8 to 48 kHz, at most ten minutes.\nDUET_KERNELS says whose kernels run where --kernels does not."
 )]
 pub struct Transcribe {
@@ -198,6 +199,37 @@ pub struct MeasureHearing {
     /// our side: ours, or one instruction set: sse2, ssse3, sse41, avx2
     #[argh(option)]
     pub kernels: Option<String>,
+}
+
+/// Speak a text into a WAV file, as answers are spoken.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "say",
+    example = "agent say 'Es ist halb acht.' --language de --out clip.wav",
+    note = "What is written is made speakable first: units, times, links, code.\nA voice is one of espeak's, such as en-us or en+f3; a language is one that agent/speech knows or any of espeak's."
+)]
+pub struct Say {
+    #[argh(positional)]
+    pub text: String,
+    /// the WAV file, or - for standard output
+    #[argh(option)]
+    pub out: PathBuf,
+    /// language of the text (default en)
+    #[argh(option, default = "\"en\".into()")]
+    pub language: String,
+    /// voice, where it is not the language's own
+    #[argh(option)]
+    pub voice: Option<String>,
+    /// words a minute, 80 to 450 (default 165)
+    #[argh(option, default = "165")]
+    pub rate: u16,
+    /// height of the voice, 0 to 99 (default 50)
+    #[argh(option, default = "50")]
+    pub pitch: u8,
+    /// one JSON object
+    #[argh(switch)]
+    pub json: bool,
 }
 
 /// Where the page is.

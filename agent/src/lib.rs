@@ -57,6 +57,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Transcribe(args) => print(&hear::transcribe::run(&args)?),
         #[cfg(feature = "hear")]
         Command::MeasureHearing(args) => print(&hear::measure::run(&args)?),
+        Command::Say(args) => print(&speech::say::run(&args)?),
         #[cfg(not(feature = "hear"))]
         Command::Transcribe(_) | Command::MeasureHearing(_) => {
             anyhow::bail!("this agent was built without hearing")
@@ -74,9 +75,9 @@ async fn status(args: StatusArgs) -> anyhow::Result<()> {
 }
 
 /// A reader that closes early, such as `head`, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
+fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> anyhow::Result<()> {
     use std::io::{ErrorKind, Write};
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match std::io::stdout().write_all(text.as_ref()) {
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }

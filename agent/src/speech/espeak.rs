@@ -5,16 +5,13 @@
 
 #![allow(unsafe_code)]
 
+use super::engine::{Engine, Sink, SpeechError, TEXT_BYTES_MAX, Voice};
 use std::ffi::{CString, c_char, c_int, c_short, c_uint, c_void};
-use std::fmt;
 use std::marker::PhantomData;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A longer text is cut by whoever makes clauses.
-pub const TEXT_BYTES_MAX: usize = 4096;
 /// How much sound comes at a time: the first is heard that much earlier, and a stop takes at most as long.
 const PIECE_MS: c_int = 40;
 
@@ -28,7 +25,6 @@ const OK: c_int = 0;
 
 /// Parameters and their ranges, from speak_lib.h.
 const RATE: c_int = 1;
-const VOLUME: c_int = 2;
 const PITCH: c_int = 3;
 
 type Callback = unsafe extern "C" fn(*mut c_short, c_int, *mut Event) -> c_int;
@@ -63,76 +59,18 @@ struct Event {
     user_data: *mut c_void,
 }
 
-/// How it speaks. Values beyond a range are drawn to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voice {
-    /// A voice of espeak's, such as `en`, `de` or `en-us+f3`.
-    pub name: String,
-    /// Words a minute, 80 to 450.
-    pub rate: u16,
-    /// 0 to 99.
-    pub pitch: u8,
-    /// 0 to 200.
-    pub volume: u8,
-}
-
-impl Default for Voice {
-    fn default() -> Voice {
-        Voice { name: "en".to_owned(), rate: 165, pitch: 50, volume: 100 }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum EspeakError {
-    /// Another one lives in this process.
-    Taken,
-    /// Its data cannot be read.
-    Start {
-        code: i32,
-    },
-    Voice {
-        name: String,
-    },
-    Text {
-        bytes: usize,
-    },
-    Speak {
-        code: i32,
-    },
-}
-
-impl fmt::Display for EspeakError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EspeakError::Taken => f.write_str("speech is made already in this process"),
-            EspeakError::Start { code } => {
-                write!(f, "libespeak-ng does not start (code {code}); is espeak-ng-data installed?")
-            }
-            EspeakError::Voice { name } => {
-                write!(f, "there is no voice {name:?}; the image holds the languages of its settings")
-            }
-            EspeakError::Text { bytes } => {
-                write!(f, "{bytes} bytes of text, at most {TEXT_BYTES_MAX} are spoken at once")
-            }
-            EspeakError::Speak { code } => write!(f, "libespeak-ng failed with code {code}"),
-        }
-    }
-}
-
-impl std::error::Error for EspeakError {}
-
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// Its samples a second, once it runs. It is never ended: `espeak_Terminate` of 1.51 waits for ever for a thread that did
 /// not begin yet.
 static STARTED: OnceLock<u32> = OnceLock::new();
 
 /// To be called once, by whoever has taken it.
-fn begin(data: Option<&Path>) -> Result<u32, EspeakError> {
+fn begin(data: Option<&Path>) -> Result<u32, SpeechError> {
     let path = data.map(|data| plain(&data.to_string_lossy()));
     let path = path.as_ref().map_or(std::ptr::null(), |path| path.as_ptr());
     // SAFETY: `IS_TAKEN` lets one thread in, and `path` is null or a C string that lives through the call.
     let rate = unsafe { espeak_Initialize(SYNCHRONOUS, PIECE_MS, path, DONT_EXIT) };
-    let rate = u32::try_from(rate).ok().filter(|rate| *rate > 0).ok_or(EspeakError::Start { code: rate })?;
+    let rate = u32::try_from(rate).ok().filter(|rate| *rate > 0).ok_or_else(|| no_data(rate))?;
     // SAFETY: initialised above, and `on_piece` has the type and the manners that espeak asks for.
     unsafe { espeak_SetSynthCallback(Some(on_piece)) };
     Ok(rate)
@@ -149,9 +87,9 @@ pub struct Espeak {
 
 impl Espeak {
     /// Starts it; `data` is the folder that holds `espeak-ng-data`, the system's own when absent.
-    pub fn start(data: Option<&Path>) -> Result<Espeak, EspeakError> {
+    pub fn start(data: Option<&Path>) -> Result<Espeak, SpeechError> {
         if IS_TAKEN.swap(true, Ordering::Acquire) {
-            return Err(EspeakError::Taken);
+            return Err(taken());
         }
         let started = match STARTED.get() {
             Some(rate) => Ok(*rate),
@@ -162,26 +100,28 @@ impl Espeak {
         }
         Ok(Espeak { rate: started?, voice: None, stays_in_its_thread: PhantomData })
     }
+}
 
-    /// Samples a second of what it makes, one channel.
-    pub fn rate(&self) -> u32 {
+impl Engine for Espeak {
+    fn name(&self) -> &'static str {
+        "espeak-ng"
+    }
+
+    fn rate(&self) -> u32 {
         self.rate
     }
 
-    pub fn set(&mut self, voice: &Voice) -> Result<(), EspeakError> {
+    fn set(&mut self, voice: &Voice) -> Result<(), SpeechError> {
         if self.voice.as_ref() == Some(voice) {
             return Ok(());
         }
         let name = plain(&voice.name);
         // SAFETY: `self` is the one that is initialised, and `name` lives through the call.
         if unsafe { espeak_SetVoiceByName(name.as_ptr()) } != OK {
-            return Err(EspeakError::Voice { name: voice.name.clone() });
+            return Err(SpeechError::Voice { name: voice.name.clone() });
         }
-        let numbers = [
-            (RATE, c_int::from(voice.rate).clamp(80, 450)),
-            (PITCH, c_int::from(voice.pitch).min(99)),
-            (VOLUME, c_int::from(voice.volume).min(200)),
-        ];
+        let numbers =
+            [(RATE, c_int::from(voice.rate).clamp(80, 450)), (PITCH, c_int::from(voice.pitch).min(99))];
         for (parameter, value) in numbers {
             // SAFETY: `self` is the one that is initialised; numbers only.
             unsafe { espeak_SetParameter(parameter, value, 0) };
@@ -190,17 +130,12 @@ impl Espeak {
         Ok(())
     }
 
-    /// Speaks into `sink`, which may end it after any piece.
-    pub fn say(
-        &mut self,
-        text: &str,
-        sink: &mut dyn FnMut(&[i16]) -> ControlFlow<()>,
-    ) -> Result<(), EspeakError> {
+    fn say(&mut self, text: &str, sink: Sink<'_>) -> Result<(), SpeechError> {
         if text.len() > TEXT_BYTES_MAX {
-            return Err(EspeakError::Text { bytes: text.len() });
+            return Err(SpeechError::Text { bytes: text.len() });
         }
         let text = plain(text);
-        let mut sink: Sink<'_> = sink;
+        let mut sink = sink;
         let to = (&raw mut sink).cast::<c_void>();
         let size = text.as_bytes_with_nul().len();
         // SAFETY: the call returns when all is spoken (synchronous), so `text` and `sink` outlive every callback.
@@ -208,7 +143,7 @@ impl Espeak {
             let text = text.as_ptr().cast();
             espeak_Synth(text, size, 0, POSITION_CHARACTER, 0, UTF8 | END_PAUSE, std::ptr::null_mut(), to)
         };
-        if code == OK { Ok(()) } else { Err(EspeakError::Speak { code }) }
+        if code == OK { Ok(()) } else { Err(SpeechError::Speak { code }) }
     }
 }
 
@@ -217,8 +152,6 @@ impl Drop for Espeak {
         IS_TAKEN.store(false, Ordering::Release);
     }
 }
-
-type Sink<'a> = &'a mut dyn FnMut(&[i16]) -> ControlFlow<()>;
 
 /// A piece of sound; 1 ends the speech. A panic in the sink ends the program at this border.
 unsafe extern "C" fn on_piece(samples: *mut c_short, n_samples: c_int, events: *mut Event) -> c_int {
@@ -234,6 +167,16 @@ unsafe extern "C" fn on_piece(samples: *mut c_short, n_samples: c_int, events: *
     c_int::from(sink(piece).is_break())
 }
 
+fn taken() -> SpeechError {
+    SpeechError::Start("speech is made already in this process".into())
+}
+
+fn no_data(code: c_int) -> SpeechError {
+    SpeechError::Start(format!(
+        "libespeak-ng does not start (code {code}); the folder espeak-ng-data is missing or of another version"
+    ))
+}
+
 /// Up to the first NUL.
 fn plain(text: &str) -> CString {
     let end = text.find('\0').unwrap_or(text.len());
@@ -243,6 +186,7 @@ fn plain(text: &str) -> CString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::ControlFlow;
     use std::sync::{Mutex, MutexGuard};
 
     /// One test after another: there is one voice in a process.
@@ -295,8 +239,8 @@ mod tests {
         let _alone = alone();
         let mut espeak = Espeak::start(None).unwrap();
         let error = espeak.set(&Voice { name: "nowhere".to_owned(), ..Voice::default() });
-        assert_eq!(error, Err(EspeakError::Voice { name: "nowhere".to_owned() }));
-        assert_eq!(Espeak::start(None).unwrap_err(), EspeakError::Taken);
+        assert_eq!(error, Err(SpeechError::Voice { name: "nowhere".to_owned() }));
+        assert_eq!(Espeak::start(None).unwrap_err(), taken());
     }
 
     #[test]
@@ -310,6 +254,6 @@ mod tests {
         let mut espeak = Espeak::start(None).unwrap();
         let long = "a".repeat(TEXT_BYTES_MAX + 1);
         let error = espeak.say(&long, &mut |_| ControlFlow::Continue(()));
-        assert_eq!(error, Err(EspeakError::Text { bytes: TEXT_BYTES_MAX + 1 }));
+        assert_eq!(error, Err(SpeechError::Text { bytes: TEXT_BYTES_MAX + 1 }));
     }
 }

@@ -136,8 +136,8 @@ pub struct Stick {
 #[argh(
     subcommand,
     name = "transcribe",
-    example = "agent transcribe clip.wav --model tiny.en-q8_0.bin\nagent say 'It is half past seven.' --out clip.wav",
-    note = "Files hold 16-bit PCM, one or two channels, 8 to 48 kHz, at most ten minutes.\nDUET_KERNELS says whose kernels run where --kernels does not."
+    example = "agent transcribe clip.wav --model tiny.en-q8_0.bin\nagent say 'It is half past seven.' --out clip.wav\narecord -d 5 -r 16000 -f S16_LE | agent transcribe - --model tiny.en-q8_0.bin",
+    note = "Files hold 16-bit PCM, one or two channels, 8 to 48 kHz, at most ten minutes; - is standard input.\nDUET_KERNELS says whose kernels run where --kernels does not."
 )]
 pub struct Transcribe {
     #[argh(positional)]
@@ -154,6 +154,9 @@ pub struct Transcribe {
     /// places of the encoder, 50 a second (default: by the length of the clip)
     #[argh(option)]
     pub audio_ctx: Option<usize>,
+    /// a name that is likelier here than elsewhere; may be given several times
+    #[argh(option)]
+    pub hot_word: Vec<String>,
     /// exactly so many tokens, whatever they say; for measuring
     #[argh(option)]
     pub tokens: Option<usize>,

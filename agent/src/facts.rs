@@ -35,4 +35,7 @@ pub struct Status {
     pub holds: split::report::Holds,
     pub cluster: crate::cluster::ClusterStatus,
     pub gateway: crate::gateway::meters::GatewayStatus,
+    /// Absent where no agent serves, such as in `agent status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hearing: Option<crate::hear::desk::HearingStatus>,
 }

@@ -154,6 +154,11 @@ impl Gateway {
         self.manners().contains_key(model)
     }
 
+    /// The experts that are known, by name.
+    pub fn names(&self) -> Vec<String> {
+        self.manners().keys().cloned().collect()
+    }
+
     /// The experts' files have changed.
     pub fn set_manners(&self, manners: Manners) {
         *self.manners() = manners;

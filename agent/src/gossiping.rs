@@ -2,6 +2,8 @@
 
 use crate::cluster::{Cluster, doubts, facts, known, overlay};
 use crate::enrolling::{Joined, random};
+use crate::facts::Status;
+use crate::hear::desk::Desk;
 use crate::io::node::Node;
 use crate::io::{kept::Kept, runtime};
 use ::cluster::{Config, Facts};
@@ -22,7 +24,7 @@ const WISH_EVERY: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Never ends. Each new membership begins the gossip anew, with its certificate.
-pub async fn run(node: Arc<Node>, cluster: Arc<Cluster>, mut joined: Joined) {
+pub async fn run(node: Arc<Node>, cluster: Arc<Cluster>, ear: Arc<Desk>, mut joined: Joined) {
     loop {
         let Some(kept) = joined.borrow_and_update().clone() else {
             if joined.changed().await.is_err() {
@@ -37,7 +39,7 @@ pub async fn run(node: Arc<Node>, cluster: Arc<Cluster>, mut joined: Joined) {
             continue;
         }
         tokio::select! {
-            () = tell(&node, &cluster, &kept) => tokio::time::sleep(RETRY).await,
+            () = tell(&node, &cluster, &ear, &kept) => tokio::time::sleep(RETRY).await,
             changed = joined.changed() => if changed.is_err() { return std::future::pending().await },
         }
     }
@@ -78,7 +80,7 @@ fn own_address(node: &Node) -> Option<Ipv4Addr> {
 }
 
 /// Ends only if the gossip did.
-async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
+async fn tell(node: &Node, cluster: &Cluster, ear: &Desk, kept: &Kept) {
     let (mut told, mut wished): (Option<(Instant, Facts)>, _) = (None, None);
     let mut news = cluster.listen();
     let mut facts_due = Instant::now();
@@ -91,7 +93,7 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
         }
         if is_news || Instant::now() >= facts_due {
             facts_due = Instant::now() + FACTS_EVERY;
-            tell_facts(node, cluster, &mut told).await;
+            tell_facts(node, cluster, ear, &mut told).await;
         }
         let wish =
             cluster.picture().and_then(|picture| overlay::wish(&picture, kept.unix_s(node.uptime_s())));
@@ -113,8 +115,8 @@ async fn tell(node: &Node, cluster: &Cluster, kept: &Kept) {
     say(Level::Warning, "duet: the gossip has ended by a fault; it begins anew");
 }
 
-async fn tell_facts(node: &Node, cluster: &Cluster, told: &mut Option<(Instant, Facts)>) {
-    let status = node.status().await;
+async fn tell_facts(node: &Node, cluster: &Cluster, ear: &Desk, told: &mut Option<(Instant, Facts)>) {
+    let status = Status { hearing: Some(ear.status()), ..node.status().await };
     if let Some(picture) = cluster.picture() {
         for node in doubts::nodes(&picture.members, &status.holds.doubts) {
             cluster.unreachable(node, doubts::SERVICE);

@@ -2,7 +2,7 @@
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `reached` and `console` are the rim that touches the machine.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` are microphone and speaker.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
@@ -18,6 +18,7 @@ pub mod gateway;
 mod gossiping;
 pub mod health;
 pub mod hear;
+mod hearing;
 pub mod io;
 mod lending;
 mod offered;

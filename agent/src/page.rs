@@ -31,6 +31,9 @@ pub fn render(status: &Status) -> String {
     sections::memory(&mut html, &status.memory);
     sections::network(&mut html, &status.interfaces);
     sections::sound_and_keys(&mut html, &status.sound_cards, &status.input_devices);
+    if let Some(hearing) = &status.hearing {
+        sections::hearing(&mut html, hearing);
+    }
     gateway::gateway(&mut html, &status.gateway);
     sections::units(&mut html, &status.units);
     sections::boot(&mut html, status.boot.as_ref());

@@ -5,12 +5,13 @@ use crate::cluster::Cluster;
 use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::gateway::{self, Gateway};
+use crate::hear;
 use crate::io::node::Node;
 use crate::lending::{self, Lending};
 use crate::ordering::Ordering;
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
-use crate::{following, gossiping, offered, page, reporting, text};
+use crate::{following, gossiping, hearing, offered, page, reporting, text};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits, Reply};
@@ -37,6 +38,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let offered = offered::options(&args)?;
     let (experts, models) = (args.experts.clone(), args.models.clone());
     let (worker, rpc) = (args.worker, (args.rpc_memory_mib, args.rpc_key.clone()));
+    let root = args.root.clone();
     let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
     let (member, joined) = tokio::sync::watch::channel(None);
     let cluster = Arc::new(Cluster::default());
@@ -52,6 +54,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let lending = Lending::new(gateway.clone(), settings.clone(), worker, rpc)?;
     let lending = Arc::new(lending);
     let lent = lending.clone();
+    let ear = hearing::start(&models, &settings, cluster.clone()).context("no thread that hears")?;
     let shared = Arc::new(Shared {
         node: node.clone(),
         cluster: cluster.clone(),
@@ -61,6 +64,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         settings: settings.clone(),
         desk: Arc::default(),
         lending: lending.clone(),
+        ear: ear.clone(),
     });
     let desk = shared.desk.clone();
     let (changed, changes) = tokio::sync::watch::channel(());
@@ -78,12 +82,14 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = pages => {}
         _ = reporting::run(node.clone(), address.port()) => {}
         _ = enrolling::run(node.clone(), options, told) => {}
-        _ = gossiping::run(node, cluster.clone(), joined.clone()) => {}
+        _ = gossiping::run(node, cluster.clone(), ear.clone(), joined.clone()) => {}
         _ = placing::run(cluster.clone(), joined, desk, files) => {}
         _ = offered::follow(&experts, &models, &gateway, &changed) => {}
         _ = gateway.remember() => {}
         _ = settings.remember() => {}
         _ = lending.follow() => {}
+        _ = hearing::follow(&ear, &models, &settings, &cluster, &gateway) => {}
+        _ = hearing::serve(&ear, &root, port) => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -102,12 +108,14 @@ struct Shared {
     settings: Arc<Settings>,
     desk: Arc<Desk>,
     lending: Arc<Lending>,
+    ear: Arc<hear::desk::Desk>,
 }
 
 impl Shared {
     async fn status(&self) -> Status {
         let (cluster, gateway) = (self.cluster.status(), self.gateway.status());
-        Status { cluster, gateway, ..self.node.status().await }
+        let hearing = Some(self.ear.status());
+        Status { cluster, gateway, hearing, ..self.node.status().await }
     }
 }
 

@@ -17,6 +17,9 @@ pub fn render(status: &Status, port: u16) -> String {
     memory(&mut out, status);
     network(&mut out, status);
     devices(&mut out, status);
+    if let Some(hearing) = &status.hearing {
+        out.line("hearing", &hearing.sentence);
+    }
     units(&mut out, status);
     boot(&mut out, status);
     machine(&mut out, status);

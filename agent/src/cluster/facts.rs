@@ -1,6 +1,8 @@
 //! What this node tells the others of itself, from what it knows about itself; pure.
 
 use crate::facts::Status;
+use crate::hear::desk::{HearingStatus, Readiness};
+use crate::hearing;
 use ::cluster::{
     Facts, Hardware, Health, MODELS_MAX, Model, SERVICES_MAX, SPEEDS_MAX, Service, Speed, TEXT_BYTES_MAX,
     Tier, isa,
@@ -44,7 +46,7 @@ pub fn tell(status: &Status) -> Facts {
             disk_mb: 0,
             wire_mbit: narrow(wire_mbit.unwrap_or(0).into()),
         },
-        speeds: speeds(&status.holds),
+        speeds: speeds(&status.holds, status.hearing.as_ref()),
         models: models(&status.holds),
         services: services(status),
         ..Facts::default()
@@ -76,7 +78,11 @@ fn services(status: &Status) -> Vec<Service> {
         slots: narrow(held.slots.into()),
     });
     let ours = SERVICES.iter().filter_map(|service| tell_service(status, service));
-    ours.chain(experts.filter(|service| service.name.len() <= TEXT_BYTES_MAX)).take(SERVICES_MAX).collect()
+    let hearing = status.hearing.as_ref().and_then(tell_hearing);
+    ours.chain(hearing)
+        .chain(experts.filter(|service| service.name.len() <= TEXT_BYTES_MAX))
+        .take(SERVICES_MAX)
+        .collect()
 }
 
 /// What is loaded comes first, then the other files that lie there; each by its file, since a plan adds the caches itself.
@@ -105,9 +111,10 @@ fn models(holds: &Holds) -> Vec<Model> {
     told
 }
 
+/// Hearing first, in thousandths of a second of work for a second of sound: less is faster.
 /// Decode speeds of all experts before prompt speeds of any: routing and placement need the first. Between them those of
 /// models that were given up, by the model.
-fn speeds(holds: &Holds) -> Vec<Speed> {
+fn speeds(holds: &Holds, hearing: Option<&HearingStatus>) -> Vec<Speed> {
     let rounded = |what: String, milli: u64| {
         let milli = u32::try_from(milli).ok().filter(|milli| *milli > 0)?;
         // Every breath of a speed would be news: two digits say enough.
@@ -121,7 +128,9 @@ fn speeds(holds: &Holds) -> Vec<Speed> {
         };
         holds.experts.iter().filter_map(speed).collect::<Vec<_>>()
     };
-    let mut told = of(DECODE, |told| told.decode_milli);
+    let milli = hearing.map_or(0, |hearing| hearing.milli);
+    let mut told: Vec<Speed> = rounded(hearing::SERVICE.to_owned(), milli.into()).into_iter().collect();
+    told.extend(of(DECODE, |told| told.decode_milli));
     let given_up =
         holds.speeds.iter().filter(|told| !holds.experts.iter().any(|held| held.model == told.model));
     told.extend(
@@ -146,6 +155,18 @@ fn tell_service(status: &Status, (name, unit, port): &(&str, &str, u16)) -> Opti
         _ => Health::Critical,
     };
     Some(Service { name: (*name).to_owned(), port: *port, health, busy: 0, slots: 1 })
+}
+
+/// An ear; a node without a model has none.
+fn tell_hearing(hearing: &HearingStatus) -> Option<Service> {
+    let health = match hearing.readiness {
+        Readiness::Absent => return None,
+        Readiness::Loading => Health::Warning,
+        Readiness::Ready => Health::Passing,
+        Readiness::Failed => Health::Critical,
+    };
+    let busy = narrow(hearing.queued as u64 + u64::from(hearing.is_busy));
+    Some(Service { name: hearing::SERVICE.to_owned(), port: crate::args::PORT, health, busy, slots: 1 })
 }
 
 fn tier(total_mib: u64) -> Tier {
@@ -224,6 +245,19 @@ mod tests {
         let speeds: Vec<_> = facts.speeds.iter().map(|s| (s.what.as_str(), s.milli)).collect();
         assert_eq!(speeds, [("decode/calm", 17_000), ("decode/gone", 17_000)]);
         assert!(facts.encode().is_ok());
+    }
+
+    #[test]
+    fn a_node_that_hears_tells_how_fast() {
+        let hearing =
+            HearingStatus { readiness: Readiness::Ready, milli: 1234, queued: 1, ..HearingStatus::default() };
+        let facts = tell(&Status { hearing: Some(hearing.clone()), ..status() });
+        let told = facts.services.iter().find(|service| service.name == "hear").unwrap();
+        assert_eq!((told.port, told.health, told.busy), (8000, Health::Passing, 1));
+        assert_eq!(facts.speeds, [Speed { what: "hear".into(), milli: 1200 }]);
+        let none = HearingStatus { readiness: Readiness::Absent, ..hearing };
+        let facts = tell(&Status { hearing: Some(none), ..status() });
+        assert!(facts.services.iter().all(|service| service.name != "hear"));
     }
 
     #[test]

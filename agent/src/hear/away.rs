@@ -5,7 +5,7 @@
 
 use super::desk::load::work_s;
 use super::desk::queue::Wish;
-use super::letter;
+use super::letter::{self, LetterError};
 use crate::talk::parts::HearEnd;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -133,9 +133,9 @@ impl Away {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
-    /// No connection, or it broke, or nothing came.
+    /// No connection, or it broke, or nothing came that a node says.
     Silent,
-    /// It is busy, or says what cannot be understood.
+    /// It is busy, or cannot hear this.
     Refused,
     /// Nobody waits any more.
     Stopped,
@@ -168,16 +168,16 @@ fn run(wish: &Wish, plan: &Plan, language: &str) -> Result<HearEnd, Failure> {
         }
         match stream.read(&mut piece) {
             Ok(0) => break,
-            Ok(n) if bytes.len() + n > letter::ANSWER_BYTES_MAX => return Err(Failure::Refused),
+            Ok(n) if bytes.len() + n > letter::ANSWER_BYTES_MAX => return Err(Failure::Silent),
             Ok(n) => bytes.extend_from_slice(&piece[..n]),
             Err(error) if is_pause(error.kind()) && was_sent => {}
             Err(_) => return Err(Failure::Silent),
         }
     }
-    if bytes.is_empty() {
-        return Err(Failure::Silent);
-    }
-    let told = letter::answer(&bytes).map_err(|_| Failure::Refused)?;
+    let told = letter::answer(&bytes).map_err(|error| match error {
+        LetterError::Status(_) => Failure::Refused,
+        _ => Failure::Silent,
+    })?;
     let whole_s = began.elapsed().as_secs_f64();
     Ok(HearEnd {
         text: Ok(told.text),

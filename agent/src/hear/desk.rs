@@ -129,7 +129,8 @@ impl Desk {
             wanted,
             hot_words: vec![],
             has_new_words: false,
-            status: HearingStatus::default(),
+            // Until the thread has looked, a wish waits.
+            status: HearingStatus { readiness: Readiness::Loading, ..HearingStatus::default() },
             is_over: false,
         };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), woken: Condvar::new() });

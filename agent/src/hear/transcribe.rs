@@ -1,7 +1,7 @@
 //! `agent transcribe`: files in, words and times out.
 
 use super::ear::{Ear, Heard, Options, Span, Steps};
-use super::{RATE, kernel_choice, resample};
+use super::{RATE, hot, kernel_choice, resample};
 use crate::args::Transcribe;
 use crate::sound::wav;
 use anyhow::{Context, bail};
@@ -33,7 +33,7 @@ struct FileReport {
 /// Runs the command and gives what it prints.
 pub fn run(args: &Transcribe) -> anyhow::Result<String> {
     if args.files.is_empty() {
-        bail!("name a WAV file");
+        bail!("name a WAV file, or - for standard input");
     }
     let options = Options {
         language: args.language.clone(),
@@ -49,6 +49,7 @@ pub fn run(args: &Transcribe) -> anyhow::Result<String> {
     let kernels = kernel_choice::take(args.kernels.as_deref())?;
     let mut load = Span::default();
     let mut ear = load.add(|| open(&args.model))?;
+    ear.set_hot_words(&hot::sayable(args.hot_word.iter().cloned()));
     let mut files = vec![];
     for path in &args.files {
         let sound = sound(path)?;
@@ -75,8 +76,12 @@ pub fn open(path: &Path) -> anyhow::Result<Ear> {
 /// A file as whisper wants it.
 pub fn sound(path: &Path) -> anyhow::Result<Vec<f32>> {
     let mut bytes = vec![];
-    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    file.take(wav::FILE_BYTES_MAX)
+    let source: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin().lock()),
+        _ => Box::new(File::open(path).with_context(|| format!("opening {}", path.display()))?),
+    };
+    source
+        .take(wav::FILE_BYTES_MAX)
         .read_to_end(&mut bytes)
         .with_context(|| format!("reading {}", path.display()))?;
     let clip = wav::read(&bytes).with_context(|| format!("{}", path.display()))?;

@@ -92,6 +92,7 @@ impl Node {
             holds: slow.holds,
             cluster: ClusterStatus::default(),
             gateway: GatewayStatus::default(),
+            hearing: None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::facts::memory::Memory;
 use crate::facts::network::Interface;
 use crate::facts::sound::SoundCard;
 use crate::facts::units::Units;
+use crate::hear::desk::HearingStatus;
 
 pub fn head(html: &mut Html, status: &Status) {
     html.raw("<header data-live-class=\"health.state\" class=\"")
@@ -102,6 +103,26 @@ fn input_kind(kind: InputKind) -> &'static str {
         InputKind::Mouse => "mouse",
         InputKind::Buttons => "buttons",
     }
+}
+
+/// What the ear of this node can do, or why it cannot.
+pub fn hearing(html: &mut Html, hearing: &HearingStatus) {
+    begin(html, "Hearing");
+    html.raw("<p>").text(&hearing.sentence).raw("</p>\n");
+    if hearing.milli > 0 {
+        let waits = if hearing.is_busy { hearing.queued + 1 } else { hearing.queued };
+        let speed = format!(
+            "{:.2} s of work for a second of sound; {waits} to be heard, {} heard, {} of them doubted, {} by neighbours, \
+             {} for neighbours.",
+            f64::from(hearing.milli) / 1000.0,
+            hearing.n_heard,
+            hearing.n_doubted,
+            hearing.n_away,
+            hearing.n_for_others,
+        );
+        html.raw("<p>").text(&speed).raw("</p>\n");
+    }
+    end(html);
 }
 
 pub fn units(html: &mut Html, units: &Units) {

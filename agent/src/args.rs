@@ -30,6 +30,8 @@ pub enum Command {
     Stick(Stick),
     Transcribe(Transcribe),
     MeasureHearing(MeasureHearing),
+    Devices(Devices),
+    Level(Level),
     Say(Say),
 }
 
@@ -202,6 +204,38 @@ pub struct MeasureHearing {
     /// our side: ours, or one instruction set: sse2, ssse3, sse41, avx2
     #[argh(option)]
     pub kernels: Option<String>,
+}
+
+/// Print the sound devices of this PC, what each can do, and which are taken where the owner names none.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "devices",
+    example = "agent devices --json",
+    note = "In duet.toml, microphone and speaker under [voice] choose one: by the name in the first column,\nor by part of what the card is called."
+)]
+pub struct Devices {
+    /// one JSON object
+    #[argh(switch)]
+    pub json: bool,
+    /// read the machine's files below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// Show how loud the microphone hears, and say whether that is good for speech.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "level", example = "agent level --microphone \"USB PnP\" --seconds 5")]
+pub struct Level {
+    /// a name of agent devices, or part of what the card is called (default: the first that can record)
+    #[argh(option)]
+    pub microphone: Option<String>,
+    /// how long (default 10)
+    #[argh(option, default = "10")]
+    pub seconds: u16,
+    /// read the machine's files below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
 }
 
 /// Speak a text into a WAV file, as answers are spoken.

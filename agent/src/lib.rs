@@ -54,6 +54,12 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Reached(args) => reached::run(&args.root),
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),
+        #[cfg(feature = "sound")]
+        Command::Devices(args) => print(&sound::commands::list(&args)?),
+        #[cfg(feature = "sound")]
+        Command::Level(args) => sound::commands::level(&args),
+        #[cfg(not(feature = "sound"))]
+        Command::Devices(_) | Command::Level(_) => anyhow::bail!("this agent was built without sound"),
         #[cfg(feature = "hear")]
         Command::Transcribe(args) => print(&hear::transcribe::run(&args)?),
         #[cfg(feature = "hear")]

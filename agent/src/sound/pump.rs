@@ -1,8 +1,8 @@
 //! Keeps a card in sound while there is any, and lets it rest when there is none: the same for every card.
 //!
 //! A card at rest is open and ready, so the first period of an earcon or an answer leaves as soon as it is written, and
-//! the node wakes for nothing in between. While it runs, what was written may lie up to `Card::n_room` ahead of what is
-//! heard: so a hush does not wait for it, it tells the card to drop it.
+//! the node wakes for nothing in between. While it runs, what was written lies up to `N_PERIODS` ahead of what is heard:
+//! so a hush does not wait for it, it tells the card to drop it.
 
 use super::tape::{Tape, Wish};
 use crate::talk::parts::Event;
@@ -16,7 +16,7 @@ pub const N_PERIODS: u32 = 6;
 /// After its last sound a card runs on for so long, so that a sentence that follows needs no start.
 const REST_AFTER: Duration = Duration::from_millis(400);
 /// While only silence leaves, so much is ahead: what comes next is heard that much later.
-const SILENCE_PERIODS: usize = 2;
+const SILENCE_PERIODS: usize = 3;
 
 /// A card that plays one channel, or what stands for one.
 pub trait Card {
@@ -134,5 +134,119 @@ impl Pump {
         self.is_running = false;
         self.tape.discarded(card.n_ahead());
         card.discard()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use voice::turn::Earcon;
+
+    /// Takes so many writings and is gone then; what is ahead is what the test says.
+    struct Faulty {
+        n_writes_left: u32,
+        n_ahead: usize,
+        n_discards: u32,
+    }
+
+    impl Card for Faulty {
+        fn rate(&self) -> u32 {
+            8_000
+        }
+
+        fn period(&self) -> usize {
+            64
+        }
+
+        fn write(&mut self, _: &[i16]) -> Result<(), Gone> {
+            self.n_writes_left = self.n_writes_left.checked_sub(1).ok_or_else(|| Gone("unplugged".into()))?;
+            Ok(())
+        }
+
+        fn n_ahead(&mut self) -> usize {
+            self.n_ahead
+        }
+
+        fn discard(&mut self) -> Result<(), Gone> {
+            self.n_discards += 1;
+            Ok(())
+        }
+    }
+
+    fn card() -> (Faulty, Pump) {
+        let card = Faulty { n_writes_left: 100_000, n_ahead: 0, n_discards: 0 };
+        let pump = Pump::new(&card, 100);
+        (card, pump)
+    }
+
+    fn speech(turn: u32) -> [Wish; 2] {
+        let pcm = vec![1_000; 256];
+        [Wish::Play { turn, clause_idx: 0, rate: 8_000, pcm }, Wish::End { turn, clause_idx: 0 }]
+    }
+
+    #[test]
+    fn a_card_without_sound_rests_and_is_never_written_to() {
+        let (mut card, mut pump) = card();
+        card.n_writes_left = 0;
+        assert_eq!(pump.turn(&mut card), Ok(Next::Rest));
+        pump.wish(Wish::Hush { turn: 1 });
+        assert_eq!((pump.turn(&mut card), card.n_discards), (Ok(Next::Rest), 0));
+    }
+
+    #[test]
+    fn after_its_last_sound_a_card_runs_on_for_a_while_and_rests() {
+        let (mut card, mut pump) = card();
+        pump.wish(Wish::Earcon(Earcon::Listening));
+        let n_turns = (1..1000).find(|_| pump.turn(&mut card) == Ok(Next::Rest)).unwrap();
+        // 100 ms of earcon and 400 ms of silence in periods of 8 ms, and the turn that stops it.
+        assert_eq!((n_turns, card.n_discards, pump.is_running()), (64, 1, false));
+    }
+
+    #[test]
+    fn a_card_that_is_slow_to_play_is_not_stopped_before_all_has_left() {
+        let (mut card, mut pump) = card();
+        speech(1).into_iter().for_each(|wish| pump.wish(wish));
+        card.n_ahead = usize::MAX;
+        for _ in 0..1000 {
+            assert_ne!(pump.turn(&mut card), Ok(Next::Rest));
+            assert!(pump.poll().is_none());
+        }
+        card.n_ahead = 0;
+        pump.turn(&mut card).unwrap();
+        assert!(matches!(pump.poll(), Some(Event::Sounding { .. })));
+        assert!(matches!(pump.poll(), Some(Event::Spoken { .. })));
+    }
+
+    #[test]
+    fn while_silence_leaves_little_is_written_ahead() {
+        let (mut card, mut pump) = card();
+        // A clause that is not whole: more will come.
+        pump.wish(speech(1)[0].clone());
+        (0..4).for_each(|_| _ = pump.turn(&mut card).unwrap());
+        card.n_ahead = 4 * 64;
+        assert_eq!(pump.turn(&mut card), Ok(Next::Pause(PERIOD)));
+        card.n_ahead = 3 * 64;
+        assert_eq!(pump.turn(&mut card), Ok(Next::Write));
+    }
+
+    #[test]
+    fn a_card_that_is_unplugged_while_it_plays_says_so() {
+        let (mut card, mut pump) = card();
+        card.n_writes_left = 2;
+        speech(1).into_iter().for_each(|wish| pump.wish(wish));
+        let end = (0..10).find_map(|_| pump.turn(&mut card).err());
+        assert_eq!(end, Some(Gone("unplugged".into())));
+    }
+
+    #[test]
+    fn a_hush_drops_what_is_ahead_and_the_next_turn_is_heard() {
+        let (mut card, mut pump) = card();
+        speech(1).into_iter().for_each(|wish| pump.wish(wish));
+        pump.turn(&mut card).unwrap();
+        pump.wish(Wish::Hush { turn: 1 });
+        speech(2).into_iter().for_each(|wish| pump.wish(wish));
+        pump.poll();
+        assert_eq!((pump.turn(&mut card), card.n_discards), (Ok(Next::Write), 1));
+        assert!(matches!(pump.poll(), Some(Event::Sounding { turn: 2, .. })));
     }
 }

@@ -1,0 +1,97 @@
+//! Finds the card that is to be taken, and notices when it should be another.
+
+use super::devices::{Device, LIST_BYTES_MAX, Side, candidates, parse};
+use super::mixer;
+use super::open::{Opened, open};
+use super::state::Shown;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// What the owner wishes for one side, and where the kernel tells of cards.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    root: PathBuf,
+    wish: Mutex<Option<String>>,
+}
+
+impl Wanted {
+    pub fn new(root: &Path, wish: Option<&str>) -> Wanted {
+        Wanted { root: root.to_path_buf(), wish: Mutex::new(wish.map(str::to_string)) }
+    }
+
+    /// Says whether it is another than before.
+    pub fn set(&self, wish: Option<&str>) -> bool {
+        let mut now = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = now.as_deref() != wish;
+        *now = wish.map(str::to_string);
+        is_new
+    }
+
+    fn wish(&self) -> Option<String> {
+        self.wish.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The devices that the kernel tells of below `root`.
+pub fn devices(root: &Path) -> Vec<Device> {
+    let text = |name: &str| {
+        let mut text = Vec::new();
+        // A kernel without sound has no such file.
+        _ = File::open(root.join(name)).and_then(|file| file.take(LIST_BYTES_MAX).read_to_end(&mut text));
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    parse(&text("proc/asound/cards"), &text("proc/asound/pcm"))
+}
+
+/// What was found when a card was last looked for.
+#[derive(Debug, Default)]
+pub struct Found {
+    wish: Option<String>,
+    devices: Vec<Device>,
+    /// Why the first choice is not the one that is open.
+    instead: Option<String>,
+}
+
+impl Found {
+    /// Opens the first of all candidates that can be opened; or says why the first cannot.
+    pub fn open(
+        &mut self,
+        wanted: &Wanted,
+        side: Side,
+        period: Duration,
+        buffer: Duration,
+    ) -> Result<Opened, String> {
+        (self.wish, self.devices) = (wanted.wish(), devices(&wanted.root));
+        for name in candidates(&self.devices, self.wish.as_deref(), side) {
+            match open(&name, side, period, buffer) {
+                Ok(opened) => {
+                    mixer::open_up(&name, side);
+                    return Ok(opened);
+                }
+                Err(reason) => _ = self.instead.get_or_insert(reason),
+            }
+        }
+        Err(self
+            .instead
+            .clone()
+            .unwrap_or_else(|| format!("no sound card that can {} was found", side.verb())))
+    }
+
+    /// Whether there are other cards now, or another wish.
+    pub fn is_stale(&self, wanted: &Wanted) -> bool {
+        self.wish != wanted.wish() || self.devices != devices(&wanted.root)
+    }
+
+    pub fn show(&self, shown: &Shown, opened: &Opened) {
+        let device = self.devices.iter().find(|device| device.pcm == opened.name);
+        shown.change(|state| {
+            state.device = Some(opened.name.clone());
+            state.card = device.map(|device| device.card.clone());
+            (state.rate, state.channels) = (opened.rate, opened.channels as u32);
+            state.reason.clone_from(&self.instead);
+        });
+    }
+}

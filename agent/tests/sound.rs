@@ -1,0 +1,306 @@
+//! Sound through the real libasound, without a card: devices that are files, as a configuration of ALSA's describes them.
+//!
+//! libasound reads its configuration from the environment, so each case is a process of its own: this program again, with
+//! the name of the case in a variable. The devices keep no time, so nothing here waits for sound.
+
+#![cfg(feature = "sound")]
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
+use admission::VoiceSettings;
+use agent::sound::local::LocalSound;
+use agent::sound::wav;
+use agent::talk::parts::{Event, Microphone, Speaker};
+use std::f64::consts::PI;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+const CASE: &str = "DUET_SOUND_CASE";
+const FOLDER: &str = "DUET_SOUND_FOLDER";
+/// libasound's own configuration, of Debian's libasound2-data.
+const ALSA: &str = "/usr/share/alsa/alsa.conf";
+/// Nothing here takes that long; a case that hangs fails by it.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Frames that a device without a clock gives at once.
+const EVENTS_MAX: usize = 4096;
+
+fn configuration(folder: &Path) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut text = String::new();
+    for (name, rate, channels) in
+        [("16", 16_000, 1), ("44", 44_100, 2), ("48", 48_000, 2), ("48mono", 48_000, 1)]
+    {
+        text += &format!(
+            "pcm.in{name} {{ type file slave.pcm null file /dev/null infile \"{}\" format raw }}\n\
+             pcm.mic{name} {{ type plug slave {{ pcm in{name} rate {rate} channels {channels} format S16_LE }} }}\n\
+             pcm.out{name} {{ type file slave.pcm null file \"{}\" format wav }}\n\
+             pcm.spk{name} {{ type plug slave {{ pcm out{name} rate {rate} channels {channels} format S16_LE }} }}\n",
+            file("mic.raw"),
+            file("spk.wav"),
+        );
+    }
+    text + "pcm.garbage { type nonsense }\npcm.hollow { type file slave.pcm \"missing\" file /dev/null format wav }\n"
+}
+
+/// Runs the case of this name in a process of its own, with a folder of its own.
+fn alone(case: &str, microphone: &[i16]) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("duet-sound-{case}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let raw: Vec<u8> = microphone.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    std::fs::write(folder.join("mic.raw"), raw).unwrap();
+    std::fs::write(folder.join("asound.conf"), configuration(&folder)).unwrap();
+    let path = format!("{ALSA}:{}", folder.join("asound.conf").display());
+    let ran = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "inner", "--nocapture"])
+        .envs([("ALSA_CONFIG_PATH", &*path), (CASE, case), (FOLDER, folder.to_str().unwrap())])
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{case}:\n{out}\n{err}");
+    // What libasound has to say is for the state, not for the journal.
+    assert!(!err.contains("ALSA lib"), "{case}: {err}");
+    folder
+}
+
+fn has_libasound() -> bool {
+    let is_there = Path::new(ALSA).exists();
+    if !is_there {
+        eprintln!("skipped: {ALSA} is not there (package libasound2-data)");
+    }
+    is_there
+}
+
+/// What runs in the process of its own; without a case it is no test.
+#[test]
+fn inner() {
+    let Ok(case) = std::env::var(CASE) else { return };
+    let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
+    let (kind, device) = case.split_once('-').unwrap();
+    match kind {
+        "hear" => hear(device),
+        "play" => play(device, &folder),
+        "hush" => hush(device),
+        "refuse" => refuse(device),
+        "vanish" => vanish(&folder),
+        other => panic!("no case {other}"),
+    }
+}
+
+struct Talk {
+    sound: LocalSound,
+    events: Receiver<Event>,
+}
+
+fn talk(microphone: &str, speaker: &str) -> Talk {
+    let (sender, events) = sync_channel(EVENTS_MAX);
+    let settings = settings(microphone, speaker);
+    Talk { sound: LocalSound::start(Path::new("/nothing"), &settings, &sender).unwrap(), events }
+}
+
+fn settings(microphone: &str, speaker: &str) -> VoiceSettings {
+    let (microphone, speaker) = (Some(microphone.to_string()), Some(speaker.to_string()));
+    VoiceSettings { microphone, speaker, volume: 100, ..VoiceSettings::default() }
+}
+
+/// The next event that this takes.
+fn until<T>(events: &Receiver<Event>, mut take: impl FnMut(Event) -> Option<T>) -> T {
+    loop {
+        if let Some(found) = take(events.recv_timeout(LIMIT).expect("an event within the limit")) {
+            return found;
+        }
+    }
+}
+
+fn tone(rate: u32, hz: f64, seconds: f64) -> Vec<i16> {
+    let n = (f64::from(rate) * seconds) as usize;
+    (0..n).map(|i| (12_000.0 * (2.0 * PI * hz * i as f64 / f64::from(rate)).sin()) as i16).collect()
+}
+
+/// How much of the sound is a tone of this pitch: 1 is all, 0 nothing.
+fn part_of_tone(pcm: &[i16], rate: u32, hz: f64) -> f64 {
+    let (mut sine, mut cosine, mut power) = (0.0, 0.0, 0.0);
+    for (i, sample) in pcm.iter().enumerate() {
+        let (phase, sample) = (2.0 * PI * hz * i as f64 / f64::from(rate), f64::from(*sample));
+        sine += sample * phase.sin();
+        cosine += sample * phase.cos();
+        power += sample * sample;
+    }
+    2.0 * (sine * sine + cosine * cosine) / (pcm.len() as f64 * power.max(1.0))
+}
+
+fn hear(device: &str) {
+    let talk = talk(&format!("mic{device}"), "spk16");
+    talk.sound.microphone().listen(true);
+    let mut heard = vec![];
+    while heard.len() < 16_000 {
+        heard.extend(until(&talk.events, |event| match event {
+            Event::Frame(pcm) => Some(pcm),
+            Event::MicrophoneLost => panic!("lost: {:?}", talk.sound.state()),
+            _ => None,
+        }));
+    }
+    let part = part_of_tone(&heard[1_000..16_000], 16_000, 500.0);
+    assert!(part > 0.999, "{part}");
+    let state = talk.sound.state().microphone;
+    let rate = match device {
+        "16" => 16_000,
+        "44" => 44_100,
+        _ => 48_000,
+    };
+    assert_eq!((state.rate, state.is_running, state.reason), (rate, true, None));
+    assert!(state.peak_db.is_some_and(|db| db > -12.0));
+}
+
+fn play(device: &str, folder: &Path) {
+    let talk = talk("mic16", &format!("spk{device}"));
+    let mut speaker = talk.sound.speaker();
+    for clause_idx in 0..2 {
+        tone(22_050, 500.0, 0.5).chunks(882).for_each(|piece| speaker.play(1, clause_idx, 22_050, piece));
+        speaker.end(1, clause_idx);
+    }
+    let mut story = vec![];
+    while story.len() < 4 {
+        story.push(until(&talk.events, |event| match event {
+            Event::Sounding { clause_idx, .. } => Some(format!("sounding {clause_idx}")),
+            Event::Spoken { clause_idx, .. } => Some(format!("spoken {clause_idx}")),
+            Event::SpeakerLost => panic!("lost: {:?}", talk.sound.state()),
+            _ => None,
+        }));
+    }
+    assert_eq!(story, ["sounding 0", "spoken 0", "sounding 1", "spoken 1"]);
+    let rate = talk.sound.state().speaker.rate;
+    // Closed, so that the file is whole.
+    drop(talk);
+    let clip = wav::read(&std::fs::read(folder.join("spk.wav")).unwrap()).unwrap();
+    assert_eq!(clip.rate, rate);
+    let begin = clip.samples.iter().position(|sample| sample.abs() > 300).unwrap();
+    let second = &clip.samples[begin..begin + rate as usize * 49 / 50];
+    let part = part_of_tone(&second[..rate as usize / 2 - 500], rate, 500.0);
+    assert!(part > 0.999, "{part}");
+    let quiet = second.windows(100).position(|part| part.iter().all(|sample| sample.abs() < 300));
+    assert_eq!(quiet, None, "the clauses follow without a gap");
+}
+
+/// A hush before anything is told leaves nothing to tell, and the next turn is heard.
+fn hush(device: &str) {
+    let talk = talk("mic16", &format!("spk{device}"));
+    let mut speaker = talk.sound.speaker();
+    speaker.hush(1);
+    speaker.play(1, 0, 22_050, &tone(22_050, 500.0, 0.2));
+    speaker.end(1, 0);
+    speaker.earcon(voice::turn::Earcon::Listening);
+    speaker.play(2, 0, 22_050, &tone(22_050, 500.0, 0.2));
+    speaker.end(2, 0);
+    let turn = until(&talk.events, |event| match event {
+        Event::Sounding { turn, .. } => Some(turn),
+        _ => None,
+    });
+    assert_eq!(turn, 2);
+}
+
+/// A device that cannot be opened is lost with a sentence, and told again to whoever begins to listen or to speak.
+fn refuse(device: &str) {
+    let talk = talk(device, device);
+    let (mut microphone, mut speaker) = (false, false);
+    while !(microphone && speaker) {
+        until(&talk.events, |event| match event {
+            Event::MicrophoneLost => Some(microphone = true),
+            Event::SpeakerLost => Some(speaker = true),
+            _ => None,
+        });
+    }
+    talk.sound.microphone().listen(true);
+    until(&talk.events, |event| matches!(event, Event::MicrophoneLost).then_some(()));
+    talk.sound.speaker().end(1, 0);
+    until(&talk.events, |event| matches!(event, Event::SpeakerLost).then_some(()));
+    let state = talk.sound.state();
+    for side in [state.microphone, state.speaker] {
+        assert!(side.reason.as_ref().is_some_and(|reason| reason.contains(device)), "{side:?}");
+        assert_eq!((side.device, side.is_running), (None, false));
+    }
+}
+
+/// The owner names a device that is no more; then it is there again.
+fn vanish(folder: &Path) {
+    let file = folder.join("asound.conf");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let talk = talk("mic16", "spk16");
+    talk.sound.microphone().listen(true);
+    until(&talk.events, |event| matches!(event, Event::Frame(_)).then_some(()));
+    talk.sound.microphone().listen(false);
+    // libasound notices another file, but not another text of the same second.
+    let write = |text: &str| {
+        std::fs::write(folder.join("new.conf"), text).unwrap();
+        std::fs::rename(folder.join("new.conf"), &file).unwrap();
+    };
+    write("# nothing\n");
+    talk.sound.set(&settings("mic48", "spk48"));
+    let (mut microphone, mut speaker) = (false, false);
+    while !(microphone && speaker) {
+        until(&talk.events, |event| match event {
+            Event::MicrophoneLost => Some(microphone = true),
+            Event::SpeakerLost => Some(speaker = true),
+            _ => None,
+        });
+    }
+    assert_eq!(talk.sound.state().microphone.reason.as_deref(), Some("there is no sound device mic48"));
+    write(&whole);
+    while microphone || speaker {
+        until(&talk.events, |event| match event {
+            Event::MicrophoneBack => Some(microphone = false),
+            Event::SpeakerBack => Some(speaker = false),
+            _ => None,
+        });
+    }
+    talk.sound.microphone().listen(true);
+    until(&talk.events, |event| matches!(event, Event::Frame(_)).then_some(()));
+    assert_eq!(talk.sound.state().microphone.device.as_deref(), Some("mic48"));
+}
+
+fn check(case: &str, microphone: &[i16]) {
+    if has_libasound() {
+        let folder = alone(case, microphone);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+fn stereo(mono: &[i16]) -> Vec<i16> {
+    mono.iter().flat_map(|sample| [*sample; 2]).collect()
+}
+
+#[test]
+fn a_microphone_of_16_khz_is_heard_as_it_is() {
+    check("hear-16", &tone(16_000, 500.0, 2.0));
+}
+
+#[test]
+fn microphones_of_44_and_48_khz_are_heard_at_16() {
+    check("hear-44", &stereo(&tone(44_100, 500.0, 2.0)));
+    check("hear-48", &stereo(&tone(48_000, 500.0, 2.0)));
+    check("hear-48mono", &tone(48_000, 500.0, 2.0));
+}
+
+#[test]
+fn speakers_of_any_rate_play_clauses_without_a_gap_and_tell_where_they_are() {
+    for device in ["16", "44", "48", "48mono"] {
+        check(&format!("play-{device}"), &[]);
+    }
+}
+
+#[test]
+fn a_hushed_turn_is_never_told() {
+    check("hush-48", &[]);
+}
+
+#[test]
+fn a_device_that_cannot_be_opened_is_lost_with_a_sentence() {
+    for device in ["garbage", "hollow", "missing", "plughw:7,3"] {
+        check(&format!("refuse-{device}"), &[]);
+    }
+}
+
+#[test]
+fn a_device_that_vanished_comes_back() {
+    check("vanish-all", &[]);
+}

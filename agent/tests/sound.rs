@@ -112,6 +112,23 @@ fn until<T>(events: &Receiver<Event>, mut take: impl FnMut(Event) -> Option<T>) 
     }
 }
 
+/// Each of the two, in any order.
+fn until_both(events: &Receiver<Event>, is_it: [fn(&Event) -> bool; 2]) {
+    let mut seen = [false; 2];
+    while seen != [true; 2] {
+        let event = events.recv_timeout(LIMIT).expect("an event within the limit");
+        seen = [seen[0] || is_it[0](&event), seen[1] || is_it[1](&event)];
+    }
+}
+
+fn until_both_lost(events: &Receiver<Event>) {
+    let is_lost = [
+        |event: &Event| matches!(event, Event::MicrophoneLost),
+        |event: &Event| matches!(event, Event::SpeakerLost),
+    ];
+    until_both(events, is_lost);
+}
+
 fn tone(rate: u32, hz: f64, seconds: f64) -> Vec<i16> {
     let n = (f64::from(rate) * seconds) as usize;
     (0..n).map(|i| (12_000.0 * (2.0 * PI * hz * i as f64 / f64::from(rate)).sin()) as i16).collect()
@@ -202,14 +219,7 @@ fn hush(device: &str) {
 /// A device that cannot be opened is lost with a sentence, and told again to whoever begins to listen or to speak.
 fn refuse(device: &str) {
     let talk = talk(device, device);
-    let (mut microphone, mut speaker) = (false, false);
-    while !(microphone && speaker) {
-        until(&talk.events, |event| match event {
-            Event::MicrophoneLost => Some(microphone = true),
-            Event::SpeakerLost => Some(speaker = true),
-            _ => None,
-        });
-    }
+    until_both_lost(&talk.events);
     talk.sound.microphone().listen(true);
     until(&talk.events, |event| matches!(event, Event::MicrophoneLost).then_some(()));
     talk.sound.speaker().end(1, 0);
@@ -236,23 +246,14 @@ fn vanish(folder: &Path) {
     };
     write("# nothing\n");
     talk.sound.set(&settings("mic48", "spk48"));
-    let (mut microphone, mut speaker) = (false, false);
-    while !(microphone && speaker) {
-        until(&talk.events, |event| match event {
-            Event::MicrophoneLost => Some(microphone = true),
-            Event::SpeakerLost => Some(speaker = true),
-            _ => None,
-        });
-    }
+    until_both_lost(&talk.events);
     assert_eq!(talk.sound.state().microphone.reason.as_deref(), Some("there is no sound device mic48"));
     write(&whole);
-    while microphone || speaker {
-        until(&talk.events, |event| match event {
-            Event::MicrophoneBack => Some(microphone = false),
-            Event::SpeakerBack => Some(speaker = false),
-            _ => None,
-        });
-    }
+    let is_back = [
+        |event: &Event| matches!(event, Event::MicrophoneBack),
+        |event: &Event| matches!(event, Event::SpeakerBack),
+    ];
+    until_both(&talk.events, is_back);
     talk.sound.microphone().listen(true);
     until(&talk.events, |event| matches!(event, Event::Frame(_)).then_some(()));
     assert_eq!(talk.sound.state().microphone.device.as_deref(), Some("mic48"));

@@ -131,7 +131,7 @@ impl Lending {
                         }
                     }) as _
                 };
-                Reply::Carried(Upgrade { protocol: PROTOCOL, then: Box::new(then) })
+                Reply::Carried(Upgrade { protocol: PROTOCOL, fields: vec![], then: Box::new(then) })
             }
             Ok(Err(refused)) => {
                 let status = refused.status;

@@ -88,7 +88,7 @@ impl Stock {
                 drop(turn);
             }) as _
         };
-        Reply::Carried(Upgrade { protocol: PROTOCOL, then: Box::new(then) })
+        Reply::Carried(Upgrade { protocol: PROTOCOL, fields: vec![], then: Box::new(then) })
     }
 }
 

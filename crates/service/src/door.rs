@@ -123,6 +123,8 @@ pub enum Reply {
 /// From now on the connection speaks another protocol: 101, and then it is the program's, as long as the gate gave it.
 pub struct Upgrade {
     pub protocol: &'static str,
+    /// What the other protocol wants to be told.
+    pub fields: Vec<(&'static str, String)>,
     /// What is done with it.
     pub then: Then,
 }
@@ -245,9 +247,9 @@ where
             Err(refusal) => refusal,
         };
         let reply = match reply {
-            Reply::Carried(Upgrade { protocol, then }) => {
+            Reply::Carried(Upgrade { protocol, fields, then }) => {
                 *upgrades.lock().unwrap_or_else(PoisonError::into_inner) = Some((carried, then));
-                switching(protocol)
+                switching(protocol, fields)
             }
             reply => respond(reply),
         };
@@ -270,14 +272,27 @@ where
 }
 
 /// The answer after which the connection is another's.
-fn switching(protocol: &'static str) -> hyper::Response<Either<Full<Bytes>, Events>> {
+fn switching(
+    protocol: &'static str,
+    more: Vec<(&'static str, String)>,
+) -> hyper::Response<Either<Full<Bytes>, Events>> {
     let mut response = hyper::Response::new(Either::Left(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let fields = [("connection", "upgrade"), ("upgrade", protocol)];
     for (name, value) in fields {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    put(&mut response, more);
     response
+}
+
+/// What is no value of a field, such as one with a line feed, is left out.
+fn put<B>(response: &mut hyper::Response<B>, fields: Vec<(&'static str, String)>) {
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
 }
 
 async fn admit<G>(
@@ -368,7 +383,7 @@ fn respond(reply: Reply) -> hyper::Response<Either<Full<Bytes>, Events>> {
         Reply::Whole(Answer { status, content_type, body, fields }) => {
             (status, content_type, fields, vec![], ResponseBody::Whole(body))
         }
-        Reply::Carried(Upgrade { protocol, .. }) => return switching(protocol),
+        Reply::Carried(Upgrade { protocol, fields, .. }) => return switching(protocol, fields),
         Reply::Events(events) => (200, "text/event-stream", &[][..], vec![], ResponseBody::Events(events)),
         Reply::Full(Response { status, content_type, fields, body }) => {
             (status, content_type, &[][..], fields, body)
@@ -387,12 +402,7 @@ fn respond(reply: Reply) -> hyper::Response<Either<Full<Bytes>, Events>> {
     for &(name, value) in always.iter().chain(fixed) {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    for (name, value) in fields {
-        // What is no value of a field, such as one with a line feed, is left out.
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
+    put(&mut response, fields);
     response
 }
 

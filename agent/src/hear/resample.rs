@@ -52,63 +52,6 @@ fn taps(offset: f64, band: f64, half: usize) -> Vec<f32> {
     taps.iter().map(|tap| (tap / sum) as f32).collect()
 }
 
-/// Rates that sound may come in as it is made; each has few rows of taps for 16 kHz.
-pub const STREAM_RATES: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
-
-/// Sound that comes piece by piece, to 16 kHz as it comes. It is late by `half` samples of what comes in.
-#[derive(Debug)]
-pub struct Stream {
-    rows: Vec<Vec<f32>>,
-    up: usize,
-    down: usize,
-    half: usize,
-    /// What the next output sample needs, and what came after it.
-    recent: Vec<f32>,
-    /// Where the next output sample lies: behind this one of `recent`, by so many parts of `up`.
-    at: usize,
-    phase: usize,
-}
-
-impl Stream {
-    /// `None` for a rate that is not one of [`STREAM_RATES`].
-    pub fn new(from: u32) -> Option<Stream> {
-        if !STREAM_RATES.contains(&from) {
-            return None;
-        }
-        let common = gcd(from, RATE);
-        let (up, down) = ((RATE / common) as usize, (from / common) as usize);
-        let band = KEPT * f64::from(RATE.min(from)) / f64::from(from);
-        let half = (LOBES / band).ceil() as usize;
-        let is_same = from == RATE;
-        let rows = if is_same { 0 } else { up };
-        let rows = (0..rows).map(|phase| taps(phase as f64 / up as f64, band, half)).collect();
-        // Silence before the first sample.
-        let recent = vec![0.0; half - 1];
-        Some(Stream { rows, up, down, half, recent, at: half - 1, phase: 0 })
-    }
-
-    /// Adds what this piece makes to `out`.
-    pub fn push(&mut self, pcm: &[i16], out: &mut Vec<i16>) {
-        if self.rows.is_empty() {
-            return out.extend_from_slice(pcm);
-        }
-        self.recent.extend(pcm.iter().map(|sample| f32::from(*sample)));
-        while self.at + self.half < self.recent.len() {
-            let window = &self.recent[self.at + 1 - self.half..];
-            let sum: f32 = self.rows[self.phase].iter().zip(window).map(|(tap, sample)| tap * sample).sum();
-            // A float that is out of range becomes the nearest sample.
-            out.push(sum.round() as i16);
-            self.phase += self.down;
-            self.at += self.phase / self.up;
-            self.phase %= self.up;
-        }
-        // Where few samples come out, the next one may lie beyond what is here.
-        let old = (self.at + 1 - self.half).min(self.recent.len());
-        self.recent.drain(..old);
-        self.at -= old;
-    }
-}
-
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -149,23 +92,5 @@ mod tests {
     fn silence_of_no_length_stays_so() {
         assert!(convert(&[], 8_000, RATE).is_empty());
         assert_eq!(convert(&[0.0], 48_000, RATE), [0.0]);
-    }
-
-    #[test]
-    fn sound_that_comes_in_pieces_is_the_same_as_at_once() {
-        for rate in STREAM_RATES {
-            let whole: Vec<i16> = tone(rate, 440.0).iter().map(|sample| (sample * 20_000.0) as i16).collect();
-            let floats: Vec<f32> = whole.iter().map(|sample| f32::from(*sample)).collect();
-            let want = if rate == RATE { floats } else { convert(&floats, rate, RATE) };
-            for piece in [1, 7, 160, 4096] {
-                let (mut stream, mut got) = (Stream::new(rate).unwrap(), vec![]);
-                whole.chunks(piece).for_each(|piece| stream.push(piece, &mut got));
-                let late = want.len() - got.len();
-                assert!(late < 40, "{rate} Hz, pieces of {piece}: {late} samples late");
-                let error = got.iter().zip(&want).map(|(a, b)| (f32::from(*a) - b).abs()).fold(0.0, f32::max);
-                assert!(error <= 1.0, "{rate} Hz, pieces of {piece}: {error}");
-            }
-        }
-        assert!(Stream::new(47_999).is_none());
     }
 }

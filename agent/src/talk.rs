@@ -7,6 +7,8 @@
 //! they tell, `trace` what a turn leaves behind, `force` which settings hold.
 
 mod driver;
+#[cfg(test)]
+pub mod echo;
 pub mod force;
 pub mod news;
 pub mod parts;

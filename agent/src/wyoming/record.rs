@@ -3,7 +3,9 @@
 //! Each piece is converted as it comes, so that what is kept is small whatever it came as.
 
 use super::codec::Event;
-use crate::hear::resample::{STREAM_RATES, Stream};
+use crate::hear::RATE;
+use crate::sound::rate::Resampler;
+use std::ops::RangeInclusive;
 use voice::samples;
 use voice::turn::LISTEN_MS_MAX;
 
@@ -12,7 +14,9 @@ pub const CHANNELS_MAX: u64 = 8;
 /// What is longer than this is heard up to here.
 pub const SAMPLES_MAX: usize = samples(LISTEN_MS_MAX);
 
-const RATES: &str = "the rate must be one of 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz";
+/// Of a microphone.
+pub const RATES: RangeInclusive<u32> = 8_000..=96_000;
+const RATES_TOLD: &str = "the rate must be from 8000 to 96000";
 
 /// How sound is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ struct Form {
 #[derive(Debug)]
 pub struct Recording {
     form: Form,
-    stream: Stream,
+    resampler: Resampler,
     pcm: Vec<i16>,
 }
 
@@ -34,8 +38,8 @@ impl Recording {
     /// From an event that names rate, width and channels; the error is a sentence for the client.
     pub fn new(event: &Event) -> Result<Recording, String> {
         let form = Form::of(event)?;
-        let stream = Stream::new(form.rate).ok_or(RATES)?;
-        Ok(Recording { form, stream, pcm: vec![] })
+        let resampler = Resampler::new(form.rate, RATE).ok_or(RATES_TOLD)?;
+        Ok(Recording { form, resampler, pcm: vec![] })
     }
 
     pub fn push(&mut self, event: &Event) -> Result<(), String> {
@@ -44,13 +48,15 @@ impl Recording {
         }
         if self.pcm.len() < SAMPLES_MAX {
             let one = mixed(&event.payload, self.form);
-            self.stream.push(&one, &mut self.pcm);
+            self.resampler.push(&one, &mut self.pcm);
             self.pcm.truncate(SAMPLES_MAX);
         }
         Ok(())
     }
 
-    pub fn into_pcm(self) -> Vec<i16> {
+    pub fn into_pcm(mut self) -> Vec<i16> {
+        self.resampler.finish(&mut self.pcm);
+        self.pcm.truncate(SAMPLES_MAX);
         self.pcm
     }
 }
@@ -59,7 +65,7 @@ impl Form {
     fn of(event: &Event) -> Result<Form, String> {
         let number = |name: &str| event.number(name).ok_or_else(|| format!("{name} is missing"));
         let (rate, width, channels) = (number("rate")?, number("width")?, number("channels")?);
-        let rate = u32::try_from(rate).ok().filter(|rate| STREAM_RATES.contains(rate)).ok_or(RATES)?;
+        let rate = u32::try_from(rate).ok().filter(|rate| RATES.contains(rate)).ok_or(RATES_TOLD)?;
         if !(1..=4).contains(&width) || !(1..=CHANNELS_MAX).contains(&channels) {
             return Err(format!("samples have 1 to 4 bytes, and there are 1 to {CHANNELS_MAX} channels"));
         }
@@ -128,7 +134,7 @@ mod tests {
     #[test]
     fn what_is_no_sound_of_a_microphone_is_refused() {
         for (rate, width, channels) in
-            [(0, 2, 1), (47_999, 2, 1), (16_000, 0, 1), (16_000, 5, 1), (16_000, 2, 9)]
+            [(0, 2, 1), (96_001, 2, 1), (16_000, 0, 1), (16_000, 5, 1), (16_000, 2, 9)]
         {
             assert!(Recording::new(&event(rate, width, channels, &[])).is_err());
         }

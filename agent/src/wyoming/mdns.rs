@@ -1,0 +1,102 @@
+//! A node's voice is found by name: `_wyoming._tcp.local.` by multicast DNS (RFC 6762, 6763), while the door is open.
+//!
+//! Ours, because a responder that says four records needs no more than this. It answers and never asks, so it does not
+//! notice a stranger of the same name; names of nodes are the owner's, and one of a kind in a cluster.
+
+pub mod answer;
+pub mod packet;
+
+use super::serve::Door;
+use answer::{GROUP, PORT, Service, To};
+use service::log::{self, Level};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout};
+
+/// A second announcement for those who missed the first.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The addresses may have changed; whether it is wished, too.
+const LOOK: Duration = Duration::from_secs(10);
+/// Answers to the group follow each other at this distance (RFC 6762, section 6).
+const PAUSE: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Never ends: announces the door of this node while it is open. `addresses` are those of its network cards.
+pub async fn run(door: Arc<Door>, addresses: impl Fn() -> Vec<Ipv4Addr>) {
+    let mut settings = door.force.follow();
+    loop {
+        // On loopback nobody looks.
+        let wished = door.wished().filter(|address| !address.ip().is_loopback());
+        let Some(address) = wished else {
+            if settings.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            continue;
+        };
+        let tried = announce(&door, address.port(), &addresses).await;
+        if let Err(error) = tried {
+            log::say(Level::Warning, &format!("duet: Wyoming cannot be announced by mDNS: {error}"));
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Until it is wished no longer.
+async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>) -> std::io::Result<()> {
+    let socket = socket()?;
+    let group = SocketAddr::from(SocketAddrV4::new(GROUP, PORT));
+    let service = || Service { node: (door.offer)().node, port, addresses: addresses() };
+    let (mut known, mut joined) = (service(), vec![]);
+    let mut bytes = vec![0; packet::PACKET_BYTES_MAX];
+    let mut due = Instant::now();
+    let (mut n_announced, mut quiet_until) = (0, Instant::now());
+    while door.wished().is_some_and(|address| address.port() == port) {
+        if Instant::now() >= due {
+            let now = service();
+            for address in now.addresses.iter().filter(|address| !joined.contains(*address)) {
+                // A card that takes no group is no reason to leave the others.
+                let _ = socket.join_multicast_v4(GROUP, *address);
+            }
+            joined.clone_from(&now.addresses);
+            if now != known {
+                (known, n_announced) = (now, 0);
+            }
+            if n_announced < 2 && !known.addresses.is_empty() {
+                let _ = socket.send_to(&answer::announcement(&known), group).await;
+                n_announced += 1;
+            }
+            due = Instant::now() + if n_announced < 2 { AGAIN } else { LOOK };
+        }
+        let Ok(came) =
+            timeout(due.saturating_duration_since(Instant::now()), socket.recv_from(&mut bytes)).await
+        else {
+            continue;
+        };
+        let (n, from) = came?;
+        let Some((to, reply)) = answer::answer(&known, &bytes[..n], from.port()) else { continue };
+        match to {
+            To::Asker => _ = socket.send_to(&reply, from).await,
+            To::Group if Instant::now() >= quiet_until => {
+                quiet_until = Instant::now() + PAUSE;
+                let _ = socket.send_to(&reply, group).await;
+            }
+            To::Group => {}
+        }
+    }
+    let _ = socket.send_to(&answer::farewell(&known), group).await;
+    Ok(())
+}
+
+/// Others on this machine may listen there as well.
+fn socket() -> std::io::Result<UdpSocket> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    // Section 11: whoever hears knows by it that nobody routed the packet.
+    socket.set_multicast_ttl_v4(255)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)).into())?;
+    UdpSocket::from_std(socket.into())
+}

@@ -31,6 +31,7 @@ mod reached;
 pub mod report;
 mod reporting;
 mod serve;
+pub mod session;
 mod settings;
 pub mod sound;
 pub mod speech;

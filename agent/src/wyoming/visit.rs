@@ -5,6 +5,7 @@
 
 use super::codec::Event;
 use super::record::Recording;
+use crate::talk::news::cut;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use voice::clause::{Clause, Cutter};
@@ -298,15 +299,6 @@ impl Visit {
         (self.ear, self.mouth, self.mind) = (Ear::Closed, Mouth::Closed, Mind::Free);
         self.wishes.push_back(Output::Close);
     }
-}
-
-/// At most so many bytes of a text, and no half letters.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 fn form(rate: u32) -> Value {

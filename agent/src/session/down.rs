@@ -1,0 +1,261 @@
+//! What goes down to a remote speaker, and when it sounds there.
+//!
+//! The conversation gives sound faster than it is heard; what a slow wire does not take is lost, not kept. Nobody there
+//! tells what was heard, so a clause counts as sounding when it is sent and as spoken when its time is over.
+
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::time::Duration;
+use voice::turn::Earcon;
+
+/// Of sound that the wire has not taken yet: 23 s at 22.05 kHz.
+pub const QUEUE_BYTES_MAX: usize = 1 << 20;
+/// Words about it; there is one for each piece of sound and each clause.
+pub const QUEUE_MAX: usize = 1024;
+
+/// One thing for the client: words of JSON, or sound of the clause that was named last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Down {
+    Word(Word),
+    Sound(Vec<u8>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Word {
+    /// What follows in binary messages belongs to this clause: 16 bits, little endian, one channel.
+    Clause {
+        turn: u32,
+        clause: u32,
+        rate: u32,
+    },
+    ClauseEnd {
+        turn: u32,
+        clause: u32,
+    },
+    /// Silence now, and nothing more of this turn.
+    Hush {
+        turn: u32,
+    },
+    Earcon {
+        earcon: &'static str,
+    },
+    /// The microphone is wanted, or no longer.
+    Microphone {
+        is_wanted: bool,
+    },
+}
+
+/// What happened to a clause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Sounding { turn: u32, clause_idx: u32 },
+    Spoken { turn: u32, clause_idx: u32 },
+}
+
+/// A clause that is on its way.
+#[derive(Debug)]
+struct Clause {
+    turn: u32,
+    clause_idx: u32,
+    /// When its first sample sounds, and when the last one so far is over.
+    begins: Duration,
+    ends: Duration,
+    is_told: bool,
+    is_whole: bool,
+}
+
+/// What waits for the wire, and what sounds. Time is handed in.
+#[derive(Debug, Default)]
+pub struct Queue {
+    waiting: VecDeque<Down>,
+    n_bytes: usize,
+    clauses: VecDeque<Clause>,
+    /// Which clause was named to the client last.
+    named: Option<(u32, u32, u32)>,
+    n_lost: u64,
+}
+
+impl Queue {
+    pub fn play(&mut self, now: Duration, (turn, clause_idx): (u32, u32), rate: u32, pcm: &[i16]) {
+        if rate == 0 {
+            return;
+        }
+        let long = Duration::from_secs_f64(pcm.len() as f64 / f64::from(rate));
+        let is_same = |clause: &&mut Clause| clause.turn == turn && clause.clause_idx == clause_idx;
+        match self.clauses.back_mut().filter(is_same) {
+            Some(clause) => clause.ends = clause.ends.max(now) + long,
+            None => {
+                let begins = self.clauses.back().map_or(now, |before| before.ends.max(now));
+                let (is_told, is_whole) = (false, false);
+                self.clauses.push_back(Clause {
+                    turn,
+                    clause_idx,
+                    begins,
+                    ends: begins + long,
+                    is_told,
+                    is_whole,
+                });
+            }
+        }
+        let named = Some((turn, clause_idx, rate));
+        if self.named != named {
+            self.named = named;
+            self.word(Word::Clause { turn, clause: clause_idx, rate });
+        }
+        if self.n_bytes + 2 * pcm.len() > QUEUE_BYTES_MAX || self.waiting.len() >= QUEUE_MAX {
+            self.n_lost += pcm.len() as u64;
+            return;
+        }
+        self.n_bytes += 2 * pcm.len();
+        let bytes = pcm.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        self.waiting.push_back(Down::Sound(bytes));
+    }
+
+    pub fn end(&mut self, turn: u32, clause_idx: u32) {
+        let mut its = self.clauses.iter_mut().filter(|clause| clause.turn == turn);
+        if let Some(clause) = its.find(|clause| clause.clause_idx == clause_idx) {
+            clause.is_whole = true;
+            self.word(Word::ClauseEnd { turn, clause: clause_idx });
+        }
+    }
+
+    pub fn hush(&mut self, turn: u32) {
+        self.clauses.clear();
+        self.waiting.retain(|down| {
+            !matches!(down, Down::Sound(_) | Down::Word(Word::Clause { .. } | Word::ClauseEnd { .. }))
+        });
+        (self.n_bytes, self.named) = (0, None);
+        self.word(Word::Hush { turn });
+    }
+
+    pub fn earcon(&mut self, earcon: Earcon) {
+        let earcon = match earcon {
+            Earcon::Listening => "listening",
+            Earcon::Thinking => "thinking",
+            Earcon::Error => "error",
+        };
+        self.word(Word::Earcon { earcon });
+    }
+
+    /// Words are few, and are only lost where nothing is taken at all; the client is then about to be given up.
+    pub fn word(&mut self, word: Word) {
+        if self.waiting.len() < 2 * QUEUE_MAX {
+            self.waiting.push_back(Down::Word(word));
+        }
+    }
+
+    /// The next for the wire.
+    pub fn pop(&mut self) -> Option<Down> {
+        let down = self.waiting.pop_front()?;
+        if let Down::Sound(bytes) = &down {
+            self.n_bytes -= bytes.len();
+        }
+        Some(down)
+    }
+
+    /// What was heard by now.
+    pub fn heard(&mut self, now: Duration) -> Option<Heard> {
+        let clause = self.clauses.front_mut()?;
+        let (turn, clause_idx) = (clause.turn, clause.clause_idx);
+        if !clause.is_told && clause.begins <= now {
+            clause.is_told = true;
+            return Some(Heard::Sounding { turn, clause_idx });
+        }
+        if clause.is_told && clause.is_whole && clause.ends <= now {
+            self.clauses.pop_front();
+            return Some(Heard::Spoken { turn, clause_idx });
+        }
+        None
+    }
+
+    /// When [`Queue::heard`] has more to tell, if nothing comes before.
+    pub fn deadline(&self) -> Option<Duration> {
+        let clause = self.clauses.front()?;
+        if !clause.is_told {
+            return Some(clause.begins);
+        }
+        clause.is_whole.then_some(clause.ends)
+    }
+
+    /// Samples that a slow wire did not take.
+    pub fn n_lost(&self) -> u64 {
+        self.n_lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn story(queue: &mut Queue) -> Vec<String> {
+        let word = |down| match down {
+            Down::Sound(bytes) => format!("{} bytes", bytes.len()),
+            Down::Word(word) => serde_json::to_string(&word).unwrap(),
+        };
+        std::iter::from_fn(|| queue.pop()).map(word).collect()
+    }
+
+    #[test]
+    fn a_clause_is_named_once_and_its_sound_follows() {
+        let mut queue = Queue::default();
+        queue.play(at(0), (1, 0), 1000, &[1; 50]);
+        queue.play(at(1), (1, 0), 1000, &[1; 50]);
+        queue.end(1, 0);
+        let want = [
+            r#"{"kind":"clause","turn":1,"clause":0,"rate":1000}"#,
+            "100 bytes",
+            "100 bytes",
+            r#"{"kind":"clause-end","turn":1,"clause":0}"#,
+        ];
+        assert_eq!(story(&mut queue), want);
+    }
+
+    #[test]
+    fn clauses_sound_one_after_the_other_for_as_long_as_they_are() {
+        let mut queue = Queue::default();
+        queue.play(at(0), (1, 0), 1000, &[0; 100]);
+        queue.end(1, 0);
+        queue.play(at(10), (1, 1), 1000, &[0; 50]);
+        assert_eq!(queue.heard(at(10)), Some(Heard::Sounding { turn: 1, clause_idx: 0 }));
+        assert_eq!((queue.heard(at(99)), queue.deadline()), (None, Some(at(100))));
+        assert_eq!(queue.heard(at(100)), Some(Heard::Spoken { turn: 1, clause_idx: 0 }));
+        assert_eq!(queue.heard(at(100)), Some(Heard::Sounding { turn: 1, clause_idx: 1 }));
+        // It is not whole, so it may go on.
+        assert_eq!((queue.heard(at(500)), queue.deadline()), (None, None));
+        queue.play(at(500), (1, 1), 1000, &[0; 50]);
+        queue.end(1, 1);
+        assert_eq!(queue.heard(at(549)), None);
+        assert_eq!(queue.heard(at(550)), Some(Heard::Spoken { turn: 1, clause_idx: 1 }));
+    }
+
+    #[test]
+    fn a_hush_throws_away_what_waits_and_says_so() {
+        let mut queue = Queue::default();
+        queue.play(at(0), (3, 0), 1000, &[0; 100]);
+        queue.earcon(Earcon::Listening);
+        queue.hush(3);
+        let want = [r#"{"kind":"earcon","earcon":"listening"}"#, r#"{"kind":"hush","turn":3}"#];
+        assert_eq!(story(&mut queue), want);
+        assert_eq!((queue.heard(at(900)), queue.deadline()), (None, None));
+    }
+
+    #[test]
+    fn a_wire_that_takes_nothing_loses_sound_and_costs_no_memory() {
+        let mut queue = Queue::default();
+        for _ in 0..4000 {
+            queue.play(at(0), (1, 0), 22_050, &[0; 882]);
+        }
+        queue.end(1, 0);
+        let n_bytes: usize =
+            queue.waiting.iter().map(|down| matches!(down, Down::Sound(_)) as usize * 1764).sum();
+        assert!(n_bytes <= QUEUE_BYTES_MAX && queue.n_lost() > 0);
+        // It is spoken all the same, when its time is over.
+        assert_eq!(queue.heard(at(0)), Some(Heard::Sounding { turn: 1, clause_idx: 0 }));
+        assert_eq!(queue.heard(at(170_000)), Some(Heard::Spoken { turn: 1, clause_idx: 0 }));
+    }
+}

@@ -1,0 +1,189 @@
+//! Sessions with real conversations, hands that answer at once, and both ends of a wire in one process.
+
+use super::access::Handshake;
+use super::carry::carry;
+use super::desk::{Begun, SESSIONS_MAX, SESSIONS_PER_KEY_MAX, Sessions};
+use super::frame::tests::masked;
+use super::words::Start;
+use crate::talk::force::Force;
+use crate::talk::{Talks, echo};
+use admission::VoiceSettings;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+fn sessions() -> Arc<Sessions> {
+    let force = Force::new(VoiceSettings { guess: false, ..VoiceSettings::default() });
+    let talks = Talks::new(echo::shared(), Arc::new(force));
+    Arc::new(Sessions::new(talks, Box::new(|| Box::new(|frame| frame[0] > 1000))))
+}
+
+fn with_ticket(ticket: &str) -> Handshake {
+    Handshake { accept: String::new(), ticket: Some(ticket.to_owned()), offers_protocol: true }
+}
+
+/// The client's end of a socket.
+struct Client {
+    wire: DuplexStream,
+    bytes: Vec<u8>,
+}
+
+/// What comes down.
+#[derive(Debug, PartialEq)]
+enum Came {
+    Text(Value),
+    Sound(usize),
+    Close(u16),
+}
+
+impl Client {
+    /// Begins a session and takes its socket with the ticket.
+    fn of(sessions: &Arc<Sessions>, start: Start) -> (Begun, Client) {
+        let begun = sessions.start("phone", start).unwrap();
+        let session = sessions.take(&begun.id, &with_ticket(&begun.ticket), false).unwrap();
+        let (wire, inside) = duplex(1 << 16);
+        tokio::spawn(carry(sessions.clone(), session, inside));
+        (begun, Client { wire, bytes: vec![] })
+    }
+
+    async fn text(&mut self, text: &str) {
+        self.wire.write_all(&masked(0x81, text.as_bytes())).await.unwrap();
+    }
+
+    async fn sound(&mut self, n: usize, level: i16) {
+        let bytes: Vec<u8> = std::iter::repeat_n(level.to_le_bytes(), n).flatten().collect();
+        self.wire.write_all(&masked(0x82, &bytes)).await.unwrap();
+    }
+
+    async fn came(&mut self) -> Came {
+        let mut piece = [0; 4096];
+        loop {
+            if let [first, second, rest @ ..] = self.bytes.as_slice() {
+                let (n_head, n_body) = match (second, rest) {
+                    (126, [a, b, ..]) => (4, usize::from(u16::from_be_bytes([*a, *b]))),
+                    (126, _) => (4, usize::MAX / 2),
+                    (short, _) => (2, usize::from(*short)),
+                };
+                if self.bytes.len() >= n_head + n_body {
+                    let (code, body) = (first & 15, self.bytes[n_head..n_head + n_body].to_vec());
+                    self.bytes.drain(..n_head + n_body);
+                    match code {
+                        1 => return Came::Text(serde_json::from_slice(&body).unwrap()),
+                        2 => return Came::Sound(body.len()),
+                        8 => return Came::Close(u16::from_be_bytes([body[0], body[1]])),
+                        _ => continue,
+                    }
+                }
+            }
+            let n = self.wire.read(&mut piece).await.unwrap();
+            assert!(n > 0, "the socket ended without a word");
+            self.bytes.extend(&piece[..n]);
+        }
+    }
+
+    /// Passes over what comes until a word of this kind.
+    async fn word(&mut self, kind: &str) -> Value {
+        loop {
+            if let Came::Text(word) = self.came().await
+                && word["kind"] == kind
+            {
+                return word;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_remote_microphone_is_heard_and_answered_with_sound() {
+    let sessions = sessions();
+    let (begun, mut client) = Client::of(&sessions, Start { rate: 48_000, ..Start::default() });
+    assert_eq!(client.word("view").await["mood"], "idle");
+    client.text(r#"{"kind":"start"}"#).await;
+    assert_eq!(client.word("microphone").await["is_wanted"], true);
+    for _ in 0..50 {
+        client.sound(960, 8000).await;
+    }
+    client.text(r#"{"kind":"stop"}"#).await;
+    // Words about sound and news of the conversation come on two ways, each in its order.
+    let (mut words, mut n_bytes) = (vec![], 0);
+    while words.last().is_none_or(|word: &Value| word["kind"] != "done") {
+        match client.came().await {
+            Came::Text(word) => words.push(word),
+            Came::Sound(n) => n_bytes += n,
+            Came::Close(status) => panic!("closed with {status}"),
+        }
+    }
+    let word = |kind: &str| words.iter().find(|word| word["kind"] == kind).unwrap_or(&Value::Null);
+    assert!(word("heard")["text"].as_str().unwrap().ends_with(" samples"), "{words:?}");
+    assert_eq!((word("clause")["rate"].clone(), n_bytes > 0), (1000.into(), true));
+    assert_eq!(word("done")["outcome"], "answered");
+    let status = sessions.get(&begun.id).unwrap().status();
+    assert!(status.view.answer.starts_with("You said ") && status.samples_lost == 0);
+    client.text(r#"{"kind":"end"}"#).await;
+    while !matches!(client.came().await, Came::Close(1000)) {}
+}
+
+#[tokio::test]
+async fn what_breaks_the_protocol_closes_the_socket_with_its_status() {
+    let sessions = sessions();
+    for (bytes, status) in [
+        (b"\x81\x05Hello".to_vec(), 1002),
+        (masked(0x81, b"{\"kind\":\"reboot\"}"), 1008),
+        (masked(0x82, b"odd"), 1007),
+        (masked(0x81, &[0xff]), 1007),
+        (vec![0x82, 0xff, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], 1009),
+    ] {
+        let (begun, mut client) = Client::of(&sessions, Start::default());
+        client.wire.write_all(&bytes).await.unwrap();
+        loop {
+            if let Came::Close(got) = client.came().await {
+                assert_eq!(got, status);
+                break;
+            }
+        }
+        assert!(sessions.end(&begun.id));
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_socket_once() {
+    let sessions = sessions();
+    let begun = sessions.start("phone", Start::default()).unwrap();
+    let take =
+        |shown: &Handshake, has_key| sessions.take(&begun.id, shown, has_key).map(|_| ()).map_err(|(s, _)| s);
+    assert_eq!(take(&with_ticket("guessed"), false), Err(401));
+    assert_eq!(take(&with_ticket(&begun.ticket), false), Ok(()));
+    assert_eq!(take(&with_ticket(&begun.ticket), false), Err(401));
+    assert_eq!(take(&with_ticket(&begun.ticket), true), Err(409));
+    sessions.put(&sessions.get(&begun.id).unwrap());
+    assert_eq!(take(&with_ticket(&begun.ticket), false), Err(401));
+    assert_eq!(take(&with_ticket(""), true), Ok(()));
+    assert_eq!(sessions.may("0", &with_ticket(""), true).map_err(|(status, _)| status), Err(404));
+}
+
+#[tokio::test]
+async fn sessions_are_few_and_each_key_has_its_share() {
+    let sessions = sessions();
+    let start = |key: &str| sessions.start(key, Start::default()).map_err(|(status, _)| status);
+    let first = start("a").unwrap();
+    (1..SESSIONS_PER_KEY_MAX).for_each(|_| _ = start("a").unwrap());
+    assert_eq!(start("a").err(), Some(503));
+    (SESSIONS_PER_KEY_MAX..SESSIONS_MAX).for_each(|_| _ = start("b").unwrap());
+    assert_eq!(start("c").err(), Some(503));
+    assert!(sessions.end(&first.id) && !sessions.end(&first.id));
+    assert_eq!(sessions.n_open(), SESSIONS_MAX - 1);
+    let odd = Start { rate: 4_000, ..Start::default() };
+    assert_eq!(sessions.start("c", odd).map(|_| ()).map_err(|(status, _)| status), Err(400));
+}
+
+#[tokio::test]
+async fn a_session_whose_conversation_is_over_is_swept_away() {
+    let sessions = sessions();
+    let (begun, mut client) = Client::of(&sessions, Start::default());
+    sessions.get(&begun.id).unwrap().line.close();
+    while !matches!(client.came().await, Came::Close(1000)) {}
+    while sessions.n_open() > 0 {
+        sessions.sweep();
+        tokio::task::yield_now().await;
+    }
+}

@@ -91,10 +91,12 @@ impl Apt {
         }
         let kernel = self.kernel_of(&settings.kernel)?;
         found.push((Use::Kernel, kernel.0, kernel.1));
-        for name in &settings.loaders {
-            let stanza =
-                self.show(std::slice::from_ref(name))?.pop().with_context(|| format!("no package {name}"))?;
-            found.push((Use::Loader, name.clone(), field(&stanza, "Version")?));
+        for (used, names) in [(Use::Loader, &settings.loaders), (Use::Speech, &settings.speech)] {
+            for name in names {
+                let stanza = self.show(std::slice::from_ref(name))?.pop();
+                let stanza = stanza.with_context(|| format!("no package {name}"))?;
+                found.push((used, name.clone(), field(&stanza, "Version")?));
+            }
         }
         self.lock(recipe, found)
     }

@@ -20,6 +20,8 @@ pub enum Use {
     Kernel,
     /// Gives first stages for PXE ROMs; stays on the boot server.
     Loader,
+    /// Unpacked without what it depends on; the root gets what speech needs of it.
+    Speech,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +48,7 @@ impl fmt::Display for Use {
             Use::Root => "root",
             Use::Kernel => "kernel",
             Use::Loader => "loader",
+            Use::Speech => "speech",
         })
     }
 }
@@ -120,7 +123,8 @@ fn package(
         "root" => Use::Root,
         "kernel" => Use::Kernel,
         "loader" => Use::Loader,
-        _ => return Err("the use is one of root, kernel, loader"),
+        "speech" => Use::Speech,
+        _ => return Err("the use is one of root, kernel, loader, speech"),
     };
     if !lists::is_package_name(name) {
         return Err("this is not the name of a package");

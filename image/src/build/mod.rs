@@ -19,6 +19,7 @@ pub mod publish;
 pub mod recipe;
 pub mod root;
 pub mod sbom;
+mod speech;
 pub mod steps;
 pub mod variant;
 pub mod verify;
@@ -203,7 +204,7 @@ impl<'a> Build<'a> {
         let kernel_key = self.kernel(&lock)?;
         let kernel = Kernel::open(&self.work.join("kernel"))?;
         let base_key = self.base(&lock)?;
-        let root_key = self.root(&base_key, &kernel_key, &kernel, &programs)?;
+        let root_key = self.root(&lock, [&base_key, &kernel_key], &kernel, &programs)?;
         let squashfs_key = self.squashfs(&root_key)?;
         let initrd_key = self.initrd(&kernel_key, &kernel, &programs)?;
         let inputs = KeyMaker::new("release").with(REVISION).with(lock.to_text());
@@ -328,16 +329,19 @@ impl<'a> Build<'a> {
         })
     }
 
-    fn root(&self, base: &Key, kernel_key: &Key, kernel: &Kernel, programs: &Programs) -> Result<Key> {
+    fn root(&self, lock: &Lock, before: [&Key; 2], kernel: &Kernel, programs: &Programs) -> Result<Key> {
         let recipe = &self.recipe;
-        let mut key = KeyMaker::new("root").with(REVISION).with(base.as_str()).with(kernel_key.as_str());
+        let mut key = KeyMaker::new("root").with(REVISION).with_each(before.map(Key::as_str));
+        key = key.with_each(lock.used_for(Use::Speech).map(|package| &package.sha256));
+        key = key.with_each(&recipe.settings.languages).with(&recipe.libpcaudio);
+        key = key.with(version_of("cc")?);
         key = key.with(programs.key()?.as_str()).with_each(&recipe.prune).with_each(&recipe.modules_root);
         key = key.with(format!("{:?}", recipe.presets)).with(format!("{:?}", recipe.overlay));
         key = key.with(&recipe.keep_libraries).with(&recipe.cpu_floor);
-        self.once(Work::Root, key.key(), |step| self.make_root(kernel, programs, step))
+        self.once(Work::Root, key.key(), |step| self.make_root(lock, kernel, programs, step))
     }
 
-    fn make_root(&self, kernel: &Kernel, programs: &Programs, step: &Step) -> Result<String> {
+    fn make_root(&self, lock: &Lock, kernel: &Kernel, programs: &Programs, step: &Step) -> Result<String> {
         let root = self.work.join("root");
         let log = self.log(Work::Root);
         step.note("unpacking the base system");
@@ -346,6 +350,7 @@ impl<'a> Build<'a> {
         put_programs(&root, |name| programs.with_names(name))?;
         step.note("pruning");
         let pruned = root::prune(&root, &self.recipe.prune_globs())?;
+        let speech = self.speech(lock, &root, step)?;
         root::lay_over(&root, &self.recipe)?;
         root::preset(&root, &self.recipe.presets)?;
         let taken = modules::take(kernel, &self.recipe.modules_root, &root, &log, step)?;
@@ -359,7 +364,20 @@ impl<'a> Build<'a> {
             eprintln!("      patterns of buildroot/prune.list that found nothing: {}", pruned.idle.join(" "));
         }
         let (n_paths, n_modules) = (pruned.n_paths, taken.n_modules);
-        Ok(format!("{n_paths} paths pruned, {closed}, {n_modules} modules, CPU floor held by {scanned}"))
+        Ok(format!(
+            "{n_paths} paths pruned, {speech}, {closed}, {n_modules} modules, CPU floor held by {scanned}"
+        ))
+    }
+
+    fn speech(&self, lock: &Lock, root: &Path, step: &Step) -> Result<String> {
+        step.note("taking what speech needs");
+        let parts = self.work.join("speech");
+        root::remove_tree(&parts)?;
+        for package in lock.used_for(Use::Speech) {
+            self.unpack_package(package, &parts)?;
+        }
+        let (languages, stub) = (&self.recipe.settings.languages, &self.recipe.libpcaudio);
+        speech::take(&parts, languages, stub, root, &self.log(Work::Root).with_extension("cc.log"), step)
     }
 
     fn squashfs(&self, root: &Key) -> Result<Key> {
@@ -401,6 +419,7 @@ impl<'a> Build<'a> {
                 repository: self.repository,
                 base_tar: &self.work.join("base.tar"),
                 kernel: &self.work.join("kernel"),
+                speech: &self.work.join("speech"),
                 debs: self.apt.debs(),
                 lock,
                 epoch: self.recipe.settings.epoch,

@@ -26,6 +26,8 @@ pub struct Sources<'a> {
     pub repository: &'a Path,
     pub base_tar: &'a Path,
     pub kernel: &'a Path,
+    /// The unpacked packages of speech.
+    pub speech: &'a Path,
     pub debs: &'a Path,
     pub lock: &'a Lock,
     pub epoch: u64,
@@ -57,6 +59,7 @@ pub fn gather(from: &Sources<'_>, release: &str, scratch: &Path, log: &Path, ste
     let mut licences = Licences::default();
     licences.take_debian(scratch)?;
     licences.take_debian(from.kernel)?;
+    licences.take_debian(from.speech)?;
     let debian = packages(from, scratch, &licences)?;
     let programs = programs(from, &mut licences)?;
     let own = fs::read(from.repository.join("LICENSE")).context("reading LICENSE")?;
@@ -79,12 +82,12 @@ pub fn gather(from: &Sources<'_>, release: &str, scratch: &Path, log: &Path, ste
     })
 }
 
-/// What dpkg installed, and the kernel, which is only unpacked.
+/// What dpkg installed, and what is only unpacked: the kernel, and what speech needs.
 fn packages(from: &Sources<'_>, scratch: &Path, licences: &Licences) -> Result<Vec<DebianPackage>> {
     let status = fs::read_to_string(scratch.join("var/lib/dpkg/status")).context("reading dpkg's records")?;
     let mut packages = debian::installed(&status)?;
-    for kernel in from.lock.used_for(Use::Kernel) {
-        let deb = from.debs.join(kernel.file_name());
+    for unpacked in from.lock.used_for(Use::Kernel).chain(from.lock.used_for(Use::Speech)) {
+        let deb = from.debs.join(unpacked.file_name());
         let control = tool::capture(tool::command("dpkg-deb").arg("--field").arg(deb))?;
         packages.push(debian::control(&control)?);
     }

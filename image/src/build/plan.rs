@@ -58,7 +58,7 @@ impl Work {
             Work::Programs => "programs: agent, rpc-worker and init for a Core 2",
             Work::Kernel => "kernel: unpack the package",
             Work::Base => "base system: mmdebstrap, from the locked packages alone",
-            Work::Root => "root: prune, overlay, units, modules, checks",
+            Work::Root => "root: prune, speech, overlay, units, modules, checks",
             Work::Squashfs => "root.squashfs: mksquashfs",
             Work::Initrd => "initrd: init, public key, network modules",
             Work::Papers => "papers: bill of materials, licence texts",
@@ -90,6 +90,8 @@ impl fmt::Display for Plan<'_> {
         writeln!(f, "  suite {}, kernel {}, file times {}", settings.suite, settings.kernel, settings.epoch)?;
         writeln!(f, "  zstd level {}, blocks of {} bytes", settings.compression_level, settings.block_bytes)?;
         list(f, "First stages, from", &settings.loaders)?;
+        list(f, "Unpacked for speech, without what they depend on", &settings.speech)?;
+        list(f, "Languages that are spoken", &settings.languages)?;
         list(f, "Packages, beside the essential ones", &recipe.packages)?;
         list(f, "Never unpacked", &recipe.excludes)?;
         list(f, "Pruned", &recipe.prune)?;

@@ -26,6 +26,10 @@ pub struct Settings {
     pub suite: String,
     pub kernel: String,
     pub loaders: Vec<String>,
+    /// Packages that are unpacked without what they depend on.
+    pub speech: Vec<String>,
+    /// What nodes can speak.
+    pub languages: Vec<String>,
     pub epoch: u64,
     pub block_bytes: u32,
     pub compression_level: i32,
@@ -43,6 +47,8 @@ pub struct Recipe {
     /// Path inside the root, without a leading slash, and what stands there.
     pub overlay: BTreeMap<String, Overlay>,
     pub keep_libraries: String,
+    /// Source of the library that stands in for espeak-ng's sound output.
+    pub libpcaudio: String,
     pub cpu_floor: String,
 }
 
@@ -69,6 +75,7 @@ impl Recipe {
         if !is_suite(&settings.suite) {
             bail!("buildroot/build.toml: {:?} is not the name of a Debian suite", settings.suite);
         }
+        super::speech::check(&settings.languages)?;
         let presets = repository.join("systemd/presets.list");
         let mut recipe = Recipe {
             settings,
@@ -80,6 +87,7 @@ impl Recipe {
             presets: parse_presets("systemd/presets.list", &read_text(&presets)?)?,
             overlay: BTreeMap::new(),
             keep_libraries: text("keep-libraries.list")?,
+            libpcaudio: text("libpcaudio.c")?,
             cpu_floor: text("cpu-floor.list")?,
         };
         read_overlay(&buildroot.join("overlay"), "", &mut recipe.overlay)?;
@@ -98,7 +106,9 @@ impl Recipe {
     pub fn wish(&self) -> String {
         let settings = &self.settings;
         let key = KeyMaker::new("wish").with(&settings.suite).with(&settings.kernel);
-        key.with_each(&settings.loaders).with_each(&self.packages).key().as_str()[..16].into()
+        key.with_each(&settings.loaders).with_each(&settings.speech).with_each(&self.packages).key().as_str()
+            [..16]
+            .into()
     }
 
     pub fn prune_globs(&self) -> Globs {

@@ -253,7 +253,8 @@ pub fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode)).with_context(writing)
 }
 
-fn link(to: &str, path: &Path) -> Result<()> {
+/// Puts a link into the tree, its folders with it.
+pub fn link(to: &str, path: &Path) -> Result<()> {
     clear(path)?;
     symlink(to, path).with_context(|| format!("linking {}", path.display()))
 }

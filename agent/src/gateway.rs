@@ -4,6 +4,7 @@
 //! answer of it, `meters` counts: all pure.
 //! `answer` is the door's, `begin` tries one copy after the other until a first token came (a `job`), `relay` hands on what
 //! follows.
+//! `own` asks for this node's own voice.
 //! An answer whose copy is lost goes on elsewhere (`record`, `resume`); also one in a single piece, because copies are
 //! always asked for a stream.
 //! The gateway deliberately knows no model and no prompt: a request is checked by whoever answers it, and passes unchanged
@@ -17,6 +18,7 @@ mod job;
 mod kept;
 pub mod keys;
 pub mod meters;
+pub mod own;
 pub mod record;
 mod relay;
 mod resume;
@@ -147,6 +149,15 @@ impl Gateway {
             copy.busy = copy.busy.max(own);
         }
         View { copies, manners, set, last_resort }
+    }
+
+    /// Nodes that have a model ready for questions.
+    pub async fn n_with_model(&self) -> usize {
+        let view = self.view().await;
+        let is_ready = |copy: &&route::Copy| copy.health == cluster::Health::Passing && !copy.is_doubted;
+        let places: std::collections::BTreeSet<SocketAddr> =
+            view.copies.iter().filter(is_ready).map(|copy| copy.address).collect();
+        places.len() + usize::from(view.set.is_some())
     }
 
     /// Whether this is an expert of ours, whose name may be counted.

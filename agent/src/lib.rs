@@ -7,6 +7,7 @@
 //! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` are microphone and speaker.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
+pub mod answer;
 pub mod args;
 pub mod cluster;
 mod console;

@@ -17,7 +17,7 @@ mod run;
 mod saying;
 pub mod talks;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trace;

@@ -3,8 +3,9 @@
 use super::access::Handshake;
 use super::down::Queue;
 use super::words::Start;
+use crate::hear::detect::Detector;
 use crate::talk::force::Over;
-use crate::talk::parts::{Detect, Microphone, Speaker};
+use crate::talk::parts::{Microphone, Speaker};
 use crate::talk::{Line, Own, Talks, Whose, post};
 use crate::wyoming::record::RATES;
 use serde::Serialize;
@@ -142,12 +143,12 @@ pub type Refusal = (u16, String);
 
 pub struct Sessions {
     talks: Arc<Talks>,
-    detect: Box<dyn Fn() -> Detect + Send + Sync>,
+    detect: Box<dyn Fn() -> Box<dyn Detector> + Send + Sync>,
     open: Mutex<BTreeMap<String, Arc<Session>>>,
 }
 
 impl Sessions {
-    pub fn new(talks: Arc<Talks>, detect: Box<dyn Fn() -> Detect + Send + Sync>) -> Sessions {
+    pub fn new(talks: Arc<Talks>, detect: Box<dyn Fn() -> Box<dyn Detector> + Send + Sync>) -> Sessions {
         Sessions { talks, detect, open: Mutex::default() }
     }
 
@@ -171,7 +172,7 @@ impl Sessions {
         let began = Instant::now();
         let queue = Arc::new(Lane { start: began, queue: Mutex::default(), news: Notify::new() });
         let (speaker, microphone) = (Box::new(Remote(queue.clone())), Box::new(Remote(queue.clone())));
-        let own = Own { speaker, microphone, detect: (self.detect)() };
+        let own = Own { speaker, microphone, detector: (self.detect)() };
         let name = if start.name.is_empty() { format!("remote of {key}") } else { start.name };
         let line = self.talks.begin(Whose::Remote(name), over, post(), own);
         let line = line.map_err(|_| (503, "this node talks with as many as it can".to_owned()))?;

@@ -134,6 +134,7 @@ impl Queue {
             Earcon::Listening => "listening",
             Earcon::Thinking => "thinking",
             Earcon::Error => "error",
+            Earcon::Ring => "ring",
         };
         self.word(Word::Earcon { earcon });
     }

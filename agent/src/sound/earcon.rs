@@ -1,5 +1,5 @@
-//! The three sounds that are no speech, made of tones: two that rise say `I listen`, two low ticks `I think`, three that
-//! fall `that went wrong`.
+//! The sounds that are no speech, made of tones: two that rise say `I listen`, two low ticks `I think`, three that
+//! fall `that went wrong`; two bells are a timer.
 //!
 //! They are short, because the first is heard by the microphone that it opens, and soft at both ends, because a tone that
 //! is cut off clicks.
@@ -28,6 +28,8 @@ const fn rest(ms: u32) -> Note {
 
 const LISTENING: &[Note] = &[note(659.3, 45), note(987.8, 55)];
 const THINKING: &[Note] = &[note(392.0, 40), rest(90), note(392.0, 40)];
+const RING: &[Note] =
+    &[note(880.0, 90), rest(30), note(1046.5, 90), rest(150), note(880.0, 90), rest(30), note(1046.5, 90)];
 const ERROR: &[Note] = &[note(440.0, 110), rest(15), note(349.2, 110), rest(15), note(261.6, 160)];
 
 pub fn samples(earcon: Earcon, rate: u32) -> Vec<i16> {
@@ -35,6 +37,7 @@ pub fn samples(earcon: Earcon, rate: u32) -> Vec<i16> {
         Earcon::Listening => LISTENING,
         Earcon::Thinking => THINKING,
         Earcon::Error => ERROR,
+        Earcon::Ring => RING,
     };
     notes.iter().flat_map(|note| tone(note, rate)).collect()
 }
@@ -55,11 +58,11 @@ fn tone(note: &Note, rate: u32) -> impl Iterator<Item = i16> {
 mod tests {
     use super::*;
 
-    const ALL: [Earcon; 3] = [Earcon::Listening, Earcon::Thinking, Earcon::Error];
+    const ALL: [Earcon; 4] = [Earcon::Listening, Earcon::Thinking, Earcon::Error, Earcon::Ring];
 
     #[test]
     fn they_are_short_and_soft_at_both_ends() {
-        for (earcon, ms_max) in ALL.into_iter().zip([100, 170, 410]) {
+        for (earcon, ms_max) in ALL.into_iter().zip([100, 170, 410, 570]) {
             for rate in [16_000, 44_100, 48_000] {
                 let pcm = samples(earcon, rate);
                 assert!(pcm.len() <= (ms_max * rate / 1000) as usize, "{earcon:?}");
@@ -85,7 +88,7 @@ mod tests {
             let n = pcm.windows(2).filter(|two| (two[0] < 0) != (two[1] < 0)).count();
             n * 1000 / pcm.len()
         };
-        let [listening, thinking, error] = ALL.map(crossings);
+        let [listening, thinking, error, _] = ALL.map(crossings);
         assert!(listening > 2 * error && error > thinking, "{listening} {thinking} {error}");
     }
 }

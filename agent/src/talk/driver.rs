@@ -4,12 +4,14 @@
 
 use super::news::{Board, News};
 use super::parts::{
-    Answer, AskJob, DETECT_SAMPLES, Detect, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound,
-    Speak, SpeakJob, Speaker, Stop,
+    Answer, AskJob, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound, Speak, SpeakJob, Speaker,
+    Stop,
 };
 use super::post::Post;
 use super::saying::Saying;
 use super::trace::{Draft, Trace};
+use crate::hear::detect::{Detector, FRAME};
+use crate::speech::sayings;
 use admission::{KeyManner, VoiceSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use voice::turn::{Clause, Earcon, Heard, Input, Mood, Output, Report, Rules, Tur
 const ECHO: Duration = Duration::from_millis(250);
 /// More sound than this in one event is a mistake of the microphone's.
 const FRAME_SAMPLES_MAX: usize = voice::RATE;
+/// From here on numbers are of announcements: no conversation has so many turns.
+const ANNOUNCEMENTS: u32 = 1 << 31;
 
 /// Who serves all conversations of a node.
 #[derive(Clone)]
@@ -30,15 +34,13 @@ pub struct Shared {
     pub ear: Arc<dyn Hear>,
     pub mouth: Arc<dyn Speak>,
     pub mind: Arc<dyn Answer>,
-    /// How a language says what is written.
-    pub sayings: fn(&str) -> Arc<Sayings>,
 }
 
 /// What belongs to one conversation. A speaker counts as there until it tells `SpeakerLost`.
 pub struct Own {
     pub speaker: Box<dyn Speaker>,
     pub microphone: Box<dyn Microphone>,
-    pub detect: Detect,
+    pub detector: Box<dyn Detector>,
 }
 
 pub struct Talk {
@@ -51,7 +53,7 @@ pub struct Talk {
     post: Post,
     board: Arc<Board>,
     settings: VoiceSettings,
-    sayings: Arc<Sayings>,
+    sayings: &'static Sayings,
     has_speaker: bool,
     is_listening: bool,
     /// Sound that is shorter than the detector's frame.
@@ -63,6 +65,7 @@ pub struct Talk {
     saying: Option<Saying>,
     making: Option<Stop>,
     has_failed_to_speak: bool,
+    n_announced: u32,
     draft: Draft,
     mood: Mood,
     traces: Vec<Trace>,
@@ -96,7 +99,7 @@ impl Talk {
         board: Arc<Board>,
         settings: VoiceSettings,
     ) -> Talk {
-        let sayings = (shared.sayings)(&settings.language);
+        let sayings = sayings::of(&settings.language);
         Talk {
             id,
             whose,
@@ -117,6 +120,7 @@ impl Talk {
             saying: None,
             making: None,
             has_failed_to_speak: false,
+            n_announced: 0,
             draft: Draft::default(),
             mood: Mood::Idle,
             traces: vec![],
@@ -158,6 +162,7 @@ impl Talk {
             Event::Heard { wish, end } => self.heard(now, wish, &end),
             Event::Part { turn, part } => self.part(now, turn, part),
             Event::Made { turn, clause_idx, made } => self.made(turn, clause_idx, made),
+            Event::Announce(text) => self.announce(now, &text),
             Event::Settings(settings) => self.set(now, *settings),
             Event::Close => self.close(now),
         }
@@ -215,9 +220,13 @@ impl Talk {
     }
 
     fn listen(&mut self, now: Duration, is_wanted: bool) {
+        if is_wanted {
+            self.stop_announcing();
+        }
         if is_wanted != self.is_listening {
             self.is_listening = is_wanted;
             self.rest.clear();
+            self.own.detector.reset();
             self.own.microphone.listen(is_wanted);
         }
         if !is_wanted {
@@ -229,14 +238,14 @@ impl Talk {
         if !self.is_listening {
             return;
         }
-        let is_echo = self.settings.hands_free && now < self.deaf_until;
+        let is_echo = self.settings.hands_free && (now < self.deaf_until || self.announcing().is_some());
         self.rest.extend_from_slice(&pcm[..pcm.len().min(FRAME_SAMPLES_MAX)]);
         let rest = std::mem::take(&mut self.rest);
-        let mut frames = rest.chunks_exact(DETECT_SAMPLES);
+        let mut frames = rest.chunks_exact(FRAME);
         for frame in &mut frames {
-            let Ok(whole) = <&[i16; DETECT_SAMPLES]>::try_from(frame) else { continue };
+            let Ok(whole) = <&[i16; FRAME]>::try_from(frame) else { continue };
             // The detector hears all, so that it knows the room.
-            let is_voice = (self.own.detect)(whole) && !is_echo;
+            let is_voice = self.own.detector.is_voice(whole) && !is_echo;
             self.turns.handle(now, Input::Frame { pcm: frame, is_voice });
         }
         self.rest = frames.remainder().to_vec();
@@ -266,6 +275,8 @@ impl Talk {
     fn ask(&mut self, now: Duration, turn: u32, text: String) {
         self.board.tell(News::Heard { turn, text: text.clone() });
         self.draft.said(&text);
+        // Hands-free, somebody may have spoken into it.
+        self.stop_announcing();
         self.saying = Some(Saying::new(turn, !self.has_speaker));
         self.has_failed_to_speak = false;
         if !self.has_speaker {
@@ -320,7 +331,8 @@ impl Talk {
         let Some(saying) = self.saying.as_mut() else { return };
         let Some((clause_idx, text)) = saying.next() else { return };
         let (turn, stop, post) = (saying.turn, Stop::default(), self.post.clone());
-        self.making = Some(stop.clone());
+        // The one before has ended, or was said to.
+        self.making.replace(stop.clone()).inspect(Stop::stop);
         let sink = Box::new(move |sound: Sound<'_>| {
             let made = match sound {
                 Sound::Piece { rate, pcm } => Made::Piece { rate, pcm: pcm.to_vec() },
@@ -360,6 +372,35 @@ impl Talk {
         self.turns.handle(now, Input::Spoken { turn, clause_idx });
     }
 
+    fn announce(&mut self, now: Duration, text: &str) {
+        let is_free = matches!(self.turns.mood(), Mood::Idle | Mood::Waiting);
+        if !is_free || self.announcing().is_some() {
+            return;
+        }
+        self.n_announced += 1;
+        self.has_failed_to_speak = false;
+        self.earcon(now, Earcon::Ring);
+        let mut saying = Saying::new(ANNOUNCEMENTS | self.n_announced, !self.has_speaker);
+        saying.push(self.sayings.say(&Clause::Text(text.to_owned())));
+        self.saying = Some(saying);
+        self.board.tell(News::Announced { text: text.to_owned() });
+    }
+
+    fn stop_announcing(&mut self) {
+        if let Some(turn) = self.announcing() {
+            self.own.speaker.hush(turn);
+            self.forget_saying();
+        }
+    }
+
+    /// The announcement that is being spoken.
+    fn announcing(&self) -> Option<u32> {
+        self.saying
+            .as_ref()
+            .filter(|saying| saying.turn >= ANNOUNCEMENTS && !saying.is_over())
+            .map(|saying| saying.turn)
+    }
+
     fn speaker_lost(&mut self, now: Duration) {
         self.has_speaker = false;
         if let Some(turn) = self.saying.as_ref().map(|saying| saying.turn) {
@@ -381,7 +422,7 @@ impl Talk {
 
     fn set(&mut self, now: Duration, settings: VoiceSettings) {
         if settings.language != self.settings.language {
-            self.sayings = (self.shared.sayings)(&settings.language);
+            self.sayings = sayings::of(&settings.language);
         }
         self.turns.set_rules(now, rules(&settings));
         self.key.set_manner(manner(&settings));

@@ -80,6 +80,7 @@ impl Over {
             speaker: device(over.speaker, &settings.speaker),
             detector: over.detector.unwrap_or(settings.detector),
             hearing: settings.hearing.clone(),
+            time_zone: settings.time_zone.clone(),
             wyoming: settings.wyoming,
         }
     }

@@ -69,6 +69,10 @@ pub enum News {
         turn: u32,
         words: String,
     },
+    /// Said without being asked.
+    Announced {
+        text: String,
+    },
     /// Why something did not go as it should, for a person.
     Trouble {
         sentence: String,
@@ -148,7 +152,7 @@ impl View {
                 self.answer.push_str(cut(words, room));
             }
             News::Trouble { sentence } => self.trouble.clone_from(sentence),
-            News::Done { .. } | News::Closed => {}
+            News::Announced { .. } | News::Done { .. } | News::Closed => {}
         }
     }
 }

@@ -125,10 +125,6 @@ pub trait Speaker: Send {
     fn earcon(&mut self, earcon: Earcon);
 }
 
-/// Whether a frame of 16 ms holds a voice.
-pub type Detect = Box<dyn FnMut(&[i16; DETECT_SAMPLES]) -> bool + Send>;
-pub const DETECT_SAMPLES: usize = 256;
-
 /// What happens to a conversation, told from any thread.
 #[derive(Debug)]
 pub enum Event {
@@ -161,6 +157,8 @@ pub enum Event {
         clause_idx: u32,
         made: Made,
     },
+    /// Something to be said that nobody asked for now: a timer is over. Passed over while a turn goes on.
+    Announce(String),
     /// The owner says otherwise than before.
     Settings(Box<admission::VoiceSettings>),
     /// The conversation is over.

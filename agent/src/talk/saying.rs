@@ -53,6 +53,11 @@ impl Saying {
         Some((self.n_spoken + idx as u32, text))
     }
 
+    /// All that is known of it was spoken.
+    pub fn is_over(&self) -> bool {
+        self.clauses.is_empty()
+    }
+
     /// A piece of sound came; false where nobody waits for it.
     pub fn piece(&mut self, clause_idx: u32) -> bool {
         match self.at(clause_idx) {

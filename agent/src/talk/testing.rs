@@ -3,18 +3,14 @@
 use super::news::Board;
 use super::parts::*;
 use super::{Own, Shared, Talk, Told, post};
+use crate::hear::detect::{Detector, FRAME};
 use admission::VoiceSettings;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use voice::key::{Input, Source};
-use voice::speakable::Sayings;
 use voice::turn::Earcon;
-
-pub fn sayings(_: &str) -> Arc<Sayings> {
-    Arc::new(Sayings::read(include_str!("../../speech/en.toml")).unwrap())
-}
 
 /// What the hands were asked for, and the jobs that nobody works on yet.
 #[derive(Default)]
@@ -80,6 +76,17 @@ impl Microphone for Fake {
     }
 }
 
+/// Loud is a voice.
+pub struct Loud;
+
+impl Detector for Loud {
+    fn is_voice(&mut self, frame: &[i16; FRAME]) -> bool {
+        frame[0] > 1000
+    }
+
+    fn reset(&mut self) {}
+}
+
 pub struct Stage {
     pub talk: Talk,
     pub now: Duration,
@@ -98,10 +105,9 @@ impl Stage {
         let (sender, news) = broadcast::channel(64);
         let board = Arc::new(Board::new(1, sender));
         let served = Arc::new(fake.clone());
-        let shared = Shared { ear: served.clone(), mouth: served.clone(), mind: served, sayings };
-        // Loud is a voice.
-        let detect = Box::new(|frame: &[i16; DETECT_SAMPLES]| frame[0] > 1000);
-        let own = Own { speaker: Box::new(fake.clone()), microphone: Box::new(fake.clone()), detect };
+        let shared = Shared { ear: served.clone(), mouth: served.clone(), mind: served };
+        let speaker = Box::new(fake.clone());
+        let own = Own { speaker, microphone: Box::new(fake.clone()), detector: Box::new(Loud) };
         let talk = Talk::new(1, "here".into(), (shared, own), post, board.clone(), settings);
         Stage { talk, now: Duration::from_secs(50), fake, events, news, board }
     }
@@ -134,7 +140,7 @@ impl Stage {
     pub fn sound(&mut self, length_ms: u64, level: i16) {
         for _ in 0..length_ms / 16 {
             self.wait(Duration::from_millis(16));
-            self.handle(Event::Frame(vec![level; DETECT_SAMPLES]));
+            self.handle(Event::Frame(vec![level; FRAME]));
         }
     }
 

@@ -167,6 +167,24 @@ fn new_settings_hold_from_the_next_turn_on() {
 }
 
 #[test]
+fn a_timer_rings_between_turns_and_a_press_silences_it() {
+    let mut stage = Stage::new(plain());
+    stage.handle(Event::Announce("Your tea.".into()));
+    stage.play("made");
+    let ring = format!("Ring! make(Your tea.) play#{0}.0(100) end#{0}.0", 0x8000_0001_u32);
+    assert_eq!(stage.told(), ring);
+    // It is told again only when it was said.
+    stage.handle(Event::Announce("Your tea.".into()));
+    stage.play("press");
+    assert_eq!(stage.told(), format!("hush#{} mic Listening!", 0x8000_0001_u32));
+    stage.handle(Event::Announce("Your tea.".into()));
+    stage.play("voice 800, release, text hello, words Hi., answered, made, spoken 1.0");
+    assert!(!stage.told().contains("tea"));
+    stage.handle(Event::Announce("Your tea.".into()));
+    assert_eq!(stage.told(), "Ring! make(Your tea.)");
+}
+
+#[test]
 fn to_close_stops_all_hands() {
     let mut stage = Stage::new(plain());
     stage.play(&format!("{ASKED}, words One."));
@@ -228,7 +246,8 @@ fn happen(stage: &mut Stage, dice: &mut Dice) {
     let n_turns = stage.board.view().turn;
     let turn = n_turns.saturating_sub(dice.throw(3) as u32) + dice.throw(2) as u32;
     let clause_idx = dice.throw(5) as u32;
-    let event = match dice.throw(26) {
+    let event = match dice.throw(27) {
+        26 => Event::Announce("something".into()),
         0 | 1 => Event::Key(Input::Down(key(dice))),
         2 | 3 => Event::Key(Input::Up(key(dice))),
         4 => Event::Key(Input::Gone { device: dice.throw(3) as u32 }),

@@ -255,7 +255,7 @@ impl Work<'_> {
                 shared.ear.hear(HearJob { pcm, is_guess: false, stop: self.stop.clone(), done });
             }
             Output::Say(clause) => {
-                let sayings = (shared.sayings)(&self.door.force.now().language);
+                let sayings = crate::speech::sayings::of(&self.door.force.now().language);
                 let Some(text) = sayings.say(&clause) else { return Some(Input::Said(Ok(()))) };
                 let (news, talk) = (self.news.clone(), self.talk(""));
                 // Who takes so little that all room is full is given up by the time that work may take.

@@ -75,6 +75,8 @@ pub struct VoiceSettings {
     pub detector: Detector,
     /// File of the model that hears, below the folder of models.
     pub hearing: Option<String>,
+    /// How the time of day follows from UTC, as POSIX writes it: `CET-1CEST,M3.5.0,M10.5.0/3`.
+    pub time_zone: Option<String>,
     /// Whether nodes answer Home Assistant on 10300/tcp, to everybody on the wire.
     pub wyoming: bool,
 }
@@ -116,6 +118,7 @@ impl Default for VoiceSettings {
             speaker: None,
             detector: Detector::default(),
             hearing: None,
+            time_zone: None,
             wyoming: false,
         }
     }
@@ -126,7 +129,7 @@ impl VoiceSettings {
         let is_name = |name: &String| {
             (1..=VOICE_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
         };
-        let names = [&self.voice, &self.microphone, &self.speaker, &self.hearing];
+        let names = [&self.voice, &self.microphone, &self.speaker, &self.hearing, &self.time_zone];
         if !is_name(&self.language) || !names.into_iter().flatten().all(is_name) {
             return Err(Error::Limit { what: "the names of language, voice, devices and model" });
         }

@@ -54,6 +54,8 @@ pub enum Earcon {
     Listening,
     Thinking,
     Error,
+    /// A timer is over. No turn wishes for it.
+    Ring,
 }
 
 #[derive(Debug, Clone, PartialEq)]

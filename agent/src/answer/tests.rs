@@ -1,0 +1,254 @@
+//! What people say, and what a mind answers, with a world and a model of the test's own.
+
+use super::*;
+use crate::talk::parts::Stop;
+use crate::talk::trace::{Outcome, Stage, Took};
+use std::sync::MutexGuard;
+
+#[derive(Default)]
+struct Fake {
+    settings: VoiceSettings,
+    about: About,
+    trace: Option<Trace>,
+    /// Requests that came to the model, and what it answers.
+    asked: Vec<String>,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Fake>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Fake> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl World for Shared {
+    fn settings(&self) -> VoiceSettings {
+        self.lock().settings.clone()
+    }
+
+    fn set_volume(&self, volume: u8) -> Result<(), String> {
+        self.lock().settings.volume = volume;
+        Ok(())
+    }
+
+    fn is_here(&self, talk: u64) -> bool {
+        talk == 1
+    }
+
+    fn about(&self) -> About {
+        self.lock().about.clone()
+    }
+
+    fn last_trace(&self, _: u64) -> Option<Trace> {
+        self.lock().trace.clone()
+    }
+}
+
+impl Models for Shared {
+    fn ask(&self, mut job: ModelJob) {
+        let parts = {
+            let mut fake = self.lock();
+            fake.asked.push(String::from_utf8(job.body).unwrap());
+            fake.parts.clone()
+        };
+        parts.into_iter().for_each(|part| (job.sink)(part));
+    }
+}
+
+struct Room {
+    fake: Shared,
+    mind: Mind,
+}
+
+impl Room {
+    fn new() -> Room {
+        let fake = Shared::default();
+        // 2026-03-28 21:00 UTC, a Saturday.
+        let about = About {
+            node: "kitchen".into(),
+            unix_s: Some(1_774_731_600),
+            n_alive: 3,
+            n_known: 4,
+            away: vec!["attic".into()],
+            n_with_model: 2,
+        };
+        fake.lock().about = about;
+        let served = Arc::new(fake.clone());
+        let mind = Mind::new(served.clone(), served, Arc::default());
+        Room { fake, mind }
+    }
+
+    fn say_at(&self, talk: u64, text: &str) -> String {
+        let told: Arc<Mutex<Vec<Part>>> = Arc::default();
+        let sink = told.clone();
+        let sink = Box::new(move |part| sink.lock().unwrap().push(part));
+        self.mind.answer(AskJob { text: text.into(), talk, stop: Stop::default(), sink });
+        let told = told.lock().unwrap();
+        let words = told.iter().filter_map(|part| match part {
+            Part::Words(words) => Some(words.as_str()),
+            _ => None,
+        });
+        let words: String = words.collect();
+        match told.last() {
+            Some(Part::End) => words,
+            last => format!("{words} {last:?}"),
+        }
+    }
+
+    fn check(&self, text: &str, want: &str) {
+        assert_eq!(self.say_at(1, text), want, "{text}");
+    }
+}
+
+#[test]
+fn the_time_of_day_is_that_of_the_owners_zone() {
+    let room = Room::new();
+    room.check("What time is it?", "It is 21:00.");
+    room.fake.lock().settings.time_zone = Some("CET-1CEST,M3.5.0,M10.5.0/3".into());
+    room.check("What time is it?", "It is 22:00.");
+    room.check("What's the date?", "Today is Saturday, March 28, 2026.");
+    room.fake.lock().settings.language = "de-AT".into();
+    room.check("Welcher Tag ist heute?", "Heute ist Samstag, der 28. März 2026.");
+    room.fake.lock().about.unix_s = None;
+    room.check("Wie spät ist es?", "Meine Uhr ist nicht gestellt, darum weiß ich es nicht.");
+}
+
+#[test]
+fn timers_are_set_listed_and_stopped() {
+    let room = Room::new();
+    room.check("Which timers are running?", "No timer is set.");
+    room.check("Set a timer for 90 minutes.", "1 hour and 30 minutes, starting now.");
+    room.check("Wake me up at 7:30.", "Alarm set for 7:30.");
+    let told = room.say_at(1, "How much time is left?");
+    assert!(
+        told.starts_with("A timer of 1 hour and 30 minutes has 1 hour and ")
+            && told.ends_with("An alarm rings at 7:30."),
+        "{told}"
+    );
+    room.check("cancel all timers", "All 2 timers are stopped.");
+    room.check("cancel the timer", "No timer is set.");
+    for _ in 0..timers::TIMERS_MAX {
+        room.check("timer for 1 minute", "1 minute, starting now.");
+    }
+    room.check("timer for 1 minute", "There are 32 timers already. Stop them first.");
+}
+
+#[test]
+fn an_alarm_is_for_the_next_such_time() {
+    let room = Room::new();
+    // It is 21:00: half past nine is in the evening still, half past eight is in the morning.
+    room.check("Wake me up at 9:30.", "Alarm set for 21:30.");
+    room.check("Wake me up at 8:30.", "Alarm set for 8:30.");
+    room.check("set an alarm for 8 pm", "Alarm set for 20:00.");
+    let left: Vec<u64> = room
+        .mind
+        .timers
+        .now()
+        .all()
+        .iter()
+        .map(|timer| timer.left(timers::uptime()).as_secs().div_ceil(60))
+        .collect();
+    assert_eq!(left, [30, 11 * 60 + 30, 23 * 60]);
+}
+
+#[test]
+fn the_volume_is_of_the_pc_and_not_of_a_remote_microphone() {
+    let room = Room::new();
+    room.check("Louder!", "Volume 90 percent.");
+    room.check("set the volume to 400", "Volume 100 percent.");
+    room.check("louder", "Volume 100 percent.");
+    room.check("quieter", "Volume 90 percent.");
+    assert_eq!(room.say_at(2, "louder"), "Please set the volume at your own device.");
+}
+
+#[test]
+fn it_knows_itself_and_its_cluster() {
+    let room = Room::new();
+    room.check(
+        "How are the computers doing?",
+        "3 of 4 computers are here. attic does not answer. 2 of them can answer questions.",
+    );
+    room.check("Who are you?", "I am duet on kitchen, one voice of 3 computers. I run on old computers in this house, and nothing you say leaves it.");
+    room.fake.lock().about = About { node: "kitchen".into(), n_alive: 1, n_known: 1, ..About::default() };
+    room.check(
+        "are you okay",
+        "This computer works alone. All is well. No model is ready to answer questions.",
+    );
+}
+
+#[test]
+fn what_is_no_intent_goes_to_a_model_with_what_was_said_before() {
+    let room = Room::new();
+    room.fake.lock().parts = vec![
+        Part::By("local on kitchen (here)".into()),
+        Part::Words("A cat ".into()),
+        Part::Words("sleeps.".into()),
+        Part::End,
+    ];
+    room.check("Tell me a story.", "A cat sleeps.");
+    room.check("what time is it", "It is 21:00.");
+    room.check("And then?", "A cat sleeps.");
+    room.check("say that again", "A cat sleeps.");
+    let fake = room.fake.lock();
+    assert_eq!(fake.asked.len(), 2);
+    let second = &fake.asked[1];
+    assert!(
+        second.contains("Tell me a story.")
+            && second.contains("A cat sleeps.")
+            && !second.contains("what time"),
+        "{second}"
+    );
+    openai::ChatRequest::read(second.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_model_that_cannot_be_reached_is_told_aloud() {
+    let room = Room::new();
+    room.fake.lock().parts = vec![Part::Failed("no node serves a model.".into())];
+    room.check("Tell me a story.", "I cannot reach a model: no node serves a model.");
+    room.fake.lock().parts = vec![Part::Words("A cat".into()), Part::Failed("lost".into())];
+    room.check("Tell me a story.", "A cat Some(Failed(\"lost\"))");
+}
+
+#[test]
+fn it_says_why_it_was_slow() {
+    let room = Room::new();
+    room.check("Why was that slow?", "There was no answer before this one.");
+    let took = |stage, ms| Took { stage, ms };
+    room.fake.lock().trace = Some(Trace {
+        talk: 1,
+        whose: "this PC".into(),
+        turn: 1,
+        unix_s: 0,
+        outcome: Outcome::Answered,
+        took: vec![took(Stage::Listen, 9000.0), took(Stage::Hear, 400.0), took(Stage::Answer, 2140.0)],
+        silence_ms: Some(3210.0),
+        recorded_ms: 9000,
+        is_guessed: false,
+        has_interrupted: false,
+        n_clauses: 1,
+        answer_bytes: 10,
+        heard: vec![],
+        by: vec!["local on attic".into()],
+        troubles: vec![],
+        said: None,
+        answer: None,
+    });
+    room.check(
+        "Why did that take so long?",
+        "The last answer took 3.2 seconds from your last word to my first. Most of it, 2.1 seconds, went by until the model wrote its first word. That was local on attic.",
+    );
+}
+
+#[test]
+fn every_language_says_all_that_is_to_be_said() {
+    let languages = phrases::languages();
+    assert_eq!(languages.len(), 2);
+    for (intents, phrases) in &languages {
+        assert_eq!(intents.language, phrases.language);
+        assert!(intents.names().count() > 10);
+    }
+}

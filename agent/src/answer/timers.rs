@@ -1,0 +1,227 @@
+//! Timers and alarms of a node: set, listed, stopped, rung; kept so that a crash of the agent loses none; pure but for its
+//! file.
+//!
+//! A timer is due by the node's uptime, so that a clock that is set meanwhile moves none.
+
+use crate::io::runtime;
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+pub const TIMERS_MAX: usize = 32;
+pub const LENGTH_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// One that nobody stops has rung for long enough.
+pub const RING_MAX: Duration = Duration::from_secs(600);
+const FILE: &str = "timers.json";
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Kind {
+    Timer { length_s: u64 },
+    Alarm { hour: u8, minute: u8 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    pub id: u64,
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// Milliseconds of uptime.
+    pub due_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetError {
+    Full,
+    Long,
+}
+
+impl Timer {
+    pub fn left(&self, now: Duration) -> Duration {
+        Duration::from_millis(self.due_ms).saturating_sub(now)
+    }
+
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.due_ms <= now.as_millis() as u64
+    }
+}
+
+/// The timers, by when they are due.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timers {
+    n_set: u64,
+    timers: Vec<Timer>,
+}
+
+impl Timers {
+    pub fn set(&mut self, now: Duration, kind: Kind, left: Duration) -> Result<Timer, SetError> {
+        if left > LENGTH_MAX {
+            return Err(SetError::Long);
+        }
+        if self.timers.len() >= TIMERS_MAX {
+            return Err(SetError::Full);
+        }
+        self.n_set += 1;
+        let timer = Timer { id: self.n_set, kind, due_ms: (now + left).as_millis() as u64 };
+        let idx = self.timers.partition_point(|other| other.due_ms <= timer.due_ms);
+        self.timers.insert(idx, timer);
+        Ok(timer)
+    }
+
+    /// Those that ring, else all; says how many there were.
+    pub fn stop(&mut self, now: Duration) -> usize {
+        let n = self.timers.len();
+        let n_ringing = self.timers.iter().filter(|timer| timer.is_due(now)).count();
+        if n_ringing > 0 {
+            self.timers.retain(|timer| !timer.is_due(now));
+            return n_ringing;
+        }
+        self.timers.clear();
+        n
+    }
+
+    /// Those that ring stop.
+    pub fn hush(&mut self, now: Duration) -> usize {
+        let n = self.timers.len();
+        self.timers.retain(|timer| !timer.is_due(now));
+        n - self.timers.len()
+    }
+
+    /// Forgets what has rung for too long.
+    pub fn tire(&mut self, now: Duration) -> bool {
+        let n = self.timers.len();
+        let ring_ms = RING_MAX.as_millis() as u64;
+        self.timers.retain(|timer| timer.due_ms + ring_ms > now.as_millis() as u64);
+        n != self.timers.len()
+    }
+
+    pub fn all(&self) -> &[Timer] {
+        &self.timers
+    }
+
+    /// The one that is due next, or rings already.
+    pub fn next(&self) -> Option<&Timer> {
+        self.timers.first()
+    }
+
+    fn read(text: &str) -> Option<Timers> {
+        let timers: Timers = serde_json::from_str(text).ok()?;
+        (timers.timers.len() <= TIMERS_MAX).then_some(timers)
+    }
+}
+
+/// The node's timers, and whoever waits for them to change.
+#[derive(Debug)]
+pub struct TimerBook {
+    timers: Mutex<Timers>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for TimerBook {
+    fn default() -> TimerBook {
+        TimerBook { timers: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl TimerBook {
+    /// With what an earlier run of the agent left in this boot.
+    pub fn open() -> TimerBook {
+        let kept = Timers::read(&runtime::read(FILE, FILE_BYTES_MAX)).unwrap_or_default();
+        TimerBook { timers: Mutex::new(kept), ..TimerBook::default() }
+    }
+
+    /// Changes the timers. They are kept before anybody is told that they are set.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Timers) -> T) -> Result<T, String> {
+        let mut timers = self.lock();
+        let before = timers.clone();
+        let told = change(&mut timers);
+        if *timers != before {
+            let text = serde_json::to_string(&*timers).map_err(|error| error.to_string())?;
+            if let Err(error) = runtime::write(FILE, text.as_bytes(), runtime::For::Agent) {
+                *timers = before;
+                return Err(format!("the timers cannot be kept: {error}"));
+            }
+            self.changed.send_modify(|n| *n += 1);
+        }
+        Ok(told)
+    }
+
+    pub fn now(&self) -> Timers {
+        self.lock().clone()
+    }
+
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long the machine has been up: what timers are due by.
+pub fn uptime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn set(timers: &mut Timers, now: u64, left: u64) -> Result<Timer, SetError> {
+        timers.set(s(now), Kind::Timer { length_s: left }, s(left))
+    }
+
+    #[test]
+    fn the_next_timer_is_the_one_that_is_due_first() {
+        let mut timers = Timers::default();
+        for left in [300, 60, 600] {
+            set(&mut timers, 10, left).unwrap();
+        }
+        assert_eq!(
+            timers.all().iter().map(|timer| timer.left(s(10)).as_secs()).collect::<Vec<_>>(),
+            [60, 300, 600]
+        );
+        assert_eq!(timers.next().map(|timer| timer.id), Some(2));
+    }
+
+    #[test]
+    fn stop_means_those_that_ring_and_only_then_all() {
+        let mut timers = Timers::default();
+        for left in [60, 61, 600] {
+            set(&mut timers, 0, left).unwrap();
+        }
+        assert_eq!(timers.stop(s(70)), 2);
+        assert_eq!(timers.stop(s(70)), 1);
+        assert_eq!(timers.stop(s(70)), 0);
+    }
+
+    #[test]
+    fn there_is_an_end_to_timers_and_to_ringing() {
+        let mut timers = Timers::default();
+        for _ in 0..TIMERS_MAX {
+            set(&mut timers, 0, 5).unwrap();
+        }
+        assert_eq!(set(&mut timers, 0, 5), Err(SetError::Full));
+        assert!(!timers.tire(s(600)) && timers.tire(s(606)));
+        assert_eq!(set(&mut timers, 0, 31 * 86_400), Err(SetError::Long));
+        assert!(timers.all().is_empty());
+    }
+
+    #[test]
+    fn timers_survive_their_text() {
+        let mut timers = Timers::default();
+        set(&mut timers, 3, 60).unwrap();
+        timers.set(s(3), Kind::Alarm { hour: 7, minute: 30 }, s(500)).unwrap();
+        let text = serde_json::to_string(&timers).unwrap();
+        assert_eq!(Timers::read(&text), Some(timers));
+        assert_eq!(Timers::read("{\"n_set\":-1}"), None);
+    }
+}

@@ -10,6 +10,7 @@ pub mod clause;
 pub mod intent;
 pub mod key;
 pub mod pause;
+pub mod silero;
 pub mod speakable;
 pub mod turn;
 

@@ -32,6 +32,7 @@ pub enum Command {
     MeasureHearing(MeasureHearing),
     Devices(Devices),
     Level(Level),
+    Keys(Keys),
     Say(Say),
 }
 
@@ -218,6 +219,23 @@ pub struct Devices {
     /// one JSON object
     #[argh(switch)]
     pub json: bool,
+    /// read the machine's files below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// Print each key that is pressed, on any keyboard, pedal or button, by the name that duet.toml wants.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "keys",
+    example = "agent keys --seconds 5",
+    note = "In duet.toml, keys under [voice] says which of them open the ear."
+)]
+pub struct Keys {
+    /// how long (default 30)
+    #[argh(option, default = "30")]
+    pub seconds: u16,
     /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,

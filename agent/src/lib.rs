@@ -4,7 +4,7 @@
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
-//! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` are microphone and speaker.
+//! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
 pub mod answer;
@@ -21,6 +21,7 @@ pub mod health;
 pub mod hear;
 mod hearing;
 pub mod io;
+pub mod keys;
 mod lending;
 mod offered;
 mod ordering;
@@ -56,6 +57,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Reached(args) => reached::run(&args.root),
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),
+        Command::Keys(args) => keys::command::run(&args),
         #[cfg(feature = "sound")]
         Command::Devices(args) => print(&sound::commands::list(&args)?),
         #[cfg(feature = "sound")]

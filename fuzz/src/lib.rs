@@ -10,12 +10,20 @@ pub mod gateway_stream;
 pub mod head;
 #[path = "../../image/init/src/http.rs"]
 pub mod http;
+#[path = "../../agent/src/wyoming/mdns/packet.rs"]
+pub mod mdns_packet;
 #[path = "../../image/src/serve/report.rs"]
 pub mod report;
+#[path = "../../agent/src/session/frame.rs"]
+pub mod session_frame;
+#[path = "../../agent/src/session/words.rs"]
+pub mod session_words;
 #[path = "../../image/src/serve/settings.rs"]
 pub mod settings;
 mod targets;
 #[path = "../../agent/src/hear/model.rs"]
 pub mod whisper_model;
+#[path = "../../agent/src/wyoming/codec.rs"]
+pub mod wyoming_codec;
 
 pub use targets::*;

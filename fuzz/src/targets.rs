@@ -3,8 +3,8 @@
 //! `fuzz_targets/` hands them to libFuzzer; `tests/tests/fuzz_replay.rs` includes this file and plays the kept
 //! corpus and mutations of it with the ordinary toolchain.
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
-//! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files) and `gateway_stream` (streams of
-//! events that the gateway hands on).
+//! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files), `gateway_stream` (streams of
+//! events that the gateway hands on), and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -24,6 +24,8 @@ use crate::{
 mod calls;
 #[path = "gossip.rs"]
 mod datagrams;
+#[path = "doors.rs"]
+mod doors;
 #[path = "experts.rs"]
 mod models;
 #[path = "prompts.rs"]
@@ -40,6 +42,7 @@ pub use calls::{
     admission_roster, admission_settings, admission_stick,
 };
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
+pub use doors::{mdns, session_words, websocket, wyoming};
 pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
@@ -50,7 +53,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 37] = [
+pub const TARGETS: [(&str, Target); 41] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -88,6 +91,10 @@ pub const TARGETS: [(&str, Target); 37] = [
     ("openai", openai),
     ("rpc_gate", rpc_gate),
     ("stage_wire", stage_wire),
+    ("wyoming", wyoming),
+    ("websocket", websocket),
+    ("mdns", mdns),
+    ("session_words", session_words),
 ];
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use agent::gateway::{record as gateway_record, stream as gateway_stream};
 use agent::hear::model as whisper_model;
+use agent::session::{frame as session_frame, words as session_words};
+use agent::wyoming::codec as wyoming_codec;
+use agent::wyoming::mdns::packet as mdns_packet;
 use image::serve::{head, report, settings};
 use init::http;
 

@@ -8,6 +8,7 @@ mod cluster;
 mod gateway;
 mod html;
 mod sections;
+mod voice;
 
 use crate::facts::Status;
 use html::Html;
@@ -15,6 +16,10 @@ pub use html::{bytes, duration};
 
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
+const VOICE: &str = include_str!("page/voice.js");
+/// What takes the sound of a browser's microphone: browsers want it from a place of its own.
+pub const WORKLET: &str = include_str!("page/worklet.js");
+pub const WORKLET_PATH: &str = "/worklet.js";
 /// The content security policy; `UPDATE=1 cargo test -p agent` writes its hashes anew.
 pub const POLICY: &str = include_str!("page/page.csp").trim_ascii_end();
 
@@ -26,6 +31,7 @@ pub fn render(status: &Status) -> String {
     html.raw("<title>").text(&status.name).raw(" · duet</title>\n");
     html.raw("<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
     sections::head(&mut html, status);
+    voice::voice(&mut html, &status.sound_cards);
     cluster::cluster(&mut html, &status.cluster);
     html.raw("<main>\n");
     sections::memory(&mut html, &status.memory);
@@ -40,7 +46,8 @@ pub fn render(status: &Status) -> String {
     sections::machine(&mut html, status);
     html.raw("</main>\n<footer>The same as <a href=\"/api/status\">JSON</a>. ");
     html.raw("<span id=\"lost\" hidden>This node does not answer at the moment.</span></footer>\n");
-    html.raw("<script>").raw(SCRIPT).raw("</script>\n</body>\n</html>\n");
+    html.raw("<script>").raw(SCRIPT).raw("</script>\n<script>");
+    html.raw(VOICE).raw("</script>\n</body>\n</html>\n");
     html.finish()
 }
 
@@ -64,9 +71,10 @@ mod tests {
 
     fn policy() -> String {
         let hash = |text: &str| format!("'sha256-{}'", base64(&Sha256::digest(text).into()));
-        let (style, script) = (hash(STYLE), hash(SCRIPT));
+        let (style, script, voice) = (hash(STYLE), hash(SCRIPT), hash(VOICE));
+        // 'self' is for the worklet; nothing else of this node is called a script.
         format!(
-            "default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; \
+            "default-src 'none'; style-src {style}; script-src {script} {voice} 'self'; connect-src 'self'; img-src data:; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
     }
@@ -86,7 +94,7 @@ mod tests {
         let evil = "<script>alert('1')</script>\"&";
         let card = SoundCard { name: evil.into(), id: evil.into(), ..SoundCard::default() };
         let page = render(&Status { name: evil.into(), sound_cards: vec![card], ..Status::default() });
-        assert_eq!(page.matches("<script>").count(), 1);
+        assert_eq!(page.matches("<script>").count(), 2);
         assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;"));
     }
 
@@ -114,7 +122,7 @@ mod tests {
 
     #[test]
     fn style_and_script_cannot_end_their_elements() {
-        assert!(!STYLE.contains("</") && !SCRIPT.contains("</"));
+        assert!([STYLE, SCRIPT, VOICE].iter().all(|text| !text.contains("</")));
     }
 
     #[test]

@@ -19,8 +19,9 @@ let shown = null;
 
 function refresh(status) {
   const now = shape(status);
-  if (shown !== null && shown !== now) return location.reload();
-  shown = now;
+  // Nobody who talks is interrupted.
+  if (shown !== null && shown !== now && !document.body.dataset.busy) return location.reload();
+  shown ??= now;
   for (const e of document.querySelectorAll('[data-live]')) {
     const value = at(status, e.dataset.live);
     if (value == null) continue;

@@ -1,0 +1,260 @@
+'use strict';
+// Talking: the PC's own ear is told start and stop, a browser's microphone goes through a WebSocket.
+{
+const TAP_MS = 250, AGAIN_MS = 2000, PLAY_S = 0.2, KEY = 'duet-key';
+const MOODS = { idle: 'Ready', waiting: 'Waiting for a voice', listening: 'Listening', thinking: 'Thinking', speaking: 'Speaking' };
+const NO_MICROPHONE = 'A browser gives its microphone only to pages of https or of localhost. On this computer ' +
+  `“socat TCP-LISTEN:8000,bind=127.0.0.1,fork TCP:${location.host}” makes localhost:8000 such a page; ` +
+  'Chromium also takes this address under chrome://flags, “insecure origins treated as secure”.';
+const $ = name => document.getElementById('voice' + (name ? '-' + name : ''));
+const sleep = ms => new Promise(done => setTimeout(done, ms));
+let key = sessionStorage.getItem(KEY) ?? '', source = 'pc', following = null, remote = null;
+let pressed = null, isOpen = false;
+
+const note = text => { $('note').textContent = text; };
+function mood(now) {
+  $().dataset.mood = now;
+  $('mood').textContent = MOODS[now] ?? now;
+  // What began by itself, or ended so, needs no second tap.
+  if (now !== 'listening' && now !== 'waiting' && pressed === null) isOpen = false;
+  document.body.dataset.busy = now === 'idle' && !remote ? '' : 'talk';
+}
+
+async function ask(path, body, signal) {
+  const post = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+  const answer = await fetch(path, { headers: { Authorization: 'Bearer ' + key }, signal, ...post });
+  if (answer.status === 401) enter('');
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  return answer;
+}
+
+// What a conversation tells, wherever its microphone is.
+function hear(told) {
+  switch (told.kind) {
+    case 'mood': mood(told.mood); break;
+    case 'heard': [$('said').textContent, $('told').textContent, $('by').textContent] = [told.text, '', '']; note(''); break;
+    case 'by': $('by').textContent = told.by; break;
+    case 'words': $('told').textContent += told.words; break;
+    case 'trouble': note(told.sentence); break;
+    case 'view':
+      mood(told.mood);
+      [$('said').textContent, $('told').textContent, $('by').textContent] = [told.said, told.answer, told.by];
+      note(told.trouble);
+      break;
+    case 'clause': remote?.player.name(told); break;
+    case 'clause-end': remote?.player.flush(); break;
+    case 'hush': remote?.player.hush(); break;
+    case 'earcon': remote?.player.earcon(told.earcon); break;
+  }
+}
+
+// Events of the PC's conversation; an EventSource could show no key.
+async function follow(stop) {
+  while (!stop.aborted && key) {
+    try {
+      const answer = await ask('/api/talk/events', undefined, stop);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let text = '', piece; !(piece = await reader.read()).done;) {
+        const events = (text + piece.value).split('\n\n');
+        text = events.pop();
+        for (const event of events) {
+          const data = event.match(/^data: (.*)$/m), kind = event.match(/^event: (.*)$/m)?.[1];
+          if (data) hear({ ...(kind === 'view' ? { kind } : {}), ...JSON.parse(data[1]) });
+        }
+      }
+    } catch (error) {
+      if (!stop.aborted) note(error.message);
+    }
+    if (!stop.aborted) await sleep(AGAIN_MS);
+  }
+}
+
+// Plays what comes down, piece after piece without a gap.
+class Player {
+  constructor(context) {
+    Object.assign(this, { context, rate: 22050, waiting: [], n: 0, at: 0, playing: new Set() });
+  }
+  name({ rate }) { this.flush(); this.rate = rate; }
+  push(bytes) {
+    const pcm = new Int16Array(bytes);
+    this.waiting.push(pcm);
+    this.n += pcm.length;
+    if (this.n >= this.rate * PLAY_S) this.flush();
+  }
+  flush() {
+    if (!this.n) return;
+    const buffer = this.context.createBuffer(1, this.n, this.rate), to = buffer.getChannelData(0);
+    let n = 0;
+    for (const pcm of this.waiting) for (const sample of pcm) to[n++] = sample / 32768;
+    [this.waiting, this.n] = [[], 0];
+    const from = this.context.createBufferSource();
+    from.buffer = buffer;
+    from.connect(this.context.destination);
+    this.at = Math.max(this.at, this.context.currentTime + 0.03);
+    from.start(this.at);
+    this.at += buffer.duration;
+    this.playing.add(from);
+    from.onended = () => this.playing.delete(from);
+  }
+  hush() {
+    for (const from of this.playing) from.stop();
+    [this.waiting, this.n, this.at] = [[], 0, 0];
+  }
+  earcon(which) {
+    const tones = { listening: [660, 880], thinking: [520], error: [330, 260] }[which] ?? [];
+    tones.forEach((hz, idx) => {
+      const tone = this.context.createOscillator(), gain = this.context.createGain();
+      const at = this.context.currentTime + idx * 0.09;
+      tone.frequency.value = hz;
+      gain.gain.setValueAtTime(0, at);
+      gain.gain.linearRampToValueAtTime(0.12, at + 0.01);
+      gain.gain.linearRampToValueAtTime(0, at + 0.09);
+      tone.connect(gain).connect(this.context.destination);
+      tone.start(at);
+      tone.stop(at + 0.1);
+    });
+  }
+}
+
+// This browser as a microphone and a speaker.
+class Remote {
+  static async begin() {
+    if (!navigator.mediaDevices?.getUserMedia) throw new Error(NO_MICROPHONE);
+    const sound = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: sound });
+    const context = new AudioContext();
+    const own = Object.assign(new Remote(), { stream, context, player: new Player(context), wants: false });
+    try {
+      await context.audioWorklet.addModule('/worklet.js');
+      const begun = await (await ask('/api/session/start', { rate: context.sampleRate, name: 'browser' })).json();
+      own.id = begun.id;
+      const address = `${location.protocol.replace('http', 'ws')}//${location.host}${begun.audio}`;
+      own.socket = new WebSocket(address, [begun.protocol, 'duet.ticket.' + begun.ticket]);
+      own.socket.binaryType = 'arraybuffer';
+      await new Promise((open, fail) => {
+        own.socket.onopen = open;
+        own.socket.onerror = () => fail(new Error('the WebSocket was refused'));
+      });
+    } catch (error) {
+      own.end();
+      throw error;
+    }
+    own.socket.onmessage = ({ data }) => typeof data === 'string' ? hear(JSON.parse(data)) : own.player.push(data);
+    own.socket.onclose = ({ reason }) => own.gone(reason);
+    const tap = new AudioWorkletNode(context, 'tap');
+    tap.port.onmessage = ({ data }) => own.sound(data);
+    context.createMediaStreamSource(stream).connect(tap);
+    return own;
+  }
+  sound(pcm) {
+    let peak = 0;
+    for (const sample of pcm) peak = Math.max(peak, Math.abs(sample));
+    $('level').value = peak / 32768;
+    if (this.wants) this.socket.send(pcm);
+  }
+  press() { this.context.resume(); this.send('start'); this.wants = true; }
+  release() { this.wants = false; this.send('stop'); }
+  send(kind) { if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ kind })); }
+  gone(reason) {
+    if (remote !== this) return;
+    this.end();
+    remote = null;
+    mood('idle');
+    if (reason) note(reason);
+  }
+  end() {
+    this.socket?.close();
+    this.stream.getTracks().forEach(track => track.stop());
+    this.context.close();
+    $('level').value = 0;
+  }
+}
+
+// One ear at a time.
+async function listen(to) {
+  source = to;
+  following?.abort();
+  const old = remote;
+  remote = null;
+  old?.end();
+  mood('idle');
+  note('');
+  if (!key) return;
+  if (source === 'pc') {
+    following = new AbortController();
+    follow(following.signal);
+    return;
+  }
+  try {
+    const own = await Remote.begin();
+    if (source !== 'browser') return own.end();
+    remote = own;
+    mood('idle');
+  } catch (error) {
+    note(error.message);
+  }
+}
+
+async function press() {
+  note('');
+  if (source === 'pc') return ask('/api/talk/start', {}).catch(error => note(error.message));
+  if (!remote) await listen('browser');
+  remote?.press();
+}
+function release() {
+  if (source === 'pc') return ask('/api/talk/stop', {}).catch(error => note(error.message));
+  remote?.release();
+}
+
+// Held it is open while it is down; tapped it is open until the next tap.
+function down() {
+  if (pressed !== null) return;
+  if (isOpen) {
+    [isOpen, pressed] = [false, -1];
+    return release();
+  }
+  [isOpen, pressed] = [true, performance.now()];
+  press();
+}
+function up() {
+  if (pressed === null) return;
+  const since = pressed;
+  pressed = null;
+  if (since < 0 || performance.now() - since < TAP_MS) return;
+  isOpen = false;
+  release();
+}
+const talk = $('talk');
+talk.addEventListener('pointerdown', event => { talk.setPointerCapture(event.pointerId); down(); });
+for (const end of ['pointerup', 'pointercancel']) talk.addEventListener(end, up);
+talk.addEventListener('contextmenu', event => event.preventDefault());
+const isSpace = event => event.code === 'Space' && !$().hidden && (event.target === document.body || event.target === talk);
+addEventListener('keydown', event => { if (isSpace(event)) { event.preventDefault(); if (!event.repeat) down(); } });
+addEventListener('keyup', event => { if (isSpace(event)) { event.preventDefault(); up(); } });
+addEventListener('blur', up);
+addEventListener('pagehide', () => remote?.end());
+
+for (const choice of document.getElementsByName('voice-source')) choice.addEventListener('change', () => listen(choice.value));
+const knobs = { volume: Number, microphone: String, speaker: String };
+for (const [name, of] of Object.entries(knobs)) {
+  $(name).addEventListener('change', () => ask('/api/voice', { [name]: of($(name).value) }).catch(error => note(error.message)));
+}
+
+async function enter(shown) {
+  key = shown;
+  if (key) sessionStorage.setItem(KEY, key);
+  else sessionStorage.removeItem(KEY);
+  [$('door').hidden, $().hidden] = [key !== '', key === ''];
+  if (!key) return;
+  try {
+    const settings = await (await ask('/api/voice')).json();
+    for (const name of Object.keys(knobs)) $(name).value = settings[name] ?? '';
+  } catch (error) {
+    return note(error.message);
+  }
+  listen(source);
+}
+$('door').addEventListener('submit', event => { event.preventDefault(); enter($('key').value.trim()); $('key').value = ''; });
+$('off').hidden = true;
+enter(key);
+}

@@ -76,6 +76,9 @@ pub struct Serve {
     /// name of an API key that may have it; may be given several times
     #[argh(option)]
     pub rpc_key: Vec<String>,
+    /// ADDRESS:PORT where Home Assistant finds ear, mouth and mind by Wyoming, whatever the cluster says
+    #[argh(option)]
+    pub wyoming: Option<SocketAddr>,
 }
 
 /// Print the status of this node.

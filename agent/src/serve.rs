@@ -2,6 +2,7 @@
 
 use crate::args::Serve;
 use crate::cluster::Cluster;
+use crate::doors::Doors;
 use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::gateway::{self, Gateway};
@@ -11,7 +12,7 @@ use crate::lending::{self, Lending};
 use crate::ordering::Ordering;
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
-use crate::{following, gossiping, hearing, offered, page, reporting, text};
+use crate::{following, gossiping, hearing, offered, page, reporting, text, voicing};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits, Reply};
@@ -55,6 +56,15 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let lending = Arc::new(lending);
     let lent = lending.clone();
     let ear = hearing::start(&models, &settings, cluster.clone()).context("no thread that hears")?;
+    let parts = voicing::Parts {
+        node: node.clone(),
+        cluster: cluster.clone(),
+        gateway: gateway.clone(),
+        settings: settings.clone(),
+        ear: ear.clone(),
+    };
+    let voice = Arc::new(voicing::Voice::start(parts, args.wyoming)?);
+    let at_the_door = voice.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
         cluster: cluster.clone(),
@@ -65,6 +75,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         desk: Arc::default(),
         lending: lending.clone(),
         ear: ear.clone(),
+        voice: voice.clone(),
     });
     let desk = shared.desk.clone();
     let (changed, changes) = tokio::sync::watch::channel(());
@@ -74,6 +85,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         listener,
         move |head| match head.path {
             lending::PATH => lent.admit(head),
+            path if Doors::is_for(path) => at_the_door.doors.admit(head),
             _ => gate.admit(head, &LIMITS),
         },
         move |ask| answer(shared.clone(), ask),
@@ -90,6 +102,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &settings, &cluster, &gateway) => {}
         _ = hearing::serve(&ear, &root, port) => {}
+        _ = voice.run() => {}
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -109,6 +122,7 @@ struct Shared {
     desk: Arc<Desk>,
     lending: Arc<Lending>,
     ear: Arc<hear::desk::Desk>,
+    voice: Arc<voicing::Voice>,
 }
 
 impl Shared {
@@ -126,12 +140,16 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     if ask.path == lending::PATH {
         return shared.lending.answer(&ask).await;
     }
+    if Doors::is_for(&ask.path) {
+        return shared.voice.doors.answer(&ask);
+    }
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(&shared, &ask).await,
         API_KEYS_PATH => shared.gateway.take_keys(&ask),
         SETTINGS_PATH => shared.settings.answer(&ask),
         _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
         "/" => page(&shared.status().await),
+        page::WORKLET_PATH => worklet(),
         "/api/status" => json(&shared.status().await),
         "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
         "/healthz" => healthz(&shared.node).await,
@@ -160,6 +178,11 @@ async fn obey(shared: &Shared, ask: &Ask) -> Answer {
 fn page(status: &Status) -> Answer {
     let body = page::render(status).into_bytes();
     Answer { status: 200, content_type: "text/html; charset=utf-8", body, fields: PAGE_FIELDS }
+}
+
+fn worklet() -> Answer {
+    let body = page::WORKLET.into();
+    Answer { status: 200, content_type: "text/javascript; charset=utf-8", body, fields: &[] }
 }
 
 fn json(status: &Status) -> Answer {

@@ -1,7 +1,8 @@
 //! Remote microphones: a phone's or laptop's page, or any program with a key, talks with this node over a WebSocket.
 //!
 //! `words` and `frame` read what callers send, `access` says who may come, `down` is the queue to a remote speaker: pure.
-//! `desk` knows which sessions there are, `carry` is one socket's hands, `door` answers requests.
+//! `desk` knows which sessions there are, `carry` is one socket's hands, `door` answers requests, `local` is for programs of
+//! this PC.
 
 pub mod access;
 mod carry;
@@ -9,6 +10,7 @@ pub mod desk;
 mod door;
 pub mod down;
 pub mod frame;
+pub mod local;
 #[cfg(test)]
 mod tests;
 pub mod words;

@@ -77,7 +77,7 @@ impl Node {
             overlay_trouble: overlay.as_ref().and_then(Overlay::trouble),
         };
         Status {
-            name: self.word("proc/sys/kernel/hostname"),
+            name: self.name(),
             health: judge(&evidence),
             uptime_s: system::uptime_s(&self.text("proc/uptime")),
             load: system::load(&self.text("proc/loadavg")),
@@ -116,6 +116,15 @@ impl Node {
 
     pub fn uptime_s(&self) -> f64 {
         system::uptime_s(&self.text("proc/uptime"))
+    }
+
+    pub fn name(&self) -> String {
+        self.word("proc/sys/kernel/hostname")
+    }
+
+    /// The addresses of all cables that have one.
+    pub fn ipv4s(&self) -> Vec<Ipv4Addr> {
+        self.interfaces().iter().filter_map(|interface| interface.ipv4()?.parse().ok()).collect()
     }
 
     /// The address of the first cable that has one.

@@ -35,6 +35,10 @@ pub struct Status {
     pub holds: split::report::Holds,
     pub cluster: crate::cluster::ClusterStatus,
     pub gateway: crate::gateway::meters::GatewayStatus,
+    /// The PC's own ear and mouth; nothing outside of `agent serve`.
+    pub voice: Option<crate::voicing::VoiceStatus>,
+    /// The last turns of all conversations, newest first, without what was said.
+    pub turns: Vec<crate::talk::trace::Trace>,
     /// Absent where no agent serves, such as in `agent status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hearing: Option<crate::hear::desk::HearingStatus>,

@@ -213,9 +213,9 @@ impl Gateway {
         }
     }
 
-    pub fn metrics(&self) -> Answer {
-        let body = self.meters().text().into_bytes();
-        Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body, fields: &[] }
+    /// What it counted, in the format of Prometheus.
+    pub fn metrics(&self) -> String {
+        self.meters().text()
     }
 
     pub fn status(&self) -> GatewayStatus {

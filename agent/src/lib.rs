@@ -4,7 +4,7 @@
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `voicing`, `doors`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
-//! `talk` is a conversation by voice, `hear` and `speech` are its ear and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
+//! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
@@ -42,7 +42,7 @@ pub mod speech;
 mod stick;
 pub mod talk;
 pub mod text;
-mod voicing;
+pub mod voicing;
 pub mod wyoming;
 
 use anyhow::Context;

@@ -12,6 +12,7 @@ use crate::lending::{self, Lending};
 use crate::ordering::Ordering;
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
+use crate::talk::trace::Trace;
 use crate::{following, gossiping, hearing, offered, page, reporting, text, voicing};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
@@ -26,6 +27,10 @@ const PAGE_FIELDS: &[(&str, &str)] = &[
     ("referrer-policy", "no-referrer"),
     ("x-frame-options", "DENY"),
 ];
+
+const TURNS_PATH: &str = "/api/turns";
+/// Turns on the page.
+const TURNS_SHOWN: usize = 8;
 
 /// Streams of the gateway stay for minutes, and one client may have many.
 const LIMITS: Limits =
@@ -59,11 +64,12 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let parts = voicing::Parts {
         node: node.clone(),
         cluster: cluster.clone(),
+        joined: joined.clone(),
         gateway: gateway.clone(),
         settings: settings.clone(),
         ear: ear.clone(),
     };
-    let voice = Arc::new(voicing::Voice::start(parts, args.wyoming)?);
+    let voice = Arc::new(voicing::Voice::start(parts, &root, args.wyoming)?);
     let at_the_door = voice.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
@@ -102,7 +108,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &settings, &cluster, &gateway) => {}
         _ = hearing::serve(&ear, &root, port) => {}
-        _ = voice.run() => {}
+        reason = voice.run() => anyhow::bail!("{reason}"),
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
@@ -129,7 +135,15 @@ impl Shared {
     async fn status(&self) -> Status {
         let (cluster, gateway) = (self.cluster.status(), self.gateway.status());
         let hearing = Some(self.ear.status());
-        Status { cluster, gateway, hearing, ..self.node.status().await }
+        let turns = self.voice.talks.traces().iter().take(TURNS_SHOWN).map(Trace::closed).collect();
+        Status {
+            cluster,
+            gateway,
+            hearing,
+            voice: Some(self.voice.status()),
+            turns,
+            ..self.node.status().await
+        }
     }
 }
 
@@ -157,8 +171,12 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
             let picture = shared.cluster.picture();
             shared.desk.answer(path, shared.cluster.status().plan, picture.as_deref())
         }
-        gateway::METRICS_PATH => shared.gateway.metrics(),
-        _ => Answer::text(404, "there is /, /v1/models, /api/status, /api/events, /metrics and /healthz\n"),
+        gateway::METRICS_PATH => metrics(&shared),
+        TURNS_PATH => turns(&shared, &ask),
+        _ => Answer::text(
+            404,
+            "there is /, /v1/models, /api/status, /api/turns, /api/events, /metrics and /healthz\n",
+        ),
     };
     Reply::Whole(whole)
 }
@@ -189,6 +207,23 @@ fn json(status: &Status) -> Answer {
     match serde_json::to_vec(status) {
         Ok(body) => Answer::json(200, body),
         Err(e) => Answer::text(500, &format!("the status cannot be written: {e}\n")),
+    }
+}
+
+fn metrics(shared: &Shared) -> Answer {
+    let body = (shared.gateway.metrics() + &shared.voice.talks.metrics()).into_bytes();
+    Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body, fields: &[] }
+}
+
+/// The last turns, newest first; what was said only for whoever has a key.
+fn turns(shared: &Shared, ask: &Ask) -> Answer {
+    let has_key = shared.gateway.key(&ask.fields).is_ok();
+    let traces = shared.voice.talks.traces();
+    let shown: Vec<Trace> =
+        traces.into_iter().map(|trace| if has_key { trace } else { trace.closed() }).collect();
+    match serde_json::to_vec(&serde_json::json!({ "turns": shown })) {
+        Ok(body) => Answer::json(200, body),
+        Err(error) => Answer::text(500, &format!("the turns cannot be written: {error}\n")),
     }
 }
 

@@ -4,12 +4,13 @@
 //! microphone, a key and a speaker belong to one: those of the PC, of a browser's page, of a caller of the API.
 //! `driver` turns events into inputs of the machine and its wishes into jobs, without a clock; `saying` knows how far
 //! ahead of the speaker speech is made. `run` is its thread. `talks` lists all conversations of a node, `news` is what
-//! they tell, `trace` what a turn leaves behind, `force` which settings hold.
+//! they tell, `trace` what a turn leaves behind, `meters` counts, `force` which settings hold.
 
 mod driver;
 #[cfg(test)]
 pub mod echo;
 pub mod force;
+pub mod meters;
 pub mod news;
 pub mod parts;
 mod post;

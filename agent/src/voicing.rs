@@ -1,35 +1,42 @@
-//! The voice of `agent serve`: one mouth and one mind beside the ear, all conversations, and the doors to them.
+//! The hands of the voice: starts ear, mouth, mind, sound card and the PC's own conversation, tells them what the owner
+//! says, and ends the agent with a reason when that conversation dies: one that is started anew hears again in a second.
 
 use crate::answer::model::GatewayModels;
 use crate::answer::timers::TimerBook;
 use crate::answer::{About, Mind, World, bell};
 use crate::cluster::Cluster;
 use crate::doors::Doors;
+use crate::enrolling::Joined;
 use crate::gateway::Gateway;
 use crate::hear;
 use crate::io::node::Node;
+use crate::keys::listening::{KeysState, LocalKeys};
 use crate::settings::Settings;
-use crate::speech::mouth::Mouth;
+use crate::sound::state::SoundState;
+use crate::speech::{self, mouth::Mouth, mouth::MouthFacts};
 use crate::talk::force::{Force, Over};
 use crate::talk::trace::Trace;
-use crate::talk::{Shared, Talks};
+use crate::talk::{Mood, Own, Shared, Talks, Whose, post};
 use admission::VoiceSettings;
 use anyhow::Context;
+use serde::Serialize;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
 
-/// Between two looks at what the owner says.
+/// Between two looks at what the owner says, and at who has models.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A clock that shows less stood still: 2026 had not begun when this was written.
+/// 2026-01-01: a clock that says less was never set.
 const CLOCK_LEAST_S: u64 = 1_767_225_600;
-/// The services of nodes that have a model ready.
-const MODEL: &str = "llama-api";
 
-/// What it leans on.
+/// What the voice stands on.
 pub struct Parts {
     pub node: Arc<Node>,
     pub cluster: Arc<Cluster>,
+    pub joined: Joined,
     pub gateway: Arc<Gateway>,
     pub settings: Arc<Settings>,
     pub ear: Arc<hear::desk::Desk>,
@@ -40,97 +47,203 @@ pub struct Voice {
     pub doors: Doors,
     mouth: Arc<Mouth>,
     mind: Arc<Mind>,
+    home: Arc<Home>,
     settings: Arc<Settings>,
+    sound: Sound,
+    keys: LocalKeys,
+}
+
+/// For the page and `/api/status`: nothing of what was said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct VoiceStatus {
+    pub mood: Mood,
+    /// What went wrong last, in a sentence.
+    pub trouble: String,
+    pub sound: SoundState,
+    pub keys: KeysState,
+    pub mouth: MouthFacts,
 }
 
 impl Voice {
-    /// `wyoming` is where the command line wishes it.
-    pub fn start(parts: Parts, wyoming: Option<SocketAddr>) -> anyhow::Result<Voice> {
-        let Parts { node, cluster, gateway, settings, ear } = parts;
+    /// `root` is where cards and keys are looked for, `wyoming` where the command line wishes that door.
+    pub fn start(parts: Parts, root: &Path, wyoming: Option<SocketAddr>) -> anyhow::Result<Voice> {
+        let Parts { node, cluster, joined, gateway, settings, ear } = parts;
         let force = Arc::new(Force::new(settings.now().voice));
-        let mouth = Arc::new(crate::speech::start(&force.now()).context("no thread that speaks")?);
-        let talks = Arc::new(OnceLock::new());
-        let around = Around { node: node.clone(), cluster, force: force.clone(), talks: talks.clone() };
-        let models = GatewayModels { gateway: gateway.clone(), runtime: tokio::runtime::Handle::current() };
-        let mind = Arc::new(Mind::new(Arc::new(around), Arc::new(models), Arc::new(TimerBook::open())));
+        let now = force.now();
+        let mouth = Arc::new(speech::start(&now).context("no thread that speaks")?);
+        let home = Home {
+            node: node.clone(),
+            cluster,
+            joined,
+            gateway: gateway.clone(),
+            force: force.clone(),
+            talks: OnceLock::new(),
+            n_with_model: AtomicUsize::new(0),
+        };
+        let home = Arc::new(home);
+        let models = Arc::new(GatewayModels { gateway: gateway.clone(), runtime: Handle::current() });
+        let mind = Arc::new(Mind::new(home.clone(), models, Arc::new(TimerBook::open())));
         let shared = Shared { ear: ear.clone(), mouth: mouth.clone(), mind: mind.clone() };
-        let all = Talks::new(shared.clone(), force);
-        let _ = talks.set(all.clone());
-        let doors = Doors::new(all.clone(), shared, (gateway, node, ear), wyoming);
-        Ok(Voice { talks: all, doors, mouth, mind, settings })
+        let talks = Talks::new(shared.clone(), force);
+        // Set once, here.
+        let _ = home.talks.set(Arc::downgrade(&talks));
+        let (post, events) = post();
+        let (sound, own) = Sound::start(root, &now, &post)?;
+        let keys = LocalKeys::start(root, Some(&now.keys), post.sender()).context("no thread for keys")?;
+        let begun = talks.begin(Whose::Here, Over::default(), (post, events), own);
+        begun.ok().context("no thread for the conversation of this PC")?;
+        let doors = Doors::new(talks.clone(), shared, (gateway, node, ear), wyoming);
+        Ok(Voice { talks, doors, mouth, mind, home, settings, sound, keys })
     }
 
-    /// Never ends.
-    pub async fn run(&self) {
-        tokio::join!(self.doors.run(), bell::run(self.talks.clone(), self.mind.clone()), self.follow());
+    /// How this PC's own ear and mouth are.
+    pub fn status(&self) -> VoiceStatus {
+        let view = self.talks.here().map(|here| here.view()).unwrap_or_default();
+        VoiceStatus {
+            mood: view.mood,
+            trouble: view.trouble,
+            sound: self.sound.state(),
+            keys: self.keys.state(),
+            mouth: self.mouth.facts(),
+        }
     }
 
-    /// Whoever speaks does it as the owner says now.
+    /// Ends with a reason when the PC's own conversation is no more.
+    pub async fn run(&self) -> String {
+        tokio::select! {
+            reason = self.talks.watch() => reason,
+            () = self.doors.run() => "the doors to the voice closed".into(),
+            () = bell::run(self.talks.clone(), self.mind.clone()) => "the bell fell silent".into(),
+            () = self.follow() => "nobody follows the settings".into(),
+        }
+    }
+
     async fn follow(&self) {
-        let force = &self.talks.force;
-        let mut now = force.now();
+        let mut settings = self.talks.force.follow();
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            force.set_cluster(self.settings.now().voice);
-            let new = force.now();
-            if new != now {
-                self.mouth.set(&new);
+            self.talks.force.set_cluster(self.settings.now().voice);
+            self.home.n_with_model.store(self.home.gateway.n_with_model().await, Ordering::Relaxed);
+            if let Ok(Ok(())) = tokio::time::timeout(LOOK_EVERY, settings.changed()).await {
+                let now = settings.borrow_and_update().clone();
+                self.mouth.set(&now);
+                self.sound.set(&now);
+                self.keys.set(Some(&now.keys));
                 self.talks.settings_changed();
-                now = new;
             }
         }
     }
 }
 
-/// The world as the mind sees it.
-struct Around {
-    node: Arc<Node>,
-    cluster: Arc<Cluster>,
-    force: Arc<Force>,
-    /// Conversations need a mind before they can be.
-    talks: Arc<OnceLock<Arc<Talks>>>,
+/// The card of this PC.
+#[cfg(feature = "sound")]
+struct Sound(crate::sound::local::LocalSound);
+
+#[cfg(feature = "sound")]
+impl Sound {
+    fn start(
+        root: &Path,
+        settings: &VoiceSettings,
+        post: &crate::talk::Post,
+    ) -> anyhow::Result<(Sound, Own)> {
+        let sound = crate::sound::local::LocalSound::start(root, settings, post.sender());
+        let sound = sound.context("no threads for the sound card")?;
+        let own = Own {
+            speaker: Box::new(sound.speaker()),
+            microphone: Box::new(sound.microphone()),
+            detector: hear::detect::earshot(),
+        };
+        Ok((Sound(sound), own))
+    }
+
+    fn set(&self, settings: &VoiceSettings) {
+        self.0.set(settings);
+    }
+
+    fn state(&self) -> SoundState {
+        self.0.state()
+    }
 }
 
-impl World for Around {
+/// An agent that was built without sound cards: keys and pages may open the ear, and nobody hears.
+#[cfg(not(feature = "sound"))]
+struct Sound;
+
+#[cfg(not(feature = "sound"))]
+impl Sound {
+    fn start(_: &Path, _: &VoiceSettings, post: &crate::talk::Post) -> anyhow::Result<(Sound, Own)> {
+        let device = crate::sound::wav_device::WavDevice::new(16_000).context("no such rate")?;
+        let own = Own {
+            speaker: Box::new(device.speaker()),
+            microphone: Box::new(device.microphone()),
+            detector: hear::detect::earshot(),
+        };
+        post.tell(crate::talk::parts::Event::SpeakerLost);
+        Ok((Sound, own))
+    }
+
+    fn set(&self, _: &VoiceSettings) {}
+
+    fn state(&self) -> SoundState {
+        SoundState::default()
+    }
+}
+
+/// The world as the mind sees it.
+struct Home {
+    node: Arc<Node>,
+    cluster: Arc<Cluster>,
+    joined: Joined,
+    gateway: Arc<Gateway>,
+    force: Arc<Force>,
+    talks: OnceLock<Weak<Talks>>,
+    n_with_model: AtomicUsize,
+}
+
+impl Home {
+    fn talks(&self) -> Option<Arc<Talks>> {
+        self.talks.get()?.upgrade()
+    }
+
+    /// The boot server's time where there is one: a PC's own clock may have lost its battery.
+    fn unix_s(&self) -> Option<u64> {
+        let told = self.joined.borrow().as_ref().map(|kept| kept.unix_s(self.node.uptime_s()));
+        let own = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs());
+        told.or(own).filter(|unix_s| *unix_s >= CLOCK_LEAST_S)
+    }
+}
+
+impl World for Home {
     fn settings(&self) -> VoiceSettings {
         self.force.now()
     }
 
     fn set_volume(&self, volume: u8) -> Result<(), String> {
-        self.force.tell(Over { volume: Some(volume), ..Over::default() })?;
-        if let Some(talks) = self.talks.get() {
-            talks.settings_changed();
-        }
-        Ok(())
+        self.force.tell(Over { volume: Some(volume), ..Over::default() }).map(|_| ())
     }
 
     fn is_here(&self, talk: u64) -> bool {
-        self.talks.get().and_then(|talks| talks.here()).is_some_and(|line| line.id == talk)
+        self.talks().and_then(|talks| talks.here()).is_some_and(|here| here.id == talk)
     }
 
     fn about(&self) -> About {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let unix_s = Some(now).filter(|now| *now >= CLOCK_LEAST_S);
-        let about = About { node: self.node.name(), unix_s, n_alive: 1, n_known: 1, ..About::default() };
-        let Some(picture) = self.cluster.picture() else { return about };
-        let nodes = || picture.members.iter().filter(|member| !member.name.is_empty());
-        let has_model = |member: &gossip::Member| {
-            let services = member.facts.iter().flat_map(|facts| &facts.services);
-            services.into_iter().any(|service| service.name.starts_with(MODEL))
-        };
+        let picture = self.cluster.picture();
+        let members =
+            picture.iter().flat_map(|picture| &picture.members).filter(|member| member.role == "node");
+        let members: Vec<_> = members.filter(|member| member.is_alive() || member.is_down()).collect();
+        let away = members.iter().filter(|member| member.is_down()).map(|member| member.name.clone());
         About {
-            n_alive: usize::from(picture.n_alive),
-            n_known: nodes().count(),
-            away: nodes()
-                .filter(|member| member.standing == "down")
-                .map(|member| member.name.clone())
-                .collect(),
-            n_with_model: nodes().filter(|member| has_model(member)).count(),
-            ..about
+            node: self.node.name(),
+            unix_s: self.unix_s(),
+            n_alive: members.iter().filter(|member| member.is_alive()).count().max(1),
+            n_known: members.len().max(1),
+            away: away.filter(|name| !name.is_empty()).collect(),
+            n_with_model: self.n_with_model.load(Ordering::Relaxed),
         }
     }
 
     fn last_trace(&self, talk: u64) -> Option<Trace> {
-        self.talks.get()?.traces().into_iter().find(|trace| trace.talk == talk)
+        let traces = self.talks()?.traces();
+        // The turn that asks is not over; those that came to nothing are none to ask about.
+        traces.into_iter().find(|trace| trace.talk == talk && trace.said.is_some())
     }
 }

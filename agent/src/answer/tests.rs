@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::talk::parts::Stop;
-use crate::talk::trace::{Outcome, Stage, Took};
+use crate::talk::trace::{Stage, Took};
 use std::sync::MutexGuard;
 
 #[derive(Default)]
@@ -219,23 +219,9 @@ fn it_says_why_it_was_slow() {
     room.check("Why was that slow?", "There was no answer before this one.");
     let took = |stage, ms| Took { stage, ms };
     room.fake.lock().trace = Some(Trace {
-        talk: 1,
-        whose: "this PC".into(),
-        turn: 1,
-        unix_s: 0,
-        outcome: Outcome::Answered,
         took: vec![took(Stage::Listen, 9000.0), took(Stage::Hear, 400.0), took(Stage::Answer, 2140.0)],
         silence_ms: Some(3210.0),
-        recorded_ms: 9000,
-        is_guessed: false,
-        has_interrupted: false,
-        n_clauses: 1,
-        answer_bytes: 10,
-        heard: vec![],
-        by: vec!["local on attic".into()],
-        troubles: vec![],
-        said: None,
-        answer: None,
+        ..crate::talk::trace::example()
     });
     room.check(
         "Why did that take so long?",

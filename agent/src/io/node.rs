@@ -93,6 +93,8 @@ impl Node {
             cluster: ClusterStatus::default(),
             gateway: GatewayStatus::default(),
             hearing: None,
+            voice: None,
+            turns: vec![],
         }
     }
 

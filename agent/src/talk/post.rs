@@ -31,6 +31,11 @@ impl Post {
         is_told
     }
 
+    /// For devices, which count their own losses.
+    pub fn sender(&self) -> &SyncSender<Event> {
+        &self.sender
+    }
+
     pub fn n_lost(&self) -> u64 {
         self.n_lost.load(Ordering::Relaxed)
     }

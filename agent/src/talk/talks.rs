@@ -2,6 +2,7 @@
 
 use super::driver::{Own, Shared, Talk};
 use super::force::{Force, Over};
+use super::meters::Meters;
 use super::news::{Board, NEWS_MAX, Told, View};
 use super::parts::Event;
 use super::post::Post;
@@ -65,6 +66,7 @@ pub struct Talks {
     lines: Mutex<BTreeMap<u64, Arc<Line>>>,
     n_begun: AtomicU64,
     ring: Mutex<Ring>,
+    meters: Mutex<Meters>,
     news: broadcast::Sender<Told>,
     /// Why the PC's own conversation is no more.
     died: watch::Sender<Option<String>>,
@@ -110,6 +112,7 @@ impl Talks {
             lines: Mutex::default(),
             n_begun: AtomicU64::new(0),
             ring: Mutex::default(),
+            meters: Mutex::default(),
             news: broadcast::Sender::new(NEWS_MAX),
             died: watch::Sender::new(None),
         })
@@ -169,9 +172,19 @@ impl Talks {
         self.lines().values().map(status).collect()
     }
 
+    /// Who serves all conversations: whoever needs an ear or a mouth alone finds it here.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The last turns, newest first.
     pub fn traces(&self) -> Vec<Trace> {
         self.ring().iter().rev().cloned().collect()
+    }
+
+    /// For `/metrics`.
+    pub fn metrics(&self) -> String {
+        self.meters.lock().unwrap_or_else(PoisonError::into_inner).text()
     }
 
     /// New settings hold: everybody is told.
@@ -227,6 +240,7 @@ impl Watch for Life {
 
     fn trace(&self, trace: Trace) {
         let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        self.talks.meters.lock().unwrap_or_else(PoisonError::into_inner).add(&trace);
         self.talks.ring().add(Trace { unix_s, ..trace });
     }
 }

@@ -283,6 +283,30 @@ impl Ring {
     }
 }
 
+/// For tests.
+#[cfg(test)]
+pub fn example() -> Trace {
+    Trace {
+        talk: 1,
+        whose: "this PC".into(),
+        turn: 1,
+        unix_s: 0,
+        outcome: Outcome::Answered,
+        took: vec![],
+        silence_ms: None,
+        recorded_ms: 900,
+        is_guessed: false,
+        has_interrupted: false,
+        n_clauses: 1,
+        answer_bytes: 10,
+        heard: vec![],
+        by: vec!["local on attic".into()],
+        troubles: vec![],
+        said: None,
+        answer: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,16 @@ impl Work<'_> {
     }
 }
 
+/// How clips are transcribed.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner<'a> {
+    /// ggml's kernels and whisper.cpp's own way, instead of ours.
+    pub is_stock: bool,
+    /// Places of the encoder; by the clip's length where none are given.
+    pub audio_ctx: Option<u32>,
+    pub hot_words: &'a [String],
+}
+
 /// What `agent measure-hearing` prints, as far as it is used here.
 #[derive(Debug, Deserialize)]
 pub struct Measured {
@@ -90,10 +100,25 @@ impl Agent {
     }
 
     /// The words of many clips.
-    pub fn transcribe<T: DeserializeOwned>(&self, model: &Path, clips: &[PathBuf], step: &Step) -> Result<T> {
+    pub fn transcribe<T: DeserializeOwned>(
+        &self,
+        model: &Path,
+        clips: &[PathBuf],
+        manner: Manner,
+        step: &Step,
+    ) -> Result<T> {
         let mut command = Command::new(&self.program);
         command.args(["transcribe", "--json", "--threads", &self.threads.to_string()]);
-        command.args(["--kernels", &self.level, "--model"]).arg(model).args(clips);
+        let (kernels, steps) =
+            if manner.is_stock { ("stock", "whisper") } else { (self.level.as_str(), "ours") };
+        command.args(["--kernels", kernels, "--steps", steps]);
+        if let Some(places) = manner.audio_ctx {
+            command.args(["--audio-ctx", &places.to_string()]);
+        }
+        for word in manner.hot_words {
+            command.args(["--hot-word", word]);
+        }
+        command.arg("--model").arg(model).args(clips);
         self.ask(&mut command, step)
     }
 

@@ -38,7 +38,7 @@ const ROUNDS_MAX: u32 = 100;
     subcommand,
     name = "stt",
     example = "Every type of weights, as data:\n  duet bench stt --json",
-    example = "How well a model hears the clips of a folder:\n  duet bench stt --speech DIR --model tiny.en-q8_0.bin",
+    example = "How well a model hears the clips of a folder, and with a shorter encoder:\n  duet bench stt --speech DIR --model tiny.en-q8_0.bin --audio-ctx 256 --audio-ctx 512",
     note = "Times are seconds of processor, medians of rounds by turns. A folder of speech has transcripts.tsv: file, tab, words."
 )]
 pub struct SttArgs {
@@ -54,6 +54,12 @@ pub struct SttArgs {
     /// the model for --speech
     #[argh(option)]
     pub model: Option<PathBuf>,
+    /// with --speech: hear all clips with so many places of the encoder too, 50 a second; may be given several times
+    #[argh(option)]
+    pub audio_ctx: Vec<u32>,
+    /// with --speech: a name that is likelier than others; may be given several times
+    #[argh(option)]
+    pub hot_word: Vec<String>,
     /// only this type of weights: f16, q8_0, q4_0, q5_1; may be given several times
     #[argh(option)]
     pub only: Vec<String>,
@@ -114,8 +120,13 @@ pub fn command(args: &SttArgs) -> Result<()> {
         let clips = speech::clips(folder)?;
         let progress = Progress::new(2);
         let agent = Agent::get(args, &progress)?;
+        ensure!(
+            args.audio_ctx.iter().all(|places| (1..=FULL).contains(places)),
+            "1 to {FULL} places can be tried"
+        );
         let step = progress.step(&format!("hearing {} clips", clips.len()), None);
-        let figures = speech::hear(&agent, model, &clips, &step)?;
+        let figures = speech::hear(&agent, model, &clips, args, &step)?;
+        step.done(&format!("{:.1} % of words wrong", 100.0 * figures.wer));
         return show(args.json, &figures, speech::table);
     }
     setup::ensure(&[For::Bench], args.yes)?;

@@ -1,6 +1,7 @@
 //! How well a model hears: the clips of a folder against what was said in them.
 
-use super::agent::Agent;
+use super::SttArgs;
+use super::agent::{Agent, Manner};
 use crate::progress::Step;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,26 @@ pub struct Figures {
     pub wer: f64,
     /// Seconds of processor for each second of sound, without the load.
     pub real_time_factor: f64,
+    /// Clips whose first text was doubted, and that a longer encoder heard again.
+    pub doubted: usize,
+    /// ggml's kernels and whisper.cpp's own way.
+    pub stock: Sum,
+    /// Each length of the encoder that was asked for, without a second try.
+    pub lengths: Vec<Length>,
     pub rows: Vec<Row>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub struct Sum {
+    pub wer: f64,
+    pub real_time_factor: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Length {
+    pub audio_ctx: u32,
+    #[serde(flatten)]
+    pub sum: Sum,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,6 +54,12 @@ pub struct Row {
     pub file: String,
     pub want: String,
     pub got: String,
+    pub words: usize,
+    pub wrong: usize,
+    pub seconds: f64,
+    pub cpu_s: f64,
+    pub audio_ctx: usize,
+    pub was_doubted: bool,
 }
 
 /// What `agent transcribe --json` prints, as far as it is used here.
@@ -46,6 +72,8 @@ struct Report {
 struct Heard {
     text: String,
     seconds: f64,
+    audio_ctx: usize,
+    was_doubted: bool,
     whole: Span,
 }
 
@@ -75,30 +103,60 @@ fn read_list(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-pub fn hear(agent: &Agent, model: &Path, clips: &[Clip], step: &Step) -> Result<Figures> {
-    let paths: Vec<PathBuf> = clips.iter().map(|clip| clip.path.clone()).collect();
-    let report: Report = agent.transcribe(model, &paths, step)?;
-    ensure!(
-        report.files.len() == clips.len(),
-        "the agent heard {} of {} clips",
-        report.files.len(),
-        clips.len()
-    );
-    let (mut n_words, mut n_wrong) = (0, 0);
-    let mut rows = vec![];
-    for (clip, heard) in clips.iter().zip(&report.files) {
-        let want = words(&clip.want);
-        n_words += want.len();
-        n_wrong += distance(&want, &words(&heard.text));
-        rows.push(Row { file: clip.name.clone(), want: clip.want.clone(), got: heard.text.clone() });
+/// Some clips at a time, so that the ways take turns and progress is seen.
+const CLIPS_AT_ONCE: usize = 8;
+
+pub fn hear(agent: &Agent, model: &Path, clips: &[Clip], args: &SttArgs, step: &Step) -> Result<Figures> {
+    let ours = Manner { is_stock: false, audio_ctx: None, hot_words: &args.hot_word };
+    let lengths = args.audio_ctx.iter().map(|places| Manner { audio_ctx: Some(*places), ..ours });
+    let manners: Vec<Manner> = [ours, Manner { is_stock: true, ..ours }].into_iter().chain(lengths).collect();
+    let mut rows: Vec<Vec<Row>> = manners.iter().map(|_| vec![]).collect();
+    for (idx, some) in clips.chunks(CLIPS_AT_ONCE).enumerate() {
+        step.note(&format!("{} of {} clips", idx * CLIPS_AT_ONCE, clips.len()));
+        let paths: Vec<PathBuf> = some.iter().map(|clip| clip.path.clone()).collect();
+        for (manner, rows) in manners.iter().zip(&mut rows) {
+            let report: Report = agent.transcribe(model, &paths, *manner, step)?;
+            let n = report.files.len();
+            ensure!(n == some.len(), "the agent heard {n} of {} clips", some.len());
+            rows.extend(some.iter().zip(report.files).map(|(clip, heard)| row(clip, heard)));
+        }
     }
-    let sum = |of: fn(&Heard) -> f64| report.files.iter().map(of).sum::<f64>();
+    let mut sums = rows.iter().map(|rows| sum(rows));
+    let (own, stock) = (sums.next().unwrap_or_default(), sums.next().unwrap_or_default());
+    let lengths =
+        args.audio_ctx.iter().zip(sums).map(|(places, sum)| Length { audio_ctx: *places, sum }).collect();
+    let rows = rows.swap_remove(0);
     Ok(Figures {
         clips: clips.len(),
-        wer: n_wrong as f64 / n_words.max(1) as f64,
-        real_time_factor: sum(|heard| heard.whole.cpu_s) / sum(|heard| heard.seconds),
+        wer: own.wer,
+        real_time_factor: own.real_time_factor,
+        doubted: rows.iter().filter(|row| row.was_doubted).count(),
+        stock,
+        lengths,
         rows,
     })
+}
+
+fn row(clip: &Clip, heard: Heard) -> Row {
+    let want = words(&clip.want);
+    Row {
+        file: clip.name.clone(),
+        want: clip.want.clone(),
+        words: want.len(),
+        wrong: distance(&want, &words(&heard.text)),
+        got: heard.text,
+        seconds: heard.seconds,
+        cpu_s: heard.whole.cpu_s,
+        audio_ctx: heard.audio_ctx,
+        was_doubted: heard.was_doubted,
+    }
+}
+
+fn sum(rows: &[Row]) -> Sum {
+    let of = |take: fn(&Row) -> f64| rows.iter().map(take).sum::<f64>();
+    let n_words = of(|row| row.words as f64).max(1.0);
+    let seconds = of(|row| row.seconds).max(f64::MIN_POSITIVE);
+    Sum { wer: of(|row| row.wrong as f64) / n_words, real_time_factor: of(|row| row.cpu_s) / seconds }
 }
 
 /// Small letters, digits and apostrophes; all else parts words.
@@ -125,15 +183,28 @@ fn distance(want: &[String], got: &[String]) -> usize {
 
 pub fn table(figures: &Figures) -> String {
     let mut text = String::new();
-    for Row { file, want, got } in &figures.rows {
-        let _ = writeln!(text, "{file}\n  said:  {want}\n  heard: {got}");
+    for row in &figures.rows {
+        let Row { file, want, got, words, wrong, .. } = row;
+        let again = if row.was_doubted { ", doubted" } else { "" };
+        let _ = writeln!(text, "{file}: {wrong} of {words} wrong, {} places{again}", row.audio_ctx);
+        if *wrong > 0 {
+            let _ = writeln!(text, "  said:  {want}\n  heard: {got}");
+        }
+    }
+    let mut line = |what: &str, sum: Sum| {
+        let Sum { wer, real_time_factor } = sum;
+        let _ = writeln!(text, "{what:<24}{:>7.1}{real_time_factor:>12.3}", 100.0 * wer);
+    };
+    let own = Sum { wer: figures.wer, real_time_factor: figures.real_time_factor };
+    line("ours, length by the clip", own);
+    line("stock, the same", figures.stock);
+    for length in &figures.lengths {
+        line(&format!("ours, {} places", length.audio_ctx), length.sum);
     }
     let _ = writeln!(
         text,
-        "{} clips, {:.1} % of words wrong, {:.2} seconds of processor a second of sound",
-        figures.clips,
-        100.0 * figures.wer,
-        figures.real_time_factor
+        "{} clips, {} doubted; percent of words wrong, seconds of processor a second of sound",
+        figures.clips, figures.doubted
     );
     text
 }
@@ -158,6 +229,23 @@ mod tests {
         check("ten of clubs", "ten of the clubs", 1);
         check("ten of clubs", "", 3);
         check("", "you", 1);
+    }
+
+    #[test]
+    fn sums_weigh_clips_by_their_words_and_seconds() {
+        let clip = |want: &str| Clip { path: PathBuf::new(), name: "a.wav".into(), want: want.into() };
+        let heard = |text: &str, seconds| Heard {
+            text: text.into(),
+            seconds,
+            audio_ctx: 64,
+            was_doubted: false,
+            whole: Span { cpu_s: 1.0 },
+        };
+        let rows =
+            [row(&clip("one two three"), heard("one two", 6.0)), row(&clip("four"), heard("four", 2.0))];
+        let Sum { wer, real_time_factor } = sum(&rows);
+        assert_eq!((wer, real_time_factor), (0.25, 0.25));
+        assert_eq!(sum(&[]).wer, 0.0);
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub mod gateway_record;
 pub mod gateway_stream;
 #[path = "../../image/src/serve/head.rs"]
 pub mod head;
+#[path = "../../agent/src/hear/letter.rs"]
+pub mod hear_letter;
 #[path = "../../image/init/src/http.rs"]
 pub mod http;
 #[path = "../../agent/src/wyoming/mdns/packet.rs"]
@@ -20,6 +22,8 @@ pub mod session_frame;
 pub mod session_words;
 #[path = "../../image/src/serve/settings.rs"]
 pub mod settings;
+#[path = "../../agent/src/sound/wav.rs"]
+pub mod sound_wav;
 mod targets;
 #[path = "../../agent/src/hear/model.rs"]
 pub mod whisper_model;

@@ -4,7 +4,7 @@
 //! corpus and mutations of it with the ordinary toolchain.
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
 //! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files), `gateway_stream` (streams of
-//! events that the gateway hands on), and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
+//! events that the gateway hands on), `hear_letter` (what nodes say of hearing), `sound_wav`, and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -26,6 +26,8 @@ mod calls;
 mod datagrams;
 #[path = "doors.rs"]
 mod doors;
+#[path = "hearing.rs"]
+mod ears;
 #[path = "experts.rs"]
 mod models;
 #[path = "prompts.rs"]
@@ -43,6 +45,7 @@ pub use calls::{
 };
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use doors::{mdns, session_words, websocket, wyoming};
+pub use ears::{hear_letter, silero_model, sound_wav};
 pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
@@ -53,7 +56,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 41] = [
+pub const TARGETS: [(&str, Target); 44] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -76,6 +79,9 @@ pub const TARGETS: [(&str, Target); 41] = [
     ("grammar", grammar),
     ("template", template),
     ("whisper_model", whisper_model),
+    ("hear_letter", hear_letter),
+    ("sound_wav", sound_wav),
+    ("silero_model", silero_model),
     ("admission_ask", admission_ask),
     ("admission_answer", admission_answer),
     ("admission_certificate", admission_certificate),

@@ -8,8 +8,9 @@ mod targets;
 use std::path::Path;
 
 use agent::gateway::{record as gateway_record, stream as gateway_stream};
-use agent::hear::model as whisper_model;
+use agent::hear::{letter as hear_letter, model as whisper_model};
 use agent::session::{frame as session_frame, words as session_words};
+use agent::sound::wav as sound_wav;
 use agent::wyoming::codec as wyoming_codec;
 use agent::wyoming::mdns::packet as mdns_packet;
 use image::serve::{head, report, settings};

@@ -34,6 +34,7 @@ pub enum Command {
     Level(Level),
     Keys(Keys),
     Say(Say),
+    Turn(Turn),
 }
 
 /// Serve the status page and report this boot to the boot servers.
@@ -285,6 +286,56 @@ pub struct Say {
     /// height of the voice, 0 to 99 (default 50)
     #[argh(option, default = "50")]
     pub pitch: u8,
+    /// one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Play one whole turn from files: a clip is heard while the key is held, answered and spoken.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "turn",
+    example = "agent turn --wav ask.wav --model tiny.en-q8_0.bin --out answer.wav",
+    note = "The clock is that of the clips and stands still while somebody works; what that took is told beside it.\nIntents are answered without a model; for all else name --llm-url or --answer-file."
+)]
+pub struct Turn {
+    /// WAV file that is spoken into the microphone
+    #[argh(option)]
+    pub wav: PathBuf,
+    /// model that hears, in whisper.cpp's format
+    #[argh(option)]
+    pub model: PathBuf,
+    /// WAV file for what the speaker plays
+    #[argh(option)]
+    pub out: Option<PathBuf>,
+    /// HTTP://ADDRESS:PORT of a server with the OpenAI API
+    #[argh(option, from_str_fn(admission::server))]
+    pub llm_url: Option<SocketAddr>,
+    /// file whose text is the model's answer
+    #[argh(option)]
+    pub answer_file: Option<PathBuf>,
+    /// language (default en)
+    #[argh(option, default = "\"en\".into()")]
+    pub language: String,
+    /// how long the key is held after the clip, in milliseconds (default 400)
+    #[argh(option, default = "400")]
+    pub hold_ms: u64,
+    /// hear only when the key comes up
+    #[argh(switch)]
+    pub no_guess: bool,
+    /// take this for what was heard, whatever it was; for measuring
+    #[argh(option)]
+    pub said: Option<String>,
+    /// exactly so many tokens are heard; for measuring
+    #[argh(option)]
+    pub tokens: Option<usize>,
+    /// places of the encoder, 50 a second (default: by the length of the sound)
+    #[argh(option)]
+    pub audio_ctx: Option<usize>,
+    /// ours, stock (ggml's own), or ours of one instruction set: sse2, ssse3, sse41, avx2
+    #[argh(option)]
+    pub kernels: Option<String>,
     /// one JSON object
     #[argh(switch)]
     pub json: bool,

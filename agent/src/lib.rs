@@ -5,6 +5,7 @@
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `voicing`, `doors`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
+//! `turn` plays one whole turn from files.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
@@ -42,6 +43,8 @@ pub mod speech;
 mod stick;
 pub mod talk;
 pub mod text;
+#[cfg(all(feature = "hear", feature = "speak"))]
+mod turn;
 pub mod voicing;
 pub mod wyoming;
 
@@ -72,6 +75,10 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         #[cfg(feature = "hear")]
         Command::MeasureHearing(args) => print(&hear::measure::run(&args)?),
         Command::Say(args) => print(&speech::say::run(&args)?),
+        #[cfg(all(feature = "hear", feature = "speak"))]
+        Command::Turn(args) => print(turn::run(&runtime, &args)?.as_bytes()),
+        #[cfg(not(all(feature = "hear", feature = "speak")))]
+        Command::Turn(_) => anyhow::bail!("this agent was built without hearing or without speech"),
         #[cfg(not(feature = "hear"))]
         Command::Transcribe(_) | Command::MeasureHearing(_) => {
             anyhow::bail!("this agent was built without hearing")

@@ -69,6 +69,11 @@ pub fn threads(asked: usize) -> anyhow::Result<usize> {
     Ok(asked)
 }
 
+/// Takes the kernels that the command line names.
+pub fn kernels(choice: Option<&str>) -> anyhow::Result<String> {
+    kernel_choice::take(choice)
+}
+
 pub fn open(path: &Path) -> anyhow::Result<Ear> {
     Ear::open(path).with_context(|| format!("{}", path.display()))
 }

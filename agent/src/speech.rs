@@ -13,6 +13,8 @@ pub mod mouth;
 mod queue;
 pub mod say;
 pub mod sayings;
+#[cfg(feature = "speak")]
+mod tame;
 pub mod tone;
 mod watch;
 pub mod wish;

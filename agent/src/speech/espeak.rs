@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::engine::{Engine, Sink, SpeechError, TEXT_BYTES_MAX, Voice};
+use super::tame::tame;
 use std::ffi::{CString, c_char, c_int, c_short, c_uint, c_void};
 use std::marker::PhantomData;
 use std::path::Path;
@@ -134,7 +135,8 @@ impl Engine for Espeak {
         if text.len() > TEXT_BYTES_MAX {
             return Err(SpeechError::Text { bytes: text.len() });
         }
-        let text = plain(text);
+        let voice = self.voice.as_ref().map_or("en", |voice| voice.name.as_str());
+        let text = plain(&tame(text, voice));
         let mut sink = sink;
         let to = (&raw mut sink).cast::<c_void>();
         let size = text.as_bytes_with_nul().len();

@@ -6,6 +6,8 @@ use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
 use crate::hear::{door, open};
 use crate::settings::Settings;
+use crate::talk::force::Force;
+use admission::VoiceSettings;
 use cluster::Health;
 use gossip::{Member, Picture};
 use std::net::SocketAddr;
@@ -22,18 +24,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The node's one ear.
 pub fn start(models: &Path, settings: &Settings, cluster: Arc<Cluster>) -> std::io::Result<Arc<Desk>> {
-    Desk::start(wanted(models, settings), open::opener(), Box::new(Others(cluster))).map(Arc::new)
+    Desk::start(wanted(models, &settings.now().voice), open::opener(), Box::new(Others(cluster)))
+        .map(Arc::new)
 }
 
-fn wanted(models: &Path, settings: &Settings) -> Wanted {
-    let voice = settings.now().voice;
-    Wanted { models: models.to_owned(), model: voice.hearing, language: voice.language }
+fn wanted(models: &Path, voice: &VoiceSettings) -> Wanted {
+    Wanted { models: models.to_owned(), model: voice.hearing.clone(), language: voice.language.clone() }
 }
 
-/// Never ends: what the owner says, and the names that people may say.
-pub async fn follow(desk: &Desk, models: &Path, settings: &Settings, cluster: &Cluster, gateway: &Gateway) {
+/// Never ends: what holds here of the owner's settings, and the names that people may say.
+pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster, gateway: &Gateway) {
     loop {
-        desk.set(wanted(models, settings));
+        let voice = force.now();
+        desk.set(wanted(models, &voice));
+        desk.set_detector(voice.detector);
         let picture = cluster.picture();
         let nodes =
             picture.iter().flat_map(|picture| picture.members.iter().map(|member| member.name.clone()));

@@ -106,7 +106,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = gateway.remember() => {}
         _ = settings.remember() => {}
         _ = lending.follow() => {}
-        _ = hearing::follow(&ear, &models, &settings, &cluster, &gateway) => {}
+        _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
         _ = hearing::serve(&ear, &root, port) => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
         _ = watchdog() => {}

@@ -19,6 +19,9 @@ pub fn render(status: &Status, port: u16) -> String {
     devices(&mut out, status);
     if let Some(hearing) = &status.hearing {
         out.line("hearing", &hearing.sentence);
+        if !hearing.detector.is_empty() {
+            out.line("", &hearing.detector);
+        }
     }
     units(&mut out, status);
     boot(&mut out, status);

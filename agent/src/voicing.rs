@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::doors::Doors;
 use crate::enrolling::Joined;
 use crate::gateway::Gateway;
-use crate::hear;
+use crate::hear::{self, detect::Detector};
 use crate::io::node::Node;
 use crate::keys::listening::{KeysState, LocalKeys};
 use crate::settings::Settings;
@@ -88,7 +88,7 @@ impl Voice {
         // Set once, here.
         let _ = home.talks.set(Arc::downgrade(&talks));
         let (post, events) = post();
-        let (sound, own) = Sound::start(root, &now, &post)?;
+        let (sound, own) = Sound::start(root, &now, &post, ear.detector())?;
         let keys = LocalKeys::start(root, Some(&now.keys), post.sender()).context("no thread for keys")?;
         let begun = talks.begin(Whose::Here, Over::default(), (post, events), own);
         begun.ok().context("no thread for the conversation of this PC")?;
@@ -144,14 +144,12 @@ impl Sound {
         root: &Path,
         settings: &VoiceSettings,
         post: &crate::talk::Post,
+        detector: Box<dyn Detector>,
     ) -> anyhow::Result<(Sound, Own)> {
         let sound = crate::sound::local::LocalSound::start(root, settings, post.sender());
         let sound = sound.context("no threads for the sound card")?;
-        let own = Own {
-            speaker: Box::new(sound.speaker()),
-            microphone: Box::new(sound.microphone()),
-            detector: hear::detect::earshot(),
-        };
+        let own =
+            Own { speaker: Box::new(sound.speaker()), microphone: Box::new(sound.microphone()), detector };
         Ok((Sound(sound), own))
     }
 
@@ -170,13 +168,15 @@ struct Sound;
 
 #[cfg(not(feature = "sound"))]
 impl Sound {
-    fn start(_: &Path, _: &VoiceSettings, post: &crate::talk::Post) -> anyhow::Result<(Sound, Own)> {
+    fn start(
+        _: &Path,
+        _: &VoiceSettings,
+        post: &crate::talk::Post,
+        detector: Box<dyn Detector>,
+    ) -> anyhow::Result<(Sound, Own)> {
         let device = crate::sound::wav_device::WavDevice::new(16_000).context("no such rate")?;
-        let own = Own {
-            speaker: Box::new(device.speaker()),
-            microphone: Box::new(device.microphone()),
-            detector: hear::detect::earshot(),
-        };
+        let own =
+            Own { speaker: Box::new(device.speaker()), microphone: Box::new(device.microphone()), detector };
         post.tell(crate::talk::parts::Event::SpeakerLost);
         Ok((Sound, own))
     }

@@ -2,7 +2,7 @@
 //! is no speech. `cargo test -p agent --test detecting -- --nocapture` prints the table that docs/hearing.md shows.
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
-use agent::hear::detect::{EARSHOT_LEAST, FRAME, SILERO_LEAST};
+use agent::hear::detect::{Detectors, EARSHOT_LEAST, FRAME, SILERO_LEAST};
 use agent::hear::resample;
 use agent::sound::wav;
 use std::f64::consts::PI;
@@ -226,6 +226,27 @@ fn ten_minutes_without_speech_open_no_ear() {
             }
         }
     }
+}
+
+#[test]
+fn the_owners_choice_holds_from_the_next_frame_on() {
+    let Some(file) = shared("vad/ggml-silero-v6.2.0.bin") else {
+        eprintln!("skipped: the_owners_choice_holds_from_the_next_frame_on: no model in DUET_MODELS_DATA");
+        return;
+    };
+    let detectors = Arc::new(Detectors::default());
+    let mut detector = detectors.listen();
+    let music = music(1);
+    let mut n_voice = |detectors: &Detectors, which| {
+        detectors.set(which, file.parent().unwrap());
+        assert_eq!(detectors.sentence(), "");
+        let frames = music.as_chunks::<FRAME>().0;
+        frames.iter().filter(|frame| detector.is_voice(&frame.map(|x| (x * 32_767.0) as i16))).count()
+    };
+    let told = [admission::Detector::Earshot, admission::Detector::Silero, admission::Detector::Earshot];
+    let [first, silero, last] = told.map(|which| n_voice(&detectors, which));
+    assert!(first > 0 && last > 0, "earshot took no music for voice, so this test shows nothing");
+    assert_eq!(silero, 0, "silero took music for voice, or was not asked");
 }
 
 #[cfg(feature = "hear")]

@@ -15,6 +15,7 @@ mod tests;
 mod work;
 
 use super::away::{Away, Neighbours};
+use super::detect::{Detector, Detectors};
 use super::letter::SAMPLES_MAX;
 use crate::talk::parts::{Hear, HearEnd, HearJob};
 use load::Load;
@@ -76,6 +77,8 @@ pub struct HearingStatus {
     pub sentence: String,
     pub model: String,
     pub language: String,
+    /// Why it is not the detector that the owner chose; empty where it is.
+    pub detector: String,
     pub queued: usize,
     pub is_busy: bool,
     /// Thousandths of a second of work for a second of sound, silence at its end included; 0 before the first.
@@ -102,6 +105,7 @@ pub struct Wanted {
 pub struct Desk {
     shared: Arc<Shared>,
     away: Away,
+    detectors: Arc<Detectors>,
 }
 
 struct Shared {
@@ -137,7 +141,7 @@ impl Desk {
         let (worker, back) = (shared.clone(), shared.clone());
         std::thread::Builder::new().name("hear".into()).spawn(move || work::run(&worker, &open))?;
         let away = Away::start(neighbours, move |wish, end| back.is_back(wish, end))?;
-        Ok(Desk { shared, away })
+        Ok(Desk { shared, away, detectors: Arc::default() })
     }
 
     /// What the owner says from now on. Another model is loaded, another language holds from the next wish on.
@@ -147,6 +151,17 @@ impl Desk {
             inner.wanted = wanted;
             self.shared.woken.notify_all();
         }
+    }
+
+    /// Who tells voice from other sound, from the next frame on.
+    pub fn set_detector(&self, which: admission::Detector) {
+        let models = self.shared.lock().wanted.models.clone();
+        self.detectors.set(which, &models);
+    }
+
+    /// A detector for one conversation.
+    pub fn detector(&self) -> Box<dyn Detector> {
+        self.detectors.listen()
     }
 
     /// Names of nodes, rooms and experts, as people say them.
@@ -167,6 +182,7 @@ impl Desk {
             is_busy: inner.load.is_busy(),
             milli: inner.load.milli(),
             language: inner.wanted.language.clone(),
+            detector: self.detectors.sentence(),
             ..inner.status.clone()
         }
     }

@@ -6,7 +6,8 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use voice::silero::{FILE_BYTES_MAX, Silero, WINDOW, Weights};
 
 /// Samples of a frame at 16 kHz: 16 ms.
@@ -28,14 +29,85 @@ pub trait Detector: Send {
     fn reset(&mut self);
 }
 
-/// What the owner chose, or the usual one and a sentence on why.
-pub fn choose(which: admission::Detector, models: &Path) -> (Box<dyn Detector>, Option<String>) {
-    match which {
-        admission::Detector::Earshot => (earshot(), None),
-        admission::Detector::Silero => match silero(models) {
-            Ok(detector) => (detector, None),
-            Err(why) => (earshot(), Some(format!("{why}; earshot tells voice from other sound instead"))),
-        },
+/// The detector of the owner's choice, for all who listen here; another choice holds from the next frame on.
+pub struct Detectors {
+    now: Mutex<Now>,
+    /// Counts the changes, so that a frame costs no lock.
+    n_changes: AtomicU64,
+}
+
+struct Now {
+    /// Whose choice could not be had is tried again.
+    wish: Option<admission::Detector>,
+    silero: Option<Arc<Weights>>,
+    sentence: String,
+}
+
+impl Default for Detectors {
+    fn default() -> Detectors {
+        let now = Now { wish: None, silero: None, sentence: String::new() };
+        Detectors { now: Mutex::new(now), n_changes: AtomicU64::new(0) }
+    }
+}
+
+impl Detectors {
+    /// What the owner says. A choice whose model is missing or damaged becomes the usual one, with a sentence; said
+    /// again, its model is looked for again.
+    pub fn set(&self, which: admission::Detector, models: &Path) {
+        let mut now = self.lock();
+        if now.wish == Some(which) {
+            return;
+        }
+        let (silero, sentence) = match which {
+            admission::Detector::Earshot => (None, String::new()),
+            admission::Detector::Silero => match silero(models) {
+                Ok(weights) => (Some(Arc::new(weights)), String::new()),
+                Err(why) => (None, format!("{why}; earshot tells voice from other sound instead")),
+            },
+        };
+        // What comes to the same as before changes nothing for who listens.
+        let is_another = silero.is_some() || now.silero.is_some();
+        *now = Now { wish: sentence.is_empty().then_some(which), silero, sentence };
+        self.n_changes.fetch_add(u64::from(is_another), Ordering::Release);
+    }
+
+    /// Why it is not the owner's choice; empty where it is.
+    pub fn sentence(&self) -> String {
+        self.lock().sentence.clone()
+    }
+
+    /// A detector for one conversation.
+    pub fn listen(self: &Arc<Self>) -> Box<dyn Detector> {
+        Box::new(Following { n_changes: u64::MAX, own: earshot(), of: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Becomes another when the choice does.
+struct Following {
+    of: Arc<Detectors>,
+    n_changes: u64,
+    own: Box<dyn Detector>,
+}
+
+impl Detector for Following {
+    fn is_voice(&mut self, frame: &[i16; FRAME]) -> bool {
+        let n_changes = self.of.n_changes.load(Ordering::Acquire);
+        if n_changes != self.n_changes {
+            self.n_changes = n_changes;
+            self.own = match &self.of.lock().silero {
+                Some(weights) => Box::new(Windows::new(weights.clone())),
+                None => earshot(),
+            };
+        }
+        self.own.is_voice(frame)
+    }
+
+    fn reset(&mut self) {
+        self.own.reset();
     }
 }
 
@@ -56,16 +128,15 @@ impl Detector for Earshot {
     }
 }
 
-/// With the first file of the folder that bears its name.
-fn silero(models: &Path) -> Result<Box<dyn Detector>, String> {
+/// The first file of the folder that bears its name.
+fn silero(models: &Path) -> Result<Weights, String> {
     let file = find(models).ok_or_else(|| {
         format!("no model of Silero's detector (*{SILERO}*.bin) is in {}", models.display())
     })?;
     let mut bytes = vec![];
     let read = File::open(&file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
     read.map_err(|error| format!("{}: {error}", file.display()))?;
-    let weights = Weights::read(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(Box::new(Windows { silero: Silero::new(Arc::new(weights)), half: None, was_voice: false }))
+    Weights::read(&bytes).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn find(models: &Path) -> Option<PathBuf> {
@@ -82,6 +153,12 @@ struct Windows {
     silero: Silero,
     half: Option<[i16; FRAME]>,
     was_voice: bool,
+}
+
+impl Windows {
+    fn new(weights: Arc<Weights>) -> Windows {
+        Windows { silero: Silero::new(weights), half: None, was_voice: false }
+    }
 }
 
 impl Detector for Windows {
@@ -120,7 +197,11 @@ mod tests {
     fn a_detector_without_its_model_is_replaced_with_a_sentence() {
         let folder = std::env::temp_dir().join(format!("duet-detect-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let why = || choose(admission::Detector::Silero, &folder).1.unwrap_or_default();
+        let detectors = Arc::new(Detectors::default());
+        let why = || {
+            detectors.set(admission::Detector::Silero, &folder);
+            detectors.sentence()
+        };
         let end = "; earshot tells voice from other sound instead";
         assert_eq!(
             why(),
@@ -130,6 +211,8 @@ mod tests {
         let file = folder.join("ggml-silero-v6.bin");
         assert_eq!(why(), format!("{}: this is no Silero model in ggml's format{end}", file.display()));
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(choose(admission::Detector::Earshot, &folder).1, None);
+        assert!(!detectors.listen().is_voice(&[0; FRAME]));
+        detectors.set(admission::Detector::Earshot, &folder);
+        assert_eq!(detectors.sentence(), "");
     }
 }

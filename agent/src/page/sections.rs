@@ -109,6 +109,9 @@ fn input_kind(kind: InputKind) -> &'static str {
 pub fn hearing(html: &mut Html, hearing: &HearingStatus) {
     begin(html, "Hearing");
     html.raw("<p>").text(&hearing.sentence).raw("</p>\n");
+    if !hearing.detector.is_empty() {
+        html.raw("<p>").text(&hearing.detector).raw("</p>\n");
+    }
     if hearing.milli > 0 {
         let waits = if hearing.is_busy { hearing.queued + 1 } else { hearing.queued };
         let speed = format!(

@@ -98,7 +98,7 @@ pub enum KeyManner {
 pub enum Detector {
     #[default]
     Earshot,
-    /// Better in noise, and twenty times the work; needs its model.
+    /// Better in noise and music, and more work; needs its model.
     Silero,
 }
 

@@ -149,6 +149,10 @@ fn other_keys_can_be_wished_and_one_that_is_held_lets_go() {
     let keys = machine.start();
     keyboard.write_all(&key(97, 1)).unwrap();
     assert_eq!(machine.next(), Input::Down(ctrl(3)));
+    // The same again is no change.
+    keys.set(Some(&["rightctrl", "f12"].map(String::from)));
+    keyboard.write_all(&[key(97, 2), key(88, 1)].concat()).unwrap();
+    assert_eq!(machine.next(), Input::Down(Source::Key { device: 3, code: 88 }));
     keys.set(Some(&["a".to_string(), "nonsense".to_string()]));
     assert_eq!(machine.next(), Input::Gone { device: 3 });
     keyboard.write_all(&[key(97, 0), key(97, 1), key(30, 1)].concat()).unwrap();

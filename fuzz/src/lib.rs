@@ -12,6 +12,8 @@ pub mod head;
 pub mod hear_letter;
 #[path = "../../image/init/src/http.rs"]
 pub mod http;
+#[path = "../../agent/src/keys/event.rs"]
+pub mod key_event;
 #[path = "../../agent/src/wyoming/mdns/packet.rs"]
 pub mod mdns_packet;
 #[path = "../../image/src/serve/report.rs"]

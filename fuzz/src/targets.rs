@@ -4,7 +4,8 @@
 //! corpus and mutations of it with the ordinary toolchain.
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
 //! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files), `gateway_stream` (streams of
-//! events that the gateway hands on), `hear_letter` (what nodes say of hearing), `sound_wav`, and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
+//! events that the gateway hands on), `hear_letter` (what nodes say of hearing), `key_event` (what keyboards write),
+//! `sound_wav`, and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -28,6 +29,8 @@ mod datagrams;
 mod doors;
 #[path = "hearing.rs"]
 mod ears;
+#[path = "keys.rs"]
+mod keys;
 #[path = "experts.rs"]
 mod models;
 #[path = "prompts.rs"]
@@ -46,6 +49,7 @@ pub use calls::{
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use doors::{mdns, session_words, websocket, wyoming};
 pub use ears::{hear_letter, silero_model, sound_wav};
+pub use keys::key_events;
 pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
@@ -56,7 +60,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 44] = [
+pub const TARGETS: [(&str, Target); 45] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -73,6 +77,7 @@ pub const TARGETS: [(&str, Target); 44] = [
     ("answer_head", answer_head),
     ("report", report),
     ("settings", settings),
+    ("key_events", key_events),
     ("gguf", gguf),
     ("stop", stop),
     ("schema", schema),

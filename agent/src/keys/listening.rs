@@ -44,6 +44,7 @@ struct Shared {
     wished: Option<BTreeSet<u16>>,
     unknown: Option<String>,
     is_changed: bool,
+    is_told_anew: bool,
     is_closed: bool,
     state: KeysState,
     last_press: Option<Instant>,
@@ -92,13 +93,15 @@ impl LocalKeys {
         Ok(local)
     }
 
-    /// What the owner says now. A key that is held has let go by it.
+    /// What the owner says now. If the keys are others, one that is held has let go by it.
     pub fn set(&self, keys: Option<&[String]>) {
         let mut shared = self.common.shared();
-        shared.wished = keys.map(|keys| keys.iter().filter_map(|name| names::code(name)).collect());
+        let wished = keys.map(|keys| keys.iter().filter_map(|name| names::code(name)).collect());
+        shared.is_changed |= shared.wished != wished;
+        shared.wished = wished;
         let unknown = keys.unwrap_or_default().iter().find(|name| names::code(name).is_none());
         shared.unknown = unknown.map(|name| format!("there is no key {name:?}"));
-        shared.is_changed = true;
+        shared.is_told_anew = true;
         drop(shared);
         self.common.wake();
     }
@@ -136,17 +139,18 @@ impl Thread {
         let mut watch = None;
         let mut must_look = true;
         loop {
-            let (is_changed, is_closed) = {
+            let (is_changed, is_told_anew, is_closed) = {
                 let mut shared = self.common.shared();
-                (std::mem::take(&mut shared.is_changed), shared.is_closed)
+                let is_told_anew = std::mem::take(&mut shared.is_told_anew);
+                (std::mem::take(&mut shared.is_changed), is_told_anew, shared.is_closed)
             };
             if is_closed {
                 return;
             }
             if is_changed {
                 (0..self.devices.len()).rev().for_each(|idx| self.drop_device(idx));
-                must_look = true;
             }
+            must_look |= is_told_anew;
             if watch.is_none() {
                 watch = self.watch();
                 must_look |= watch.is_some();

@@ -43,9 +43,9 @@ pub use recording::Earpiece;
 pub const FRAME_SAMPLES: usize = 256;
 /// The niceness of the two threads: they do little, and what they do late is heard.
 #[cfg(feature = "sound")]
-const NICE: i32 = -11;
+const NICE: i32 = -10;
 
-/// The calling thread goes first, where its unit allows it (`LimitNICE=-11`).
+/// The calling thread goes first, where its unit allows it (`LimitNICE=-10`).
 #[cfg(feature = "sound")]
 fn hurry() {
     // Without the right to it sound goes on as well as it can; its overruns are counted.

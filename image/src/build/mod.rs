@@ -373,6 +373,10 @@ impl<'a> Build<'a> {
         step.note("taking what speech needs");
         let parts = self.work.join("speech");
         root::remove_tree(&parts)?;
+        anyhow::ensure!(
+            lock.used_for(Use::Speech).next().is_some(),
+            "the lock file names no packages of speech; `duet build --update` writes one that does"
+        );
         for package in lock.used_for(Use::Speech) {
             self.unpack_package(package, &parts)?;
         }

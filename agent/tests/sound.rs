@@ -82,6 +82,7 @@ fn inner() {
         "play" => play(device, &folder),
         "hush" => hush(device),
         "refuse" => refuse(device),
+        "prefer" => prefer(&folder),
         "vanish" => vanish(&folder),
         other => panic!("no case {other}"),
     }
@@ -232,6 +233,39 @@ fn refuse(device: &str) {
     }
 }
 
+/// A first choice that cannot be opened is not the last word: another card is taken, and the first tried again.
+fn prefer(folder: &Path) {
+    let file = folder.join("asound.conf");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let write = |text: &str| {
+        std::fs::write(folder.join("new.conf"), text).unwrap();
+        std::fs::rename(folder.join("new.conf"), &file).unwrap();
+    };
+    // What the kernel calls plughw:1,0 is here what ALSA's configuration says; the wished one comes later.
+    std::fs::create_dir_all(folder.join("proc/asound")).unwrap();
+    std::fs::write(folder.join("proc/asound/cards"), " 1 [Null           ]: Null - A card without sound\n")
+        .unwrap();
+    std::fs::write(folder.join("proc/asound/pcm"), "01-00: Null : Null : playback 1 : capture 1\n").unwrap();
+    let card = "pcm.!plughw { @args [ CARD DEV ] @args.CARD { type string } @args.DEV { type integer } type null }\n";
+    write(&format!("{}{card}", whole.replace("pcm.mic44 ", "pcm.later ")));
+    let (sender, events) = sync_channel(EVENTS_MAX);
+    let sound = LocalSound::start(folder, &settings("mic44", "spk16"), &sender).unwrap();
+    sound.microphone().listen(true);
+    until(&events, |event| matches!(event, Event::Frame(_)).then_some(()));
+    let state = sound.state().microphone;
+    assert_eq!(state.device.as_deref(), Some("plughw:1,0"));
+    assert_eq!(state.card.as_deref(), Some("A card without sound"));
+    assert_eq!(state.reason.as_deref(), Some("there is no sound device mic44"));
+    sound.microphone().listen(false);
+    write(&format!("{whole}{card}"));
+    let limit = std::time::Instant::now() + LIMIT;
+    while sound.state().microphone.device.as_deref() != Some("mic44") {
+        assert!(std::time::Instant::now() < limit, "{:?}", sound.state());
+        _ = events.recv_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(sound.state().microphone.reason, None);
+}
+
 /// The owner names a device that is no more; then it is there again.
 fn vanish(folder: &Path) {
     let file = folder.join("asound.conf");
@@ -300,6 +334,11 @@ fn a_device_that_cannot_be_opened_is_lost_with_a_sentence() {
     for device in ["garbage", "hollow", "missing", "plughw:7,3"] {
         check(&format!("refuse-{device}"), &[]);
     }
+}
+
+#[test]
+fn another_card_is_taken_until_the_wished_one_can_be_opened() {
+    check("prefer-all", &[]);
 }
 
 #[test]

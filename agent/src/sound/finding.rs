@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the owner wishes for one side, and where the kernel tells of cards.
 #[derive(Debug, Default)]
@@ -46,6 +46,10 @@ pub fn devices(root: &Path) -> Vec<Device> {
     parse(&text("proc/asound/cards"), &text("proc/asound/pcm"))
 }
 
+/// A first choice that could not be opened is tried again after this, and then ever more seldom.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_LAST: Duration = Duration::from_secs(64);
+
 /// What was found when a card was last looked for.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -53,6 +57,8 @@ pub struct Found {
     devices: Vec<Device>,
     /// Why the first choice is not the one that is open.
     instead: Option<String>,
+    /// When that is to be tried again: a card that has just come may be forbidden for a moment, or in use.
+    retry: Option<(Instant, Duration)>,
 }
 
 impl Found {
@@ -64,11 +70,16 @@ impl Found {
         period: Duration,
         buffer: Duration,
     ) -> Result<Opened, String> {
-        (self.wish, self.devices) = (wanted.wish(), devices(&wanted.root));
+        let (wish, devices) = (wanted.wish(), devices(&wanted.root));
+        let is_same = self.wish == wish && self.devices == devices;
+        let pause =
+            self.retry.filter(|_| is_same).map_or(RETRY_FIRST, |(_, last)| (2 * last).min(RETRY_LAST));
+        *self = Found { wish, devices, instead: None, retry: None };
         for name in candidates(&self.devices, self.wish.as_deref(), side) {
             match open(&name, side, period, buffer) {
                 Ok(opened) => {
                     mixer::open_up(&name, side);
+                    self.retry = self.instead.is_some().then(|| (Instant::now() + pause, pause));
                     return Ok(opened);
                 }
                 Err(reason) => _ = self.instead.get_or_insert(reason),
@@ -80,9 +91,10 @@ impl Found {
             .unwrap_or_else(|| format!("no sound card that can {} was found", side.verb())))
     }
 
-    /// Whether there are other cards now, or another wish.
+    /// Whether there are other cards now, or another wish, or it is time to try the first choice again.
     pub fn is_stale(&self, wanted: &Wanted) -> bool {
-        self.wish != wanted.wish() || self.devices != devices(&wanted.root)
+        let is_time = self.retry.is_some_and(|(at, _)| Instant::now() >= at);
+        is_time || self.wish != wanted.wish() || self.devices != devices(&wanted.root)
     }
 
     pub fn show(&self, shown: &Shown, opened: &Opened) {

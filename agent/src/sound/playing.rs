@@ -35,8 +35,8 @@ impl Playing {
         super::hurry();
         let mut told = VecDeque::new();
         let mut is_lost = false;
+        let mut found = Found::default();
         while !self.inbox.is_closed() {
-            let mut found = Found::default();
             match found.open(&self.wanted, Side::Speaker, PERIOD, PERIOD * N_PERIODS) {
                 Ok(card) => {
                     found.show(&self.shown, &card);

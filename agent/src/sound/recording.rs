@@ -96,9 +96,9 @@ impl Recording {
     pub fn run(self) {
         super::hurry();
         let mut is_lost = false;
+        let mut found = Found::default();
         let mut was_wanted = false;
         while !self.ears.is_closed() {
-            let mut found = Found::default();
             match found.open(&self.wanted, Side::Microphone, PERIOD, BUFFER) {
                 Ok(card) => {
                     found.show(&self.shown, &card);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Instant;
 use tests::gateway::{Gateway, KEY};
 use tests::model::{Manner, Model};
 use tests::node::{WAIT_MAX, connect};
@@ -171,12 +172,8 @@ fn a_wrong_request_is_told_in_the_models_own_words_and_not_tried_again() {
     assert_eq!(parts(&gateway.post("/v1/nothing", "{}")).0, 404);
 }
 
-#[test]
-fn a_client_that_leaves_stops_the_model() {
-    let model = Model::new(Manner::Endless);
-    let gateway = gateway("leaves", LIMITS, &[model.address]);
+fn leave_at_the_first_word(gateway: &Gateway, body: &str) {
     let mut stream = connect(gateway.address);
-    let body = chat(true);
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -188,7 +185,13 @@ fn a_client_that_leaves_stops_the_model() {
         line.clear();
         assert_ne!(reader.read_line(&mut line).unwrap(), 0, "the stream ended");
     }
-    drop(reader);
+}
+
+#[test]
+fn a_client_that_leaves_stops_the_model() {
+    let model = Model::new(Manner::Endless);
+    let gateway = gateway("leaves", LIMITS, &[model.address]);
+    leave_at_the_first_word(&gateway, &chat(true));
     model.gone.recv_timeout(WAIT_MAX).expect("the model still writes");
 }
 
@@ -226,6 +229,25 @@ fn a_key_has_its_limits() {
     let third = gateway.post("/v1/chat/completions", &chat(false));
     assert!(third.starts_with("HTTP/1.1 429") && third.contains("retry-after-ms: "), "{third}");
     assert_eq!(model.n_heard(), 2);
+}
+
+#[test]
+fn who_hangs_up_before_the_count_comes_pays_for_the_prompt() {
+    let model = Model::new(Manner::Endless);
+    let gateway = gateway("hang-up", LIMITS, &[model.address]);
+    let messages = json!([{"role": "user", "content": "word ".repeat(1000)}]);
+    let long = json!({"model": "local", "stream": true, "messages": messages});
+    leave_at_the_first_word(&gateway, &long.to_string());
+    model.gone.recv_timeout(WAIT_MAX).expect("the model still writes");
+    // It is counted a moment after the model was told.
+    let paid = || {
+        let (_, status) = parts(&gateway.get("/api/status"));
+        status["gateway"]["keys"][0]["tokens_today"].as_u64().unwrap()
+    };
+    let end = Instant::now() + WAIT_MAX;
+    while paid() < 1000 {
+        assert!(Instant::now() < end, "the prompt cost {} tokens", paid());
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ const LAST_BEGIN_MAX: Duration = Duration::from_secs(5);
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// Where an answer goes on, a copy has so long to begin: the client waits already.
 const GO_ON_TIME_MAX: Duration = Duration::from_secs(1);
+/// Of a request, where nobody counted: English text has about four, and JSON and roles make up for other languages.
+const BYTES_A_TOKEN: u64 = 4;
 
 /// How an answer comes, and how it goes on to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,13 @@ impl Job {
     pub fn new(guest: Guest, whom: Whom, body: Vec<u8>, with_usage: bool) -> Job {
         let began = Instant::now();
         Job { guest, whom, body, with_usage, began, begun: None, n_begun: 0, lost: vec![] }
+    }
+
+    /// What the key pays: the copy's own count. Who hangs up before that comes pays for the prompt by its length.
+    pub fn charge(&mut self, usage: Option<Usage>, n_tokens: u64) {
+        let likely_prompt = self.body.len() as u64 / BYTES_A_TOKEN;
+        let paid = usage.map(|usage| usage.prompt_tokens.saturating_add(usage.completion_tokens));
+        self.guest.tokens = paid.unwrap_or(likely_prompt + n_tokens);
     }
 
     /// The request as one copy is to get it.

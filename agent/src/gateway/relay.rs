@@ -60,7 +60,7 @@ async fn taken(begun: Begun) -> Result<Response, ApiError> {
             // Nobody saw its first token, so it says nothing of speed.
             let usage = usage(&body).unwrap_or_default();
             flight.counted(usage);
-            job.guest.tokens = usage.prompt_tokens + usage.completion_tokens;
+            job.charge(Some(usage), 0);
             let body = ResponseBody::Whole(body);
             Ok(Response { status: 200, content_type: "application/json", fields: vec![], body })
         }
@@ -126,7 +126,7 @@ pub async fn stream(mut begun: Begun, pipe: Pipe) {
         // What this copy wrote; the prompt is counted by the last one.
         let own = passed.usage();
         begun.flight.counted(own);
-        begun.job.guest.tokens = own.prompt_tokens + own.completion_tokens;
+        begun.job.charge(passed.usage, passed.n_tokens);
         let loss = Loss { error, is_told, since: passed.heard, n_tokens: passed.n_tokens };
         match resume::go_on(begun, &mut passed.record, &loss, &pipe).await {
             None => return,
@@ -146,7 +146,7 @@ pub async fn stream(mut begun: Begun, pipe: Pipe) {
     let Begun { mut job, flight, .. } = begun;
     let usage = passed.usage();
     flight.counted(usage);
-    job.guest.tokens = usage.prompt_tokens + usage.completion_tokens;
+    job.charge(passed.usage, passed.n_tokens);
 }
 
 /// What went by.

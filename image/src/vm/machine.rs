@@ -128,7 +128,12 @@ pub struct Pc {
     pub wrap: bool,
     /// The image of a USB stick that is plugged in, write-protected.
     pub stick: Option<PathBuf>,
+    /// A keyboard that can be unplugged stands beside the one that cannot; it gets the keys that are pressed.
+    pub usb_keyboard: bool,
 }
+
+/// QEMU's name for the keyboard that can be unplugged.
+pub const USB_KEYBOARD: &str = "keyboard";
 
 /// A root shell for tests; and no proof that the clock ticks, which a kernel asks of the machine within a tenth of a
 /// second, and a virtual one on a busy host cannot give.
@@ -148,6 +153,7 @@ impl Default for Pc {
             release: None,
             wrap: false,
             stick: None,
+            usb_keyboard: false,
         }
     }
 }
@@ -244,6 +250,10 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
         let file = comma_safe(stick);
         words.pair("-drive", format!("if=none,id=stick,format=raw,readonly=on,file={file}"));
         words.add("-device usb-ehci,id=usb -device usb-storage,bus=usb.0,drive=stick,removable=on");
+    }
+    if pc.usb_keyboard {
+        words.add("-device piix3-usb-uhci,id=keys");
+        words.pair("-device", format!("usb-kbd,bus=keys.0,id={USB_KEYBOARD}"));
     }
     let log = comma_safe(&places.serial_log);
     let console = comma_safe(&places.console);
@@ -372,6 +382,13 @@ mod tests {
         let pc = Pc { plain_rom: true, ..Pc::default() };
         check(&pc, "o", &["-kernel /usr/lib/ipxe/ipxe.lkrn -initrd o/1/plain.ipxe"], &[]);
         check(&Pc::default(), "o", &[], &["-kernel"]);
+    }
+
+    #[test]
+    fn a_keyboard_that_can_be_unplugged_hangs_on_usb() {
+        let pc = Pc { usb_keyboard: true, ..Pc::default() };
+        check(&pc, "o", &["piix3-usb-uhci,id=keys", "usb-kbd,bus=keys.0,id=keyboard"], &[]);
+        check(&Pc::default(), "o", &[], &["usb-kbd"]);
     }
 
     #[test]

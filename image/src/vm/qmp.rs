@@ -54,6 +54,11 @@ impl Qmp {
         self.execute("input-send-event", json!({"events": [{"type": "key", "data": data}]})).map(drop)
     }
 
+    /// Pulls a device out, as a hand would.
+    pub fn unplug(&mut self, device: &str) -> Result<()> {
+        self.execute("device_del", json!({"id": device})).map(drop)
+    }
+
     /// QEMU's own word for the state: `running`, `paused`, `shutdown`.
     pub fn status(&mut self) -> Result<String> {
         let answer = self.execute("query-status", json!({}))?;

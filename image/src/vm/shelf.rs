@@ -6,7 +6,7 @@
 use super::console::{self, Answer};
 use super::keeper::{Event, Order, Plan, relay_socket};
 use super::layout::{Layout, serve_program};
-use super::machine::{self, Dhcp, PCS_MAX, Pc, Places, SERVER};
+use super::machine::{self, Dhcp, PCS_MAX, Pc, Places, SERVER, USB_KEYBOARD};
 use super::qmp::Qmp;
 use super::stages::{ServerPc, Stage};
 use super::watch::{Reached, View, Watch};
@@ -153,6 +153,16 @@ impl Shelf {
     /// Presses a key for a while. Names are QEMU's: `f12`, `ctrl_r`.
     pub fn press(&self, pc_idx: usize, key: &str, hold: Duration) -> Result<()> {
         Qmp::connect(&self.places[pc_idx].qmp, QMP_MAX)?.press(key, hold)
+    }
+
+    /// Moves one key down or up.
+    pub fn key(&self, pc_idx: usize, key: &str, down: bool) -> Result<()> {
+        Qmp::connect(&self.places[pc_idx].qmp, QMP_MAX)?.key(key, down)
+    }
+
+    /// Pulls the keyboard out of a PC that was given one on USB.
+    pub fn unplug_keyboard(&self, pc_idx: usize) -> Result<()> {
+        Qmp::connect(&self.places[pc_idx].qmp, QMP_MAX)?.unplug(USB_KEYBOARD)
     }
 
     /// Runs a command on the PC's control shell.

@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+#[path = "boot/models.rs"]
+mod models;
+#[path = "boot/node.rs"]
+mod node;
 #[path = "boot/overlay.rs"]
 mod overlay;
 
@@ -273,7 +277,7 @@ fn after_two_unhealthy_boots_a_pc_gets_the_release_before_and_the_server_says_wh
     shelf.wait_for(0, Stage::Healthy, BOOT_MAX).unwrap();
 }
 
-fn wait_until(done: impl Fn() -> bool) -> bool {
+fn wait_until(mut done: impl FnMut() -> bool) -> bool {
     let deadline = std::time::Instant::now() + FETCH_MAX;
     while std::time::Instant::now() < deadline {
         if done() {

@@ -51,10 +51,7 @@ impl Screen {
                 shown + &self.words(&text("words"))
             }
             "trouble" => self.whole(&format!("! {}", text("sentence"))),
-            "done" => match text("outcome").as_str() {
-                "answered" | "interrupted" => self.new_line(),
-                outcome => self.whole(&format!("({outcome})")),
-            },
+            "done" => self.new_line(),
             _ => String::new(),
         }
     }
@@ -138,14 +135,6 @@ mod tests {
         assert_eq!(
             shown(&told),
             "[listening]\n[thinking]\nYou: what time is it\nduet: It is noon.\n[idle]\n"
-        );
-    }
-
-    #[test]
-    fn a_turn_without_an_answer_says_why() {
-        assert_eq!(
-            shown(&[json!({"kind": "done", "turn": 1, "outcome": "microphone-lost"})]),
-            "(microphone-lost)\n"
         );
     }
 

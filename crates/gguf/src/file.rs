@@ -3,9 +3,10 @@
 //! A slice appears whole or not at all: it is written under its name with `.part` behind it, sealed, and renamed.
 
 use crate::{Error, Gguf, SEAL_BYTES, Sealer, check_seal};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{BufReader, BufWriter};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Bytes that are written at once.
@@ -38,6 +39,8 @@ pub fn write_slice_file(model: &Path, layers: Range<u64>, to: &Path) -> Result<u
 
 fn write(head: &Gguf, layers: Range<u64>, input: &mut File, part: &Path) -> Result<u64, Error> {
     let out = File::create(part).map_err(unwritten)?;
+    // Whoever writes may keep its files to itself, and a model is for everybody on the node, as its whole was.
+    out.set_permissions(Permissions::from_mode(0o644)).map_err(unwritten)?;
     let out = Sealer::new(BufWriter::with_capacity(WRITE_BYTES, out));
     let out = head.write_slice(layers, input, out)?.finish().map_err(unwritten)?;
     let out = out.into_inner().map_err(|e| unwritten(e.into_error()))?;

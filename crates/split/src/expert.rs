@@ -165,6 +165,10 @@ impl Expert {
             .or_else(|| self.persona.as_ref().and_then(|name| word("persona", name, NAME_BYTES_MAX)))
             .or_else(|| within("context", self.context, CONTEXT_LEAST, CONTEXT_MAX))
             .or_else(|| within("slots", self.slots, 1, SLOTS_MAX))
+            .or_else(|| {
+                let what = format!("context times slots is at most {CONTEXT_MAX}");
+                (self.context.saturating_mul(self.slots) > CONTEXT_MAX).then_some(("slots", what))
+            })
             .or_else(|| within("copies", self.copies, 1, COPIES_MAX))
             .or_else(tag)
             .or_else(|| {
@@ -256,6 +260,11 @@ mod tests {
     fn every_limit_has_a_sentence_and_a_line() {
         check("copies = 0\n", "line 5: copies lies between 1 and 256");
         check("slots = 17\n", "line 5: slots lies between 1 and 16");
+        let long = format!("{LEAST}slots = 3\n").replace("2048", "65536");
+        assert_eq!(
+            Expert::parse(&long).unwrap_err().to_string(),
+            "line 5: context times slots is at most 131072"
+        );
         check(
             "persona = \"../x\"\n",
             "line 5: persona takes small letters, digits, '.' and '-', at most 40 of them",

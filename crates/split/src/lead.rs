@@ -18,6 +18,9 @@ use std::time::Duration;
 pub const STABLE: Duration = Duration::from_secs(10);
 /// Facts that change are often followed by more.
 pub const SETTLE: Duration = Duration::from_secs(2);
+/// After a new plan nodes begin to load, and tell less memory before they tell what took it. Until that is over, only
+/// the loss of a node counts.
+pub const LOAD: Duration = Duration::from_secs(10);
 /// After a letter did not come.
 pub const RETRY: Duration = Duration::from_secs(2);
 
@@ -62,7 +65,7 @@ pub enum Output {
     Follow { mark: Mark },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Role {
     /// Nobody plans that this node knows of.
     Waiting,
@@ -76,6 +79,8 @@ enum Role {
         /// Since when the facts are others.
         changed: Option<Duration>,
         is_planning: bool,
+        /// Until when the last plan is being followed, and by whom.
+        follows: (Duration, Vec<NodeId>),
         /// The highest generation that another coordinator's follower tells, if it is not below ours.
         rival: bool,
     },
@@ -120,7 +125,7 @@ impl Lead {
     pub fn handle(&mut self, now: Duration, input: Input<'_>) {
         match input {
             Input::Look { peers, facts } => self.look(now, peers, facts),
-            Input::Planned { facts, is_new } => self.planned(facts, is_new),
+            Input::Planned { facts, is_new } => self.planned(now, facts, is_new),
             Input::Came { mark } => self.came(mark),
         }
     }
@@ -138,7 +143,7 @@ impl Lead {
             Some(id) if id == self.own => {
                 let ours = self.mark.map_or(0, |mark| mark.generation);
                 let is_rival = |mark: Mark| mark.coordinator != self.own && mark.generation >= ours;
-                self.lead(now, facts, told.into_iter().any(is_rival));
+                self.lead(now, peers, facts, told.into_iter().any(is_rival));
             }
             Some(id) => {
                 let theirs = peers.iter().find(|peer| peer.id == id).and_then(|peer| peer.mark);
@@ -147,12 +152,22 @@ impl Lead {
         }
     }
 
-    fn lead(&mut self, now: Duration, facts: u64, is_rival: bool) {
+    fn lead(&mut self, now: Duration, peers: &[Peer], facts: u64, is_rival: bool) {
         if !self.is_leading() {
-            self.role = Role::Leading { planned: None, changed: None, is_planning: false, rival: false };
+            let follows = (Duration::ZERO, vec![]);
+            self.role =
+                Role::Leading { planned: None, changed: None, is_planning: false, follows, rival: false };
         }
-        let Role::Leading { planned, changed, is_planning, rival } = &mut self.role else { return };
+        let Role::Leading { planned, changed, is_planning, follows, rival } = &mut self.role else { return };
         *rival = is_rival;
+        let present: Vec<NodeId> = peers.iter().map(|peer| peer.id).collect();
+        if planned.is_some()
+            && !is_rival
+            && now < follows.0
+            && follows.1.iter().all(|id| present.contains(id))
+        {
+            return;
+        }
         if *planned == Some(facts) {
             *changed = None;
         }
@@ -167,16 +182,18 @@ impl Lead {
             && !*is_planning
         {
             *is_planning = true;
+            follows.1 = present;
             self.wishes.push_back(Output::Plan { facts });
         }
     }
 
-    fn planned(&mut self, facts: u64, is_new: bool) {
-        let Role::Leading { planned, changed, is_planning, rival } = &mut self.role else { return };
+    fn planned(&mut self, now: Duration, facts: u64, is_new: bool) {
+        let Role::Leading { planned, changed, is_planning, follows, rival } = &mut self.role else { return };
         let is_first = planned.is_none();
         (*planned, *changed, *is_planning) = (Some(facts), None, false);
         if is_new || is_first || *rival {
             *rival = false;
+            follows.0 = now + LOAD;
             self.top += 1;
             let mark = Mark { generation: self.top, coordinator: self.own };
             self.mark = Some(mark);

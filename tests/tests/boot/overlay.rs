@@ -1,5 +1,6 @@
 //! The overlay and the packet filter in booted PCs: what the wire sees of a node, and how two nodes meet.
 
+use super::node::{Node, QUICK, SLOW, duet, get, quoted};
 use super::{BOOT_MAX, Place, turn};
 use image::vm::machine::{Dhcp, Pc};
 use image::vm::shelf::Shelf;
@@ -7,13 +8,6 @@ use image::vm::stages::Stage;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
-const QUICK: Duration = Duration::from_secs(30);
-const SLOW: Duration = Duration::from_secs(120);
-/// Until a question over the wire counts as not answered.
-const NO_ANSWER: Duration = Duration::from_secs(5);
 
 /// What DESIGN's table of ports lets into a node.
 const TCP_OPEN: [u16; 1] = [8000];
@@ -30,7 +24,7 @@ fn three_pcs_join_by_the_owners_stick_meet_on_the_overlay_and_offer_the_wire_not
     let settings = place.folder.join("server/state/duet.toml");
     let wishes = fs::read_to_string(&settings).unwrap();
     fs::write(&settings, wishes + "\n[cluster]\npolicy = \"usb\"\n").unwrap();
-    nodes_command(&place, &["usb-key", stick.to_str().unwrap()]);
+    duet(&place, "nodes", &["usb-key", stick.to_str().unwrap()]);
     for pc_idx in 0..3 {
         shelf.power_on(pc_idx).unwrap();
     }
@@ -52,7 +46,7 @@ fn three_pcs_join_by_the_owners_stick_meet_on_the_overlay_and_offer_the_wire_not
     // Who crashes costs nobody anything: the kernel has kept key and peers.
     nodes[0].run("systemctl kill --signal=KILL duet-overlay.service");
     nodes[0].until("systemctl is-active duet-overlay.service && test -e /run/duet-overlay/address");
-    assert_eq!(nodes[0].run("cat /run/duet-overlay/public.key").trim(), nodes[0].key);
+    assert_eq!(nodes[0].run("cat /run/duet-overlay/public.key").trim(), nodes[0].key());
     nodes[1].until(&ask(&nodes[0]));
     let failed = shelf.command(0, "systemctl --failed --no-legend --plain", QUICK).unwrap();
     assert_eq!((failed.status, failed.output.as_str()), (0, ""));
@@ -65,7 +59,7 @@ fn three_pcs_join_by_the_owners_stick_meet_on_the_overlay_and_offer_the_wire_not
     nodes[2].until("test -e /run/answered");
     let mac = nodes[2].run("cat /sys/class/net/eth0/address");
     let before: u64 = nodes[2].run("date +%s%3N").trim().parse().unwrap();
-    nodes_command(&place, &["remove", mac.trim()]);
+    duet(&place, "nodes", &["remove", mac.trim()]);
     nodes[2].until("test -e /run/cut");
     let last: u64 = nodes[2].run("cat /run/answered").trim().parse().unwrap();
     eprintln!(
@@ -83,14 +77,6 @@ fn three_pcs_join_by_the_owners_stick_meet_on_the_overlay_and_offer_the_wire_not
     shelf.pull_plug(1).unwrap();
     let page = get("127.0.0.1", 8000, "/api/status");
     Node::of(&shelf, 0).until(&format!("{page} | grep -q '\"standing\":\"down\"'"));
-}
-
-/// The owner's word at the boot server.
-fn nodes_command(place: &Place, words: &[&str]) {
-    let mut command = Command::new(super::duet());
-    let done =
-        command.args(["nodes", "--out"]).arg(place.folder.join("server")).args(words).output().unwrap();
-    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn only_what_is_offered_answers(shelf: &Shelf) {
@@ -126,54 +112,5 @@ fn ports(list: &Value) -> Vec<u16> {
 
 /// A question to rpc-worker of another node, over the overlay.
 fn ask(to: &Node) -> String {
-    get(&to.address, 8081, "/health")
-}
-
-/// A request in the words of bash, for there is no curl in the image.
-fn get(address: &str, port: u16, path: &str) -> String {
-    let talk = format!(
-        "exec 3<>/dev/tcp/{address}/{port} && printf \"GET {path} HTTP/1.0\\r\\n\\r\\n\" >&3 && cat <&3 && echo"
-    );
-    format!("timeout {} bash -c '{talk}'", NO_ANSWER.as_secs())
-}
-
-/// A text as one word for a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-/// One booted PC, its key and its place on the overlay.
-struct Node<'a> {
-    shelf: &'a Shelf,
-    pc_idx: usize,
-    key: String,
-    address: String,
-}
-
-impl Node<'_> {
-    fn of(shelf: &Shelf, pc_idx: usize) -> Node<'_> {
-        let mut node = Node { shelf, pc_idx, key: String::new(), address: String::new() };
-        node.key = node.until("cat /run/duet-overlay/public.key").trim().to_owned();
-        let digits = node.key.len() == 64 && node.key.bytes().all(|c| c.is_ascii_hexdigit());
-        assert!(digits, "{:?} is no public key", node.key);
-        node.address = node.until("cat /run/duet-overlay/address").trim().to_owned();
-        node
-    }
-
-    fn overlay(&self) -> Value {
-        serde_json::from_str(&self.run("cat /run/duet-overlay/state.json")).unwrap()
-    }
-
-    fn run(&self, command: &str) -> String {
-        let answer = self.shelf.command(self.pc_idx, command, SLOW).unwrap();
-        assert_eq!(answer.status, 0, "{command}: {}", answer.output);
-        answer.output
-    }
-
-    /// The output of a command once it ends well; it has a minute for that.
-    fn until(&self, command: &str) -> String {
-        let try_once = format!("said=$({{ {command}; }} 2>&1) && printf '%s\\n' \"$said\" && break");
-        let tries = format!("for try in $(seq 61); do {try_once}; sleep 1; done; test $try -lt 61");
-        self.run(&tries)
-    }
+    get(to.address(), 8081, "/health")
 }

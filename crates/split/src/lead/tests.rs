@@ -210,3 +210,29 @@ fn facts_that_change_again_and_again_are_planned_for_but_not_at_once() {
     assert!((15..=31).contains(&plans), "{plans} plans in a minute");
     assert_eq!(lead.mark().map(|mark| mark.generation), Some(1), "a plan that is no other is no news");
 }
+
+#[test]
+fn while_a_new_plan_is_loaded_only_the_loss_of_a_node_changes_it() {
+    let mut lead = Lead::new(NodeId(1), 0);
+    let peer = |id: u64| Peer { id: NodeId(id), alive: STABLE, mark: None };
+    let both = [peer(1), peer(2)];
+    let mut look = |now: u64, peers: &[Peer], facts: u64| {
+        let now = Duration::from_secs(now);
+        lead.handle(now, Input::Look { peers, facts });
+        let mut has_planned = false;
+        while let Some(wish) = lead.poll() {
+            if let Output::Plan { facts } = wish {
+                lead.handle(now, Input::Planned { facts, is_new: true });
+                has_planned = true;
+            }
+        }
+        has_planned
+    };
+    assert!(look(10, &both, 1));
+    assert!(!look(12, &both, 2) && !look(15, &[peer(1), peer(2), peer(3)], 2));
+    // One of them dies: that cannot wait.
+    assert!(!look(16, &both[..1], 3) && look(18, &both[..1], 3));
+    // What is still other when all is loaded counts.
+    assert!(!look(20, &both[..1], 4) && !look(27, &both[..1], 4));
+    assert!(!look(28, &both[..1], 4) && look(30, &both[..1], 4));
+}

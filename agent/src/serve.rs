@@ -175,7 +175,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         TURNS_PATH => turns(&shared, &ask),
         _ => Answer::text(
             404,
-            "there is /, /v1/models, /api/status, /api/turns, /api/events, /metrics and /healthz\n",
+            "there is /, /v1/models, /api/status, /api/turns, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
         ),
     };
     Reply::Whole(whole)

@@ -1,6 +1,7 @@
 //! What the tests that cross crates share.
 
 pub mod cage;
+pub mod clients;
 pub mod core2;
 pub mod gateway;
 pub mod model;

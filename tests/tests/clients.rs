@@ -8,9 +8,9 @@ use admission::KeyLimits;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use tests::clients::{installed, source, step};
 use tests::gateway::{Gateway, KEY};
 use tests::model::{Manner, Model};
 use tests::node::WAIT_MAX;
@@ -34,52 +34,8 @@ const CASES: [&str; 12] = [
 
 const LIMITS: KeyLimits = KeyLimits { per_minute: 6000, at_once: 64, tokens_per_day: 1_000_000 };
 
-fn source(file: &str) -> PathBuf {
-    tests::repository().join("tests/clients").join(file)
-}
-
-/// Runs a step of an installation; the error says why there is none.
-fn step(command: &mut Command) -> Result<(), String> {
-    let output = command.stdin(Stdio::null()).output();
-    let output =
-        output.map_err(|error| format!("{} does not start: {error}", command.get_program().display()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{} failed: {}", command.get_program().display(), said.lines().last().unwrap_or_default()))
-}
-
-/// A folder that is made once for each version of `lock`.
-fn installed(
-    name: &str,
-    lock: &str,
-    install: impl FnOnce(&Path) -> Result<(), String>,
-) -> Result<PathBuf, String> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tests::out().join("clients").join(name);
-    let (wanted, stamp) = (fs::read_to_string(source(lock)).unwrap(), folder.join("installed"));
-    if fs::read_to_string(&stamp).is_ok_and(|has| has == wanted) {
-        return Ok(folder);
-    }
-    // What a failed installation left is no beginning.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    install(&folder)?;
-    fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
-    Ok(folder)
-}
-
 fn python(script: &str) -> Result<Command, String> {
-    let folder = installed("python", "requirements.txt", |folder| {
-        step(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-        let mut pip = Command::new(folder.join("bin/pip"));
-        step(pip.args(["install", "--quiet", "--no-input", "--requirement"]).arg(source("requirements.txt")))
-    })?;
-    let mut command = Command::new(folder.join("bin/python"));
-    command.arg(source(&format!("{script}.py")));
-    Ok(command)
+    tests::clients::python("python", "requirements.txt", script)
 }
 
 fn node(script: &str) -> Result<Command, String> {

@@ -51,7 +51,10 @@ impl Screen {
                 shown + &self.words(&text("words"))
             }
             "trouble" => self.whole(&format!("! {}", text("sentence"))),
-            "done" => self.new_line(),
+            "done" => match text("outcome").as_str() {
+                "answered" | "interrupted" => self.new_line(),
+                outcome => self.whole(&format!("({outcome})")),
+            },
             _ => String::new(),
         }
     }
@@ -135,6 +138,14 @@ mod tests {
         assert_eq!(
             shown(&told),
             "[listening]\n[thinking]\nYou: what time is it\nduet: It is noon.\n[idle]\n"
+        );
+    }
+
+    #[test]
+    fn a_turn_without_an_answer_says_why() {
+        assert_eq!(
+            shown(&[json!({"kind": "done", "turn": 1, "outcome": "microphone-lost"})]),
+            "(microphone-lost)\n"
         );
     }
 

@@ -3,6 +3,8 @@
 {
 const TAP_MS = 250, AGAIN_MS = 2000, PLAY_S = 0.2, KEY = 'duet-key';
 const MOODS = { idle: 'Ready', waiting: 'Waiting for a voice', listening: 'Listening', thinking: 'Thinking', speaking: 'Speaking' };
+const OUTCOMES = { nothing: 'Nothing was heard.', 'microphone-lost': 'There is no microphone.', 'not-heard': 'It was not understood.',
+  'no-answer': 'Nobody answered.', 'cut-short': 'The answer broke off.', 'not-spoken': 'There is no speaker.' };
 const NO_MICROPHONE = 'A browser gives its microphone only to pages of https or of localhost. On this computer ' +
   `“socat TCP-LISTEN:8000,bind=127.0.0.1,fork TCP:${location.host}” makes localhost:8000 such a page; ` +
   'Chromium also takes this address under chrome://flags, “insecure origins treated as secure”.';
@@ -36,6 +38,7 @@ function hear(told) {
     case 'by': $('by').textContent = told.by; break;
     case 'words': $('told').textContent += told.words; break;
     case 'trouble': note(told.sentence); break;
+    case 'done': if (!$('note').textContent) note(OUTCOMES[told.outcome] ?? ''); break;
     case 'view':
       mood(told.mood);
       [$('said').textContent, $('told').textContent, $('by').textContent] = [told.said, told.answer, told.by];

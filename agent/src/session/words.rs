@@ -89,6 +89,10 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     if bytes.len() > WORDS_BYTES_MAX {
         return Err(format!("at most {WORDS_BYTES_MAX} bytes of JSON are read"));
     }
+    // A list would be taken for the fields in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err("an object of JSON is expected".to_owned());
+    }
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
@@ -109,7 +113,7 @@ mod tests {
         assert!(Start::parse(br#"{"rat": 1}"#).unwrap_err().contains("unknown field"));
         assert!(Start::parse(&[b' '; 2000]).is_ok());
         assert!(Start::parse(format!("{{\"name\":\"{}\"}}", "x".repeat(41)).as_bytes()).is_err());
-        assert!(End::parse(b"{}").is_err());
+        assert!(End::parse(b"{}").is_err() && Start::parse(b"[]").is_err());
     }
 
     #[test]

@@ -21,6 +21,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(10);
 /// Answers to the group follow each other at this distance (RFC 6762, section 6).
 const PAUSE: Duration = Duration::from_secs(1);
+/// Answers to single askers within that time; whoever asks in another's name is no louder than this.
+const ALONE_MAX: u32 = 20;
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Never ends: announces the door of this node while it is open. `addresses` are those of its network cards.
@@ -46,12 +48,11 @@ pub async fn run(door: Arc<Door>, addresses: impl Fn() -> Vec<Ipv4Addr>) {
 /// Until it is wished no longer.
 async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>) -> std::io::Result<()> {
     let socket = socket()?;
-    let group = SocketAddr::from(SocketAddrV4::new(GROUP, PORT));
     let service = || Service { node: (door.offer)().node, port, addresses: addresses() };
     let (mut known, mut joined) = (service(), vec![]);
     let mut bytes = vec![0; packet::PACKET_BYTES_MAX];
     let mut due = Instant::now();
-    let (mut n_announced, mut quiet_until) = (0, Instant::now());
+    let (mut n_announced, mut n_alone, mut quiet_until, mut pause_ends) = (0, 0, due, due);
     while door.wished().is_some_and(|address| address.port() == port) {
         if Instant::now() >= due {
             let now = service();
@@ -64,7 +65,7 @@ async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>
                 (known, n_announced) = (now, 0);
             }
             if n_announced < 2 && !known.addresses.is_empty() {
-                let _ = socket.send_to(&answer::announcement(&known), group).await;
+                tell(&socket, &known, &answer::announcement(&known)).await;
                 n_announced += 1;
             }
             due = Instant::now() + if n_announced < 2 { AGAIN } else { LOOK };
@@ -76,17 +77,33 @@ async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>
         };
         let (n, from) = came?;
         let Some((to, reply)) = answer::answer(&known, &bytes[..n], from.port()) else { continue };
+        let now = Instant::now();
+        if now >= pause_ends {
+            (pause_ends, n_alone) = (now + PAUSE, 0);
+        }
         match to {
-            To::Asker => _ = socket.send_to(&reply, from).await,
-            To::Group if Instant::now() >= quiet_until => {
-                quiet_until = Instant::now() + PAUSE;
-                let _ = socket.send_to(&reply, group).await;
+            To::Asker if n_alone < ALONE_MAX => {
+                n_alone += 1;
+                let _ = socket.send_to(&reply, from).await;
             }
-            To::Group => {}
+            To::Group if now >= quiet_until => {
+                quiet_until = now + PAUSE;
+                tell(&socket, &known, &reply).await;
+            }
+            To::Asker | To::Group => {}
         }
     }
-    let _ = socket.send_to(&answer::farewell(&known), group).await;
+    tell(&socket, &known, &answer::farewell(&known)).await;
     Ok(())
+}
+
+/// To the group on every network card: a shelf without a router has no way to it that the system would choose.
+async fn tell(socket: &UdpSocket, service: &Service, bytes: &[u8]) {
+    for address in &service.addresses {
+        if socket2::SockRef::from(socket).set_multicast_if_v4(address).is_ok() {
+            let _ = socket.send_to(bytes, SocketAddrV4::new(GROUP, PORT)).await;
+        }
+    }
 }
 
 /// Others on this machine may listen there as well.

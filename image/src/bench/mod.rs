@@ -8,6 +8,7 @@ pub mod llm;
 pub mod plot;
 pub mod split;
 pub mod stt;
+pub mod turn;
 pub mod worker;
 
 use anyhow::Result;
@@ -22,6 +23,7 @@ use argh::{ArgsInfo, FromArgs};
     example = "The same for a program, without the search for the least memory:\n  duet bench boot --quick --json",
     example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick",
     example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt",
+    example = "From the key to the first sound of an answer:\n  duet bench turn --quick",
     example = "Speech to text beside a model that writes:\n  duet bench beside",
     example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split"
 )]
@@ -40,6 +42,7 @@ pub enum What {
     Llm(llm::args::LlmArgs),
     Split(split::SplitArgs),
     Stt(stt::SttArgs),
+    Turn(turn::TurnArgs),
 }
 
 /// Runs the command.
@@ -52,5 +55,6 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Llm(args) => llm::command(&args),
         What::Split(args) => split::command(&args),
         What::Stt(args) => stt::command(&args),
+        What::Turn(args) => turn::command(&args),
     }
 }

@@ -103,7 +103,7 @@ pub fn program(
 }
 
 /// The sum that callgrind writes at the end of a file, or at its beginning in older versions.
-fn total(text: &str) -> Option<u64> {
+pub fn total(text: &str) -> Option<u64> {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")))?;

@@ -7,7 +7,7 @@
 use super::earcon;
 use super::loudness::Gain;
 use super::rate::Resampler;
-use crate::talk::parts::Event;
+use crate::talk::parts::{ANNOUNCEMENTS, Event};
 use std::collections::VecDeque;
 use voice::turn::Earcon;
 
@@ -64,7 +64,8 @@ pub struct Tape {
     n_taken: u64,
     /// The last of them that was no silence.
     n_taken_loud: u64,
-    hushed: Option<u32>,
+    /// Of turns and of announcements: up to here nothing is wanted.
+    hushed: [Option<u32>; 2],
 }
 
 impl Tape {
@@ -77,7 +78,7 @@ impl Tape {
             marks: VecDeque::new(),
             n_taken: 0,
             n_taken_loud: 0,
-            hushed: None,
+            hushed: [None; 2],
         }
     }
 
@@ -168,7 +169,7 @@ impl Tape {
 
     /// The clause that is being made, a new one if it is the first that is heard of it, none if nobody wants it.
     fn clause(&mut self, turn: u32, clause_idx: u32) -> Option<&mut Clause> {
-        if self.hushed.is_some_and(|hushed| turn <= hushed) {
+        if self.hushed.iter().flatten().any(|hushed| is_over(turn, *hushed)) {
             return None;
         }
         let is_it =
@@ -193,10 +194,10 @@ impl Tape {
     }
 
     fn hush(&mut self, turn: u32) {
-        // Numbers of turns only grow.
-        self.hushed = self.hushed.max(Some(turn));
-        self.clauses.retain(|clause| clause.turn > turn);
-        self.marks.retain(|mark| mark.turn > turn);
+        let hushed = &mut self.hushed[usize::from(turn >= ANNOUNCEMENTS)];
+        *hushed = (*hushed).max(Some(turn));
+        self.clauses.retain(|clause| !is_over(clause.turn, turn));
+        self.marks.retain(|mark| !is_over(mark.turn, turn));
         self.earcons.retain(|laid| laid.earcon != Earcon::Thinking);
     }
 
@@ -237,6 +238,11 @@ impl Tape {
         self.earcons.retain(|laid| laid.at < laid.pcm.len());
         n_loud
     }
+}
+
+/// Whether a hush means this turn too: numbers of turns only grow, and so do those of announcements.
+fn is_over(turn: u32, hushed: u32) -> bool {
+    turn <= hushed && (turn >= ANNOUNCEMENTS) == (hushed >= ANNOUNCEMENTS)
 }
 
 /// What the resampler held back belongs to the clause.
@@ -327,6 +333,16 @@ mod tests {
         let hush = Wish::Hush { turn: 1 };
         check(&[play(1, 0, &[7, 8]), end(1, 0), hush.clone(), play(1, 1, &[9]), end(1, 1)], 2, "0 0");
         check(&[play(1, 0, &[7]), end(1, 0), play(2, 0, &[8]), end(2, 0), hush], 1, "8 s2.0 e2.0");
+    }
+
+    #[test]
+    fn a_hushed_announcement_silences_no_turn_and_no_later_announcement() {
+        let (ring, again) = (ANNOUNCEMENTS | 1, ANNOUNCEMENTS | 2);
+        let hush = Wish::Hush { turn: ring };
+        check(&[play(ring, 0, &[7]), hush.clone(), play(5, 0, &[8]), end(5, 0)], 2, "8 s5.0 e5.0 0");
+        check(&[hush.clone(), play(ring, 0, &[7]), end(ring, 0)], 1, "0");
+        let later = format!("9 s{again}.0 e{again}.0");
+        check(&[hush, Wish::Hush { turn: 5 }, play(again, 0, &[9]), end(again, 0)], 1, &later);
     }
 
     #[test]

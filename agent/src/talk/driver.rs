@@ -4,8 +4,8 @@
 
 use super::news::{Board, News};
 use super::parts::{
-    Answer, AskJob, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound, Speak, SpeakJob, Speaker,
-    Stop,
+    ANNOUNCEMENTS, Answer, AskJob, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound, Speak,
+    SpeakJob, Speaker, Stop,
 };
 use super::post::Post;
 use super::saying::Saying;
@@ -25,8 +25,6 @@ use voice::turn::{Clause, Earcon, Heard, Input, Mood, Output, Report, Rules, Tur
 const ECHO: Duration = Duration::from_millis(250);
 /// More sound than this in one event is a mistake of the microphone's.
 const FRAME_SAMPLES_MAX: usize = voice::RATE;
-/// From here on numbers are of announcements: no conversation has so many turns.
-const ANNOUNCEMENTS: u32 = 1 << 31;
 
 /// Who serves all conversations of a node.
 #[derive(Clone)]

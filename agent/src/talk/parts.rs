@@ -111,6 +111,9 @@ pub trait Microphone: Send {
     fn listen(&mut self, is_wanted: bool);
 }
 
+/// Turns from here on are announcements. They are numbered apart: no conversation has so many turns.
+pub const ANNOUNCEMENTS: u32 = 1 << 31;
+
 /// Where one conversation is heard. Its queue is as long as what it is given; the talk gives a clause or two ahead.
 pub trait Speaker: Send {
     /// Sound of a clause; the first piece of it that leaves is told as `Event::Sounding`.
@@ -119,7 +122,7 @@ pub trait Speaker: Send {
     /// The clause is whole; its last sample that leaves is told as `Event::Spoken`.
     fn end(&mut self, turn: u32, clause_idx: u32);
 
-    /// Silence within 50 ms, and nothing more of this turn.
+    /// Silence within 50 ms, and nothing more of this turn or of earlier ones of its kind.
     fn hush(&mut self, turn: u32);
 
     fn earcon(&mut self, earcon: Earcon);

@@ -17,11 +17,16 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 pub async fn run(talks: Arc<Talks>, mind: Arc<Mind>) {
     let book = mind.timers.clone();
     let mut changed = book.follow();
-    let mut news = talks.follow();
+    let (mut news, mut was_ringing) = (talks.follow(), false);
     loop {
         let now = uptime();
         let _ = book.change(|timers| timers.tire(now));
         let ringing = book.now().next().copied().filter(|timer| timer.is_due(now));
+        if ringing.is_some() && !was_ringing {
+            // What was pressed before it rang, such as to set it, silences nothing.
+            news = talks.follow();
+        }
+        was_ringing = ringing.is_some();
         let wait = match ringing {
             Some(timer) => {
                 if let Some(here) = talks.here() {

@@ -238,3 +238,36 @@ fn every_language_says_all_that_is_to_be_said() {
         assert!(intents.names().count() > 10);
     }
 }
+
+#[tokio::test]
+async fn a_timer_rings_until_a_press_that_comes_after_it_began() {
+    use crate::sound::wav_device::WavDevice;
+    use crate::talk::force::{Force, Over};
+    use crate::talk::{News, Own, Talks, Whose, echo, post, testing::Loud};
+    let talks = Talks::new(echo::shared(), Arc::new(Force::new(VoiceSettings::default())));
+    let device = WavDevice::new(16_000).unwrap();
+    let (speaker, microphone) = (Box::new(device.speaker()), Box::new(device.microphone()));
+    let own = Own { speaker, microphone, detector: Box::new(Loud) };
+    let here = talks.begin(Whose::Here, Over::default(), post(), own).unwrap();
+    let mind = Arc::new(Room::new().mind);
+    let ringing = tokio::spawn(bell::run(talks.clone(), mind.clone()));
+    let mut news = talks.follow();
+    tokio::task::yield_now().await;
+    // The press with which it was set.
+    assert!(here.start() && here.stop());
+    while !matches!(news.recv().await.unwrap().news, News::Done { .. }) {}
+    let mut changed = mind.timers.follow();
+    let now = timers::uptime();
+    let set = |timers: &mut timers::Timers| {
+        timers.set(now, timers::Kind::Timer { length_s: 0 }, std::time::Duration::ZERO)
+    };
+    mind.timers.change(set).unwrap().unwrap();
+    changed.borrow_and_update();
+    while !matches!(news.recv().await.unwrap().news, News::Announced { .. }) {}
+    assert_eq!(mind.timers.now().all().len(), 1, "nobody has pressed since");
+    assert!(here.start());
+    changed.changed().await.unwrap();
+    assert_eq!(mind.timers.now().all(), []);
+    ringing.abort();
+    here.close();
+}

@@ -73,6 +73,18 @@ fn card(line: &str) -> Option<(u32, Device)> {
     Some((number.trim().parse().ok()?, device))
 }
 
+/// Kinds of names that lead to a card and nowhere else. Others of libasound's lead to files and programs, and names also
+/// come from whoever has a key.
+const KINDS: [&str; 9] =
+    ["hw", "plughw", "default", "sysdefault", "front", "hdmi", "iec958", "dmix", "dsnoop"];
+
+/// Whether libasound may be given this name.
+pub fn is_name(name: &str) -> bool {
+    let Some((kind, place)) = name.split_once(':') else { return !name.contains(['\0', '{']) };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-=,".contains(&byte);
+    KINDS.contains(&kind) && place.bytes().all(is_plain)
+}
+
 /// ALSA's names of what is tried, the best first: what the owner wishes, then every card that can.
 ///
 /// A wish is a name of ALSA's, or part of what the kernel calls a card. Whoever plugs in a headset wants it, so USB goes
@@ -148,6 +160,25 @@ mod tests {
         check(Some("default"), Side::Microphone, &["default", "plughw:2,0", "plughw:1,0"]);
         check(Some("mic"), Side::Microphone, &["mic", "plughw:2,0", "plughw:1,0"]);
         check(Some("  "), Side::Microphone, &["plughw:2,0", "plughw:1,0"]);
+    }
+
+    #[test]
+    fn a_name_leads_to_a_card_and_to_no_file_or_program() {
+        for name in ["hw:7,1", "plughw:CARD=Device,DEV=0", "default", "sysdefault:CARD=PCH", "mic"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "file:/run/x,raw",
+            "file:'|id',raw",
+            "tee:hw:0,x,raw",
+            "plug:file:x",
+            "hw:'0'",
+            "hw:{x 1}",
+            "{",
+            "a\0b",
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
     }
 
     #[test]

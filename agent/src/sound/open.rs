@@ -1,6 +1,6 @@
 //! Opens a card through libasound, and says in a sentence why it cannot be opened.
 
-use super::devices::Side;
+use super::devices::{Side, is_name};
 use super::rate::RATES;
 use crate::hear::RATE;
 use alsa::pcm::{Access, Format, Frames, HwParams, PCM};
@@ -33,8 +33,8 @@ pub struct Opened {
 
 /// `period` and `buffer` are wishes; a card has its own mind.
 pub fn open(name: &str, side: Side, period: Duration, buffer: Duration) -> Result<Opened, String> {
-    if name.contains('\0') {
-        return Err("a name of a sound device holds no zero".into());
+    if !is_name(name) {
+        return Err(format!("{name:?} is no name of a sound card's, such as plughw:1,0"));
     }
     // What libasound would write to standard error goes into a buffer, which the next opening replaces.
     drop(Output::local_error_handler());
@@ -192,8 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_zero_is_no_device() {
-        let error = open("a\0b", Side::Speaker, Duration::from_millis(8), Duration::from_millis(48));
-        assert!(error.is_err_and(|reason| reason.contains("zero")));
+    fn what_is_no_name_of_a_card_is_not_opened() {
+        for name in ["a\0b", "file:/dev/null,raw"] {
+            let error = open(name, Side::Speaker, Duration::from_millis(8), Duration::from_millis(48));
+            assert!(error.is_err_and(|reason| reason.contains("is no name of a sound card's")));
+        }
     }
 }

@@ -26,6 +26,8 @@ const TOLD_BYTES_MAX: u64 = 64 << 10;
 const EVENTS_MAX: usize = 64;
 /// The agent is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// The agent's folder, as the unit of the console sees it.
+const FOLDER: &str = "/run/duet-talk";
 /// What the kernel answers for a line that has a name but no chip.
 const EIO: i32 = 5;
 
@@ -46,7 +48,7 @@ pub fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
     let agent = Agent::default();
     let (typed, told, follower) = (sender.clone(), sender, agent.clone());
     std::thread::Builder::new().spawn(move || typing(io::stdin().lock(), &typed)).context("no thread")?;
-    let path = PathBuf::from("/run/duet-agent").join(local::FILE);
+    let path = PathBuf::from(FOLDER).join(local::FILE);
     std::thread::Builder::new().spawn(move || follower.follow(&path, &told)).context("no thread")?;
     match talk(&events, io::stdout().lock(), |word| agent.tell(word), status) {
         // A PC without this line is no error, and the unit must not fail for it.

@@ -86,7 +86,7 @@ impl Turns {
     }
 
     pub(super) fn microphone_lost(&mut self, now: Duration) {
-        self.is_open = false;
+        let was_open = std::mem::take(&mut self.is_open);
         match &self.state {
             State::Waiting { .. } => {
                 self.wishes.extend([Output::Microphone(false), Output::Earcon(Earcon::Error)]);
@@ -101,6 +101,10 @@ impl Turns {
                     self.wishes.push_back(Output::Microphone(false));
                 }
                 self.release(now);
+            }
+            // Hands-free it listens on in between; the answer goes on without it.
+            State::Hearing { .. } | State::Answering { .. } if was_open => {
+                self.wishes.push_back(Output::Microphone(false));
             }
             State::Idle | State::Hearing { .. } | State::Answering { .. } => {}
         }

@@ -248,6 +248,11 @@ fn what_was_said_before_the_microphone_went_is_answered() {
     );
     check(PLAIN, "press, silence 100, no-microphone", "mic Listening! no-mic Error! done#1:MicrophoneLost");
     check(FREE, "press, silence 100, no-microphone, voice 600", "mic Listening! no-mic Error!");
+    check(
+        FREE,
+        "press, voice 600, silence 1000, text one, words Yes., no-microphone, no-microphone, end, spoken 0, voice 600",
+        "mic Listening! guess#1(800) ask#1(one) no-mic say#1.0(Yes.) done#1:Answered",
+    );
 }
 
 #[test]

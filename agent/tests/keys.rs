@@ -121,6 +121,20 @@ fn a_keyboard_that_is_plugged_in_later_is_heard_and_one_that_is_unplugged_while_
 }
 
 #[test]
+fn a_keyboard_is_heard_that_comes_after_the_last_one_went_with_its_folder() {
+    let machine = Machine::new("alone", 64);
+    let _keys = machine.start();
+    for number in [3, 4, 3] {
+        let mut keyboard = machine.plug(number, KEYBOARD);
+        keyboard.write_all(&key(97, 1)).unwrap();
+        assert_eq!(machine.next(), Input::Down(ctrl(number)));
+        machine.unplug(number, keyboard);
+        assert_eq!(machine.next(), Input::Gone { device: number });
+        std::fs::remove_dir(machine.root.join("dev/input")).unwrap();
+    }
+}
+
+#[test]
 fn a_device_without_one_of_the_keys_is_not_opened() {
     let machine = Machine::new("power", 64);
     let _power = machine.plug(0, POWER);

@@ -151,6 +151,10 @@ impl Thread {
                 (0..self.devices.len()).rev().for_each(|idx| self.drop_device(idx));
             }
             must_look |= is_told_anew;
+            // The folder goes with its last device, and comes as another one.
+            if must_look && watch.as_ref().is_some_and(|watch| self.follow(watch).is_err()) {
+                watch = None;
+            }
             if watch.is_none() {
                 watch = self.watch();
                 must_look |= watch.is_some();
@@ -168,10 +172,15 @@ impl Thread {
     /// Tells what happens in the folder of the devices, once it is there.
     fn watch(&self) -> Option<OwnedFd> {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        self.follow(&watch).ok()?;
+        Some(watch)
+    }
+
+    /// Again and again the same, while it is the same folder.
+    fn follow(&self, watch: &OwnedFd) -> rustix::io::Result<()> {
         // The right to read is given to a device after it was made.
         let flags = WatchFlags::CREATE | WatchFlags::ATTRIB | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-        inotify::add_watch(&watch, self.root.join("dev/input"), flags).ok()?;
-        Some(watch)
+        inotify::add_watch(watch, self.root.join("dev/input"), flags).map(drop)
     }
 
     /// Opens the devices that are new.

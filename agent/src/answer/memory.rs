@@ -1,4 +1,4 @@
-//! What was said last in each conversation, for the model and for 'say that again'; gone after a while.
+//! What was said last in each conversation, for the model and for 'say that again'; gone when others talk meanwhile.
 //!
 //! It is short and in RAM on purpose: what a home remembers is another part's.
 
@@ -24,16 +24,27 @@ pub struct Turn {
 
 #[derive(Debug, Default)]
 pub struct Memory {
-    talks: BTreeMap<u64, VecDeque<Turn>>,
+    talks: BTreeMap<u64, Talk>,
+    n_began: u64,
+}
+
+#[derive(Debug, Default)]
+struct Talk {
+    turns: VecDeque<Turn>,
+    /// The newest of them, by the count of all.
+    last: u64,
 }
 
 impl Memory {
     pub fn began(&mut self, talk: u64, said: &str, is_intent: bool) {
-        // Numbers grow, so the first is the oldest.
         if !self.talks.contains_key(&talk) && self.talks.len() == TALKS_MAX {
-            self.talks.pop_first();
+            // Who was silent for longest goes.
+            let oldest = self.talks.iter().min_by_key(|(_, talk)| talk.last).map(|(id, _)| *id);
+            oldest.and_then(|oldest| self.talks.remove(&oldest));
         }
-        let turns = self.talks.entry(talk).or_default();
+        self.n_began += 1;
+        let Talk { turns, last } = self.talks.entry(talk).or_default();
+        *last = self.n_began;
         if turns.len() == 2 * TURNS_MAX {
             turns.pop_front();
         }
@@ -45,7 +56,7 @@ impl Memory {
     }
 
     pub fn words(&mut self, talk: u64, words: &str) {
-        if let Some(turn) = self.talks.get_mut(&talk).and_then(VecDeque::back_mut) {
+        if let Some(turn) = self.talks.get_mut(&talk).and_then(|talk| talk.turns.back_mut()) {
             let room = ANSWER_BYTES_MAX.saturating_sub(turn.answer.len());
             turn.answer.push_str(cut(words, room));
         }
@@ -53,7 +64,7 @@ impl Memory {
 
     /// What the model is told, oldest first.
     pub fn before(&self, talk: u64) -> Vec<Turn> {
-        let turns = self.talks.get(&talk).into_iter().flatten().rev();
+        let turns = self.talks.get(&talk).into_iter().flat_map(|talk| talk.turns.iter().rev());
         let mut room = CONTEXT_BYTES_MAX;
         let told = turns.filter(|turn| !turn.is_intent && !turn.answer.is_empty()).take(TURNS_MAX);
         let mut told: Vec<Turn> = told
@@ -70,7 +81,7 @@ impl Memory {
     }
 
     pub fn last_answer(&self, talk: u64) -> Option<&str> {
-        let turns = self.talks.get(&talk)?;
+        let Talk { turns, .. } = self.talks.get(&talk)?;
         turns.iter().rev().map(|turn| turn.answer.as_str()).find(|answer| !answer.is_empty())
     }
 }
@@ -94,6 +105,18 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_that_goes_on_is_not_forgotten_for_those_that_do_not() {
+        let mut memory = Memory::default();
+        for other in 2..100 {
+            memory.began(1, "q", false);
+            memory.words(1, "a");
+            memory.began(other, "q", false);
+        }
+        assert_eq!(memory.before(1).len(), TURNS_MAX);
+        assert!(memory.talks.contains_key(&99) && !memory.talks.contains_key(&2));
+    }
+
+    #[test]
     fn a_memory_is_bounded() {
         let mut memory = Memory::default();
         for talk in 0..1000 {
@@ -103,7 +126,7 @@ mod tests {
             }
         }
         assert_eq!(memory.talks.len(), TALKS_MAX);
-        assert!(memory.talks.values().all(|turns| turns.len() <= 2 * TURNS_MAX));
+        assert!(memory.talks.values().all(|talk| talk.turns.len() <= 2 * TURNS_MAX));
         let bytes: usize = memory.before(999).iter().map(|turn| turn.said.len() + turn.answer.len()).sum();
         assert!((1..=CONTEXT_BYTES_MAX).contains(&bytes), "{bytes}");
     }

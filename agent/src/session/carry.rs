@@ -1,6 +1,6 @@
 //! The hands of one session's socket: sound and commands up, sound and news down.
 
-use super::desk::{Session, Sessions};
+use super::desk::{Carried, Session, Sessions};
 use super::down::{Down, Heard};
 use super::frame::{self, Message, Reader};
 use super::words::Command;
@@ -8,7 +8,6 @@ use crate::hear::RATE;
 use crate::sound::rate::Resampler;
 use crate::talk::parts::Event;
 use crate::talk::{News, Told};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -28,20 +27,20 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 type Farewell = (u16, String);
 
 /// Until one side ends it; the session waits a while for another socket.
-pub async fn carry<S>(sessions: Arc<Sessions>, session: Arc<Session>, stream: S)
+pub async fn carry<S>(carried: Carried, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send,
 {
+    let Carried { sessions, session } = &carried;
     let (read, mut write) = tokio::io::split(stream);
     let news = sessions.talks().follow();
-    let mut up = Up { session: &session, resampler: Resampler::new(session.rate, RATE), rest: vec![] };
-    let (status, why) = talk(&sessions, &mut up, news, read, &mut write).await;
+    let mut up = Up { session, resampler: Resampler::new(session.rate, RATE), rest: vec![] };
+    let (status, why) = talk(sessions, &mut up, news, read, &mut write).await;
     let _ = timeout(WRITE_TIME_MAX, async {
         write.write_all(&frame::close(status, &why)).await?;
         write.shutdown().await
     })
     .await;
-    sessions.put(&session);
 }
 
 async fn talk(

@@ -60,6 +60,18 @@ impl Hold {
     }
 }
 
+/// A socket that has a session. However it goes, also before its first byte, the session is free again.
+pub struct Carried {
+    pub sessions: Arc<Sessions>,
+    pub session: Arc<Session>,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.sessions.put(&self.session);
+    }
+}
+
 /// The queue to a remote speaker, between the conversation's thread and the socket's task.
 pub struct Lane {
     start: Instant,

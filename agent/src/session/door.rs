@@ -4,7 +4,7 @@
 
 use super::access::{self, Handshake};
 use super::carry::carry;
-use super::desk::{AGE_MAX, Refusal, Sessions};
+use super::desk::{AGE_MAX, Carried, Refusal, Sessions};
 use super::words::{End, Start, WORDS_BYTES_MAX};
 use crate::gateway::Gateway;
 use crate::talk::force::{Over, TOLD_BYTES_MAX};
@@ -117,8 +117,9 @@ impl Door {
         if offers_protocol {
             fields.push(("sec-websocket-protocol", access::PROTOCOL.to_owned()));
         }
-        let sessions = self.sessions.clone();
-        let then = move |carried| Box::pin(carry(sessions, session, carried)) as _;
+        // Whoever hangs up in the middle of this is seen by nobody but it.
+        let carried = Carried { sessions: self.sessions.clone(), session };
+        let then = move |stream| Box::pin(carry(carried, stream)) as _;
         Ok(Reply::Carried(Upgrade { protocol: "websocket", fields, then: Box::new(then) }))
     }
 

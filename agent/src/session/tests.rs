@@ -2,7 +2,7 @@
 
 use super::access::Handshake;
 use super::carry::carry;
-use super::desk::{Begun, SESSIONS_MAX, SESSIONS_PER_KEY_MAX, Sessions};
+use super::desk::{Begun, Carried, SESSIONS_MAX, SESSIONS_PER_KEY_MAX, Sessions};
 use super::frame::tests::masked;
 use super::words::Start;
 use crate::talk::force::Force;
@@ -42,7 +42,7 @@ impl Client {
         let begun = sessions.start("phone", start).unwrap();
         let session = sessions.take(&begun.id, &with_ticket(&begun.ticket), false).unwrap();
         let (wire, inside) = duplex(1 << 16);
-        tokio::spawn(carry(sessions.clone(), session, inside));
+        tokio::spawn(carry(Carried { sessions: sessions.clone(), session }, inside));
         (begun, Client { wire, bytes: vec![] })
     }
 
@@ -159,6 +159,16 @@ async fn a_ticket_opens_one_socket_once() {
     assert_eq!(take(&with_ticket(&begun.ticket), false), Err(401));
     assert_eq!(take(&with_ticket(""), true), Ok(()));
     assert_eq!(sessions.may("0", &with_ticket(""), true).map_err(|(status, _)| status), Err(404));
+}
+
+#[tokio::test]
+async fn a_socket_that_goes_before_its_first_byte_keeps_no_session() {
+    let sessions = sessions();
+    let begun = sessions.start("phone", Start::default()).unwrap();
+    let session = sessions.take(&begun.id, &with_ticket(&begun.ticket), false).unwrap();
+    assert_eq!(sessions.may(&begun.id, &with_ticket(""), true).map_err(|(status, _)| status), Err(409));
+    drop(Carried { sessions: sessions.clone(), session });
+    assert_eq!(sessions.may(&begun.id, &with_ticket(""), true), Ok(()));
 }
 
 #[tokio::test]

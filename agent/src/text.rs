@@ -4,6 +4,8 @@ use crate::cluster::{ClusterStatus, Phase};
 use crate::facts::Status;
 use crate::facts::network::Interface;
 use crate::page::{bytes, duration};
+use crate::talk::trace::Trace;
+use crate::voicing::VoiceStatus;
 use std::fmt::{self, Write};
 
 pub fn render(status: &Status, port: u16) -> String {
@@ -23,6 +25,7 @@ pub fn render(status: &Status, port: u16) -> String {
             out.line("", &hearing.detector);
         }
     }
+    voice(&mut out, status);
     units(&mut out, status);
     boot(&mut out, status);
     machine(&mut out, status);
@@ -90,6 +93,27 @@ fn devices(out: &mut Out, status: &Status) {
     }
 }
 
+/// How this PC hears and speaks, and why the last turns took as long as they did.
+fn voice(out: &mut Out, status: &Status) {
+    if let Some(VoiceStatus { mood, trouble, sound, keys, mouth }) = &status.voice {
+        out.line("voice", mood.as_str());
+        for (name, side) in [("microphone", &sound.microphone), ("speaker", &sound.speaker)] {
+            let device = side.device.iter().map(|device| format!("{device} at {} Hz", side.rate));
+            let told: Vec<String> = device.chain(side.reason.clone()).collect();
+            out.line("", &format!("{name}: {}", told.join("; ")));
+        }
+        let troubles = [keys.reason.as_deref(), mouth.trouble.as_deref(), Some(trouble.as_str())];
+        for trouble in troubles.into_iter().flatten().filter(|trouble| !trouble.is_empty()) {
+            out.line("", trouble);
+        }
+    }
+    for Trace { whose, turn, outcome, took, by, .. } in &status.turns {
+        let stages = took.iter().map(|took| format!("{} {:.2} s", took.stage.as_str(), took.ms / 1000.0));
+        let told = [stages.collect::<Vec<_>>().join(", "), by.join("; ")];
+        out.line("turn", &format!("{turn} of {whose}: {}; {}", outcome.as_str(), told.join("; ")));
+    }
+}
+
 fn units(out: &mut Out, status: &Status) {
     for unit in &status.units.ours {
         out.line("unit", &format!("{} {} ({})", unit.name, unit.active, unit.sub));
@@ -137,6 +161,29 @@ impl Out {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::talk::trace::{Outcome, Stage, Took, example};
+
+    #[test]
+    fn the_voice_and_its_last_turns_are_told() {
+        let trace = Trace {
+            whose: "this PC".into(),
+            turn: 7,
+            outcome: Outcome::NoAnswer,
+            took: vec![Took { stage: Stage::Hear, ms: 1500.0 }],
+            by: vec!["intent time".into()],
+            ..example()
+        };
+        let mut voice = VoiceStatus::default();
+        voice.sound.microphone.reason = Some("no sound card that can record was found".into());
+        let text = render(&Status { voice: Some(voice), turns: vec![trace], ..Status::default() }, 8000);
+        for line in [
+            "voice      idle",
+            "           microphone: no sound card that can record was found",
+            "turn       7 of this PC: no-answer; hear 1.50 s; intent time",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in:\n{text}");
+        }
+    }
 
     #[test]
     fn a_name_from_outside_cannot_command_the_terminal() {

@@ -35,6 +35,7 @@ mod trouble;
 pub mod view;
 mod watch;
 mod wire;
+mod zone;
 
 use anyhow::{Context, Result, bail, ensure};
 pub use args::{DhcpMode, ServeArgs, Switch};

@@ -1,7 +1,9 @@
 //! `duet.toml`: what the owner wants for each PC.
 //!
-//! Pure: text in, settings or an error with its line out. It does not know where the file is or when it changes.
+//! Text in, settings or an error with its line out. It does not know where the file is or when it changes; the one thing
+//! that it looks up is what the clocks of a place do.
 
+use super::zone;
 use admission::{LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, VoiceSettings};
 use netboot::Mac;
 use release::{HostName, ReleaseId};
@@ -67,8 +69,9 @@ impl TryFrom<toml::Table> for Voice {
         if let Some(strange) = table.keys().find(|key| known.get(key).is_none()) {
             return Err(format!("nodes know no '{strange}' of the voice"));
         }
-        let voice: VoiceSettings =
+        let mut voice: VoiceSettings =
             table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        voice.time_zone = voice.time_zone.as_deref().map(zone::rule).transpose()?;
         voice.check().map_err(|error| error.to_string())?;
         Ok(Voice(voice))
     }
@@ -453,6 +456,9 @@ mod tests {
             german,
             VoiceSettings { language: "de".into(), keys, key_manner, ..VoiceSettings::default() }
         );
+        let there = voice("[voice]\ntime_zone = 'CET-1CEST,M3.5.0,M10.5.0/3'");
+        assert_eq!(there.time_zone.as_deref(), Some("CET-1CEST,M3.5.0,M10.5.0/3"));
+        check("[voice]\ntime_zone = 'Europe/Atlantis'", "line 1: there is no time zone 'Europe/Atlantis'");
         check("[voice]\nvolume = 101", "line 1: rate, pitch or volume of the voice");
         check("[voice]\nlanguge = 'de'", "line 1: nodes know no 'languge' of the voice");
         check("[voice]\nkey_manner = 'press'", "line 1: unknown variant `press`");

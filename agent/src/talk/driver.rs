@@ -339,7 +339,9 @@ impl Talk {
             };
             post.tell(Event::Made { turn, clause_idx, made });
         });
-        self.shared.mouth.speak(SpeakJob { text, talk: self.id, voice: None, stop, sink });
+        let voice = self.settings.voice.as_ref().unwrap_or(&self.settings.language);
+        let voice = Some(voice.clone());
+        self.shared.mouth.speak(SpeakJob { text, talk: self.id, voice, stop, sink });
     }
 
     fn made(&mut self, turn: u32, clause_idx: u32, made: Made) {

@@ -61,7 +61,11 @@ impl Over {
 
     /// These settings, with what is said here.
     pub fn applied(&self, settings: &VoiceSettings) -> VoiceSettings {
-        let over = self.clone();
+        let mut over = self.clone();
+        // The owner's voice speaks the owner's language.
+        if over.voice.is_none() && over.language.as_ref().is_some_and(|own| *own != settings.language) {
+            over.voice = Some(String::new());
+        }
         let device = |over: Option<String>, of: &Option<String>| match over {
             Some(name) => Some(name).filter(|name| !name.is_empty()),
             None => of.clone(),
@@ -161,6 +165,19 @@ mod tests {
         assert_eq!((now.volume, now.rate, now.speaker.as_deref()), (30, 200, Some("usb")));
         force.tell(Over { speaker: Some(String::new()), ..Over::default() }).unwrap();
         assert_eq!(force.now().speaker, None);
+    }
+
+    #[test]
+    fn the_owners_voice_is_left_with_the_owners_language() {
+        let english = VoiceSettings { voice: Some("en-us+f3".into()), ..VoiceSettings::default() };
+        let voice = |language: &str, voice: Option<&str>| {
+            let over =
+                Over { language: Some(language.into()), voice: voice.map(Into::into), ..Over::default() };
+            over.applied(&english).voice
+        };
+        assert_eq!(voice("en", None).as_deref(), Some("en-us+f3"));
+        assert_eq!(voice("de", None), None);
+        assert_eq!(voice("de", Some("de+f3")).as_deref(), Some("de+f3"));
     }
 
     #[test]

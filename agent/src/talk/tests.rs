@@ -167,6 +167,18 @@ fn new_settings_hold_from_the_next_turn_on() {
 }
 
 #[test]
+fn a_conversation_is_spoken_in_its_own_language() {
+    let said = |settings| {
+        let mut stage = Stage::new(settings);
+        stage.play(&format!("{ASKED}, words One. Two."));
+        let hands = stage.fake.0.lock().unwrap();
+        hands.speaking[0].voice.clone()
+    };
+    assert_eq!(said(VoiceSettings { language: "de".into(), ..plain() }).as_deref(), Some("de"));
+    assert_eq!(said(VoiceSettings { voice: Some("en+f3".into()), ..plain() }).as_deref(), Some("en+f3"));
+}
+
+#[test]
 fn a_timer_rings_between_turns_and_a_press_silences_it() {
     let mut stage = Stage::new(plain());
     stage.handle(Event::Announce("Your tea.".into()));

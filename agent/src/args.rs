@@ -100,7 +100,11 @@ pub struct StatusArgs {
 /// Print the status on a serial line, again whenever Enter is pressed.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "console", example = "agent console </dev/ttyS0 >/dev/ttyS0")]
-pub struct Console {}
+pub struct Console {
+    /// folder with the agent's socket (default /run/duet-agent)
+    #[argh(option, default = "PathBuf::from(\"/run/duet-agent\")")]
+    pub agent: PathBuf,
+}
 
 /// Note that multi-user is reached; duet-reached.service runs this once per boot.
 #[derive(FromArgs, Debug)]

@@ -13,7 +13,7 @@ use anyhow::Context;
 use screen::Screen;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,8 +26,6 @@ const TOLD_BYTES_MAX: u64 = 64 << 10;
 const EVENTS_MAX: usize = 64;
 /// The agent is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// The agent's folder, as the unit of the console sees it.
-const FOLDER: &str = "/run/duet-talk";
 /// What the kernel answers for a line that has a name but no chip.
 const EIO: i32 = 5;
 
@@ -41,14 +39,15 @@ enum Event {
     End(io::Result<()>),
 }
 
-pub fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+/// `folder` is the agent's own.
+pub fn run(runtime: &tokio::runtime::Runtime, folder: &Path) -> anyhow::Result<()> {
     let node = Node::new(args::usual_root(), &args::usual_worker().to_string());
     let status = || crate::text::render(&runtime.block_on(node.status()), PORT);
     let (sender, events) = sync_channel(EVENTS_MAX);
     let agent = Agent::default();
     let (typed, told, follower) = (sender.clone(), sender, agent.clone());
     std::thread::Builder::new().spawn(move || typing(io::stdin().lock(), &typed)).context("no thread")?;
-    let path = PathBuf::from(FOLDER).join(local::FILE);
+    let path = folder.join(local::FILE);
     std::thread::Builder::new().spawn(move || follower.follow(&path, &told)).context("no thread")?;
     match talk(&events, io::stdout().lock(), |word| agent.tell(word), status) {
         // A PC without this line is no error, and the unit must not fail for it.

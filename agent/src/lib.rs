@@ -59,7 +59,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
         Command::Status(args) => runtime.block_on(status(args)),
-        Command::Console(_) => console::run(&runtime),
+        Command::Console(args) => console::run(&runtime, &args.agent),
         Command::Reached(args) => reached::run(&args.root),
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),

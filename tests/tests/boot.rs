@@ -11,6 +11,8 @@ mod models;
 mod node;
 #[path = "boot/overlay.rs"]
 mod overlay;
+#[path = "boot/voice.rs"]
+mod voice;
 
 use image::vm::machine::{Dhcp, Firmware, IPXE_AS_ROM, Nic, Pc};
 use image::vm::senses;

@@ -4,7 +4,7 @@
 //! refused by its origin, and a stranger's name that points here by the host.
 
 use service::upstream::HeaderMap;
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Ends of names that no stranger can own.
@@ -83,7 +83,10 @@ pub fn handshake(fields: &HeaderMap) -> Result<Handshake, &'static str> {
     let offered = fields.get_all("sec-websocket-protocol").iter().filter_map(|value| value.to_str().ok());
     let offered: Vec<&str> = offered.flat_map(|value| value.split(',')).map(str::trim).collect();
     let ticket = offered.iter().find_map(|name| name.strip_prefix(TICKET)).map(str::to_owned);
-    let hash = Sha1::new().chain_update(key).chain_update(MAGIC).finalize();
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(MAGIC.as_bytes());
+    let hash = hash.digest().bytes();
     Ok(Handshake { accept: base64(&hash), ticket, offers_protocol: offered.contains(&PROTOCOL) })
 }
 

@@ -79,12 +79,21 @@ impl Node<'_> {
         serde_json::from_str(&self.shelf.node_get(self.pc_idx, path).unwrap()).unwrap()
     }
 
-    /// Posts JSON to its API from the boot server's place on the wire: the status, and what came.
+    /// The same for whoever has a key.
+    pub fn get_with(&self, path: &str, key: &str) -> String {
+        self.curl(path, key, &[]).1
+    }
+
+    /// Posts JSON to its API: the status, and what came.
     pub fn post(&self, path: &str, key: &str, body: &Value) -> (u16, String) {
+        self.curl(path, key, &["--data", &body.to_string()])
+    }
+
+    /// Asks from the boot server's place on the wire.
+    fn curl(&self, path: &str, key: &str, words: &[&str]) -> (u16, String) {
         let address = self.shelf.view(self.pc_idx).address.unwrap();
         let mut curl = self.shelf.on_the_wire(Path::new("curl"));
-        curl.args(["--silent", "--max-time", "120", "--write-out", "\n%{http_code}", "--data"])
-            .arg(body.to_string());
+        curl.args(["--silent", "--max-time", "120", "--write-out", "\n%{http_code}"]).args(words);
         curl.args(["--header", &format!("authorization: Bearer {key}")]);
         let done = curl.arg(format!("http://{address}:8000{path}")).output().unwrap();
         let text = String::from_utf8(done.stdout).unwrap();

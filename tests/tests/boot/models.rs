@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 /// Small enough for any PC. Lines as bash's printf reads them.
-const SMALL: &str = "model = 'm.gguf'\\ncontext = 512\\nslots = 1\\ncopies = 1\\n";
+const SMALL: &str = "model = 's.gguf'\\ncontext = 512\\nslots = 1\\ncopies = 1\\n";
 /// Its caches of 700 MB are too large for one of the two, and fit both.
 const LARGE: &str = "model = 'm.gguf'\\ncontext = 131072\\nslots = 1\\ncopies = 1\\nsplit = true\\n";
 
@@ -33,11 +33,13 @@ fn two_booted_pcs_load_what_their_plan_says_and_answer_with_it_also_together() {
     }
     let nodes = [0, 1].map(|pc_idx| Node::of(&shelf, pc_idx));
     let key = duet(&place, "keys", &["add", "tester"]).trim().to_owned();
-    let file = place.folder.join("m.gguf");
-    fs::write(&file, model(&Family { n_layers: 80, ..ALL[0] })).unwrap();
+    let (small, large) = (place.folder.join("s.gguf"), place.folder.join("m.gguf"));
+    fs::write(&small, model(&ALL[0])).unwrap();
+    fs::write(&large, model(&Family { n_layers: 80, ..ALL[0] })).unwrap();
     for node in &nodes {
         node.run("rm -f /usr/share/duet/experts/*.toml");
-        node.give(&file, "/var/lib/duet/models/m.gguf");
+        node.give(&small, "/var/lib/duet/models/s.gguf");
+        node.give(&large, "/var/lib/duet/models/m.gguf");
         for (name, lines) in [("small", SMALL), ("large", LARGE)] {
             let text = format!("name = '{name}'\\nquantisation = 'F32'\\n{lines}");
             node.run(&format!("printf \"{text}\" >/usr/share/duet/experts/{name}.toml"));
@@ -66,7 +68,13 @@ fn two_booted_pcs_load_what_their_plan_says_and_answer_with_it_also_together() {
     // Each has its part of the large one, cut by the unit of rpc-worker, and no unit failed.
     for node in &nodes {
         let slices = node.run("ls /var/lib/duet/models");
-        assert_eq!(slices.matches(".layers-").count(), 1, "{slices}");
+        let why = || {
+            format!(
+                "{slices}: {:#}",
+                nodes.each_ref().map(|node| node.get("/api/plan")["reasons"].to_string()).join("\n")
+            )
+        };
+        assert_eq!(slices.matches(".layers-").count(), 1, "{}", why());
         let held = &node.get("/api/status")["holds"]["stages"][0];
         assert_eq!((&held["name"], &held["state"]), (&json!("large"), &json!("ready")), "{held}");
         let strange = "journalctl --unit agent --no-pager | grep 'is no model'";

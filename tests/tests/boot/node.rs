@@ -74,9 +74,10 @@ impl Node<'_> {
         serde_json::from_str(&self.run("cat /run/duet-overlay/state.json")).unwrap()
     }
 
-    /// What its page says.
+    /// What its page says; null while the agent is away.
     pub fn get(&self, path: &str) -> Value {
-        serde_json::from_str(&self.shelf.node_get(self.pc_idx, path).unwrap()).unwrap()
+        let text = self.shelf.node_get(self.pc_idx, path);
+        text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
 
     /// The same for whoever has a key.

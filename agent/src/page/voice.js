@@ -198,14 +198,21 @@ async function listen(to) {
   }
 }
 
+// One after the other, so that a stop cannot overtake its start.
+let told = Promise.resolve();
+function tell(path) {
+  told = told.then(() => ask(path, {})).catch(error => note(error.message));
+  return told;
+}
+
 async function press() {
   note('');
-  if (source === 'pc') return ask('/api/talk/start', {}).catch(error => note(error.message));
+  if (source === 'pc') return tell('/api/talk/start');
   if (!remote) await listen('browser');
   remote?.press();
 }
 function release() {
-  if (source === 'pc') return ask('/api/talk/stop', {}).catch(error => note(error.message));
+  if (source === 'pc') return tell('/api/talk/stop');
   remote?.release();
 }
 

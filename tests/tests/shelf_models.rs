@@ -213,7 +213,7 @@ fn a_model_that_no_node_can_hold_is_carried_by_several() {
         shelf.nodes[*idx].root.put_proc(&format!("n{idx}"), 2000, free_mib);
     }
     let file = shelf.out.join("large.gguf");
-    std::fs::write(&file, model(&Family { n_layers: 60, ..ALL[0] })).unwrap();
+    std::fs::write(&file, model(&Family { n_layers: 60, n_ctx: 1 << 17, ..ALL[0] })).unwrap();
     order[..4].iter().for_each(|idx| shelf.put_model(*idx, "large.gguf", &file));
     let lines = "model = \"large.gguf\"\ncontext = 131072\nslots = 1\ncopies = 1\nsplit = true\ntags = [\"general\"]\n";
     shelf.put_expert("large", lines);

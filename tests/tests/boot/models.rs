@@ -35,7 +35,7 @@ fn two_booted_pcs_load_what_their_plan_says_and_answer_with_it_also_together() {
     let key = duet(&place, "keys", &["add", "tester"]).trim().to_owned();
     let (small, large) = (place.folder.join("s.gguf"), place.folder.join("m.gguf"));
     fs::write(&small, model(&ALL[0])).unwrap();
-    fs::write(&large, model(&Family { n_layers: 80, ..ALL[0] })).unwrap();
+    fs::write(&large, model(&Family { n_layers: 80, n_ctx: 1 << 17, ..ALL[0] })).unwrap();
     for node in &nodes {
         node.run("rm -f /usr/share/duet/experts/*.toml");
         node.give(&small, "/var/lib/duet/models/s.gguf");

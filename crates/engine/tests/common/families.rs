@@ -9,6 +9,8 @@ pub struct Family {
     pub name: &'static str,
     pub n_layers: u64,
     pub n_embd: u64,
+    /// Positions that it says it was trained for.
+    pub n_ctx: u32,
     /// The head is a tensor of its own.
     pub has_head: bool,
     pub has_bias: bool,
@@ -24,6 +26,7 @@ const PLAIN: Family = Family {
     name: "llama",
     n_layers: 7,
     n_embd: 64,
+    n_ctx: 512,
     has_head: false,
     has_bias: false,
     has_qk_norm: false,
@@ -54,7 +57,7 @@ pub fn model(family: &Family) -> Vec<u8> {
     let number = |of: u64| Value::U32(of as u32);
     let mut meta = vec![
         ("general.architecture".to_owned(), Value::Text(name.to_owned())),
-        (key("context_length"), Value::U32(512)),
+        (key("context_length"), Value::U32(family.n_ctx)),
         (key("embedding_length"), number(n_embd)),
         (key("block_count"), number(n_layers)),
         (key("feed_forward_length"), number(n_embd * 2)),

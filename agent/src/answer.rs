@@ -2,10 +2,11 @@
 //!
 //! First the intents, which need no model (`deed` does them, `phrases` says how they are answered, `zone` knows the time
 //! of day); then a model of the cluster (`model`), with the last turns of the same conversation before it (`memory`).
-//! `timers` keeps timers and alarms, `bell` rings them. All but `model` and `bell` are pure or read what they are handed.
+//! `timers` keeps timers and alarms, `keep` does so at peers, `bell` rings them. All but `model` and `bell` are pure or read what they are handed.
 
 pub mod bell;
 mod deed;
+pub mod keep;
 mod memory;
 pub mod model;
 pub mod phrases;

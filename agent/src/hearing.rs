@@ -1,15 +1,18 @@
 //! The hands of hearing: starts the desk, tells it what the owner and the cluster say, and opens its door on the overlay.
 
+use crate::answer::keep::record::TELL_PATH;
 use crate::cluster::Cluster;
 use crate::gateway::Gateway;
 use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
 use crate::hear::{door, open};
+use crate::keeping::{self, Keeping};
 use crate::settings::Settings;
 use crate::talk::force::Force;
 use admission::VoiceSettings;
 use cluster::Health;
 use gossip::{Member, Picture};
+use service::door::Head;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,12 +49,23 @@ pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster
     }
 }
 
-/// Never ends: hears for neighbours on the overlay.
-pub async fn serve(desk: &Arc<Desk>, root: &Path, port: u16) {
+/// Never ends: hears for neighbours on the overlay, and keeps their timers.
+pub async fn serve(desk: &Arc<Desk>, timers: &Arc<Keeping>, root: &Path, port: u16) {
+    let gate = |head: &Head<'_>| match head.path.starts_with(TELL_PATH) {
+        true => keeping::gate(head),
+        false => door::gate(head),
+    };
     let open = |listener| {
-        let desk = desk.clone();
-        service::door::serve_gated(door::LIMITS, listener, door::gate, move |ask| {
-            door::answer(desk.clone(), ask)
+        let (desk, timers) = (desk.clone(), timers.clone());
+        service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
+            let (desk, timers) = (desk.clone(), timers.clone());
+            async move {
+                if ask.path.starts_with(TELL_PATH) {
+                    timers.answer(&ask)
+                } else {
+                    door::answer(desk, ask).await
+                }
+            }
         })
     };
     service::overlay::serve("duet", &root.join(OVERLAY_FILE), port, open).await;

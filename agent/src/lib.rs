@@ -2,7 +2,7 @@
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `voicing`, `doors`, `reached` and `console` are the rim that touches the machine.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
 //! `turn` plays one whole turn from files.
@@ -24,6 +24,7 @@ pub mod health;
 pub mod hear;
 mod hearing;
 pub mod io;
+mod keeping;
 pub mod keys;
 mod lending;
 mod offered;

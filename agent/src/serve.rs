@@ -13,7 +13,7 @@ use crate::ordering::Ordering;
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
 use crate::talk::trace::Trace;
-use crate::{following, gossiping, hearing, offered, page, reporting, text, voicing};
+use crate::{following, gossiping, hearing, keeping, offered, page, reporting, text, voicing};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
 use service::door::{self, Answer, Ask, Limits, Reply};
@@ -70,6 +70,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         ear: ear.clone(),
     };
     let voice = Arc::new(voicing::Voice::start(parts, &root, args.wyoming)?);
+    let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
     let at_the_door = voice.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
@@ -107,7 +108,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = settings.remember() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, &root, port) => {}
+        _ = hearing::serve(&ear, &timers, &root, port) => {}
+        _ = timers.run() => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,

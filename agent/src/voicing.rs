@@ -96,6 +96,10 @@ impl Voice {
         Ok(Voice { talks, doors, mouth, mind, home, settings, sound, keys })
     }
 
+    pub fn timers(&self) -> Arc<TimerBook> {
+        self.mind.timers.clone()
+    }
+
     /// How this PC's own ear and mouth are.
     pub fn status(&self) -> VoiceStatus {
         let view = self.talks.here().map(|here| here.view()).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! The targets of hearing: what a neighbour sends and answers, WAV files, and the weights of Silero's detector.
+//! The targets of hearing: what a neighbour sends and answers, of timers too, WAV files, and the weights of Silero's detector.
 
 use std::sync::Arc;
 use voice::silero::{Silero, WINDOW, Weights};
 
-use crate::{hear_letter as letter, sound_wav as wav};
+use crate::{hear_letter as letter, sound_wav as wav, timer_record as record};
 
 /// A byte says which of the three a stranger sends.
 pub fn hear_letter(bytes: &[u8]) {
@@ -49,5 +49,25 @@ pub fn silero_model(bytes: &[u8]) {
             assert!(score.is_nan() || (0.0..=1.0).contains(&score), "a likelihood of {score}");
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A byte says which of the four a node sends; what was taken comes back as it was.
+pub fn timer_record(bytes: &[u8]) {
+    fn check<T: record::Told + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+        match record::read::<T>(bytes) {
+            Ok(told) => {
+                let again = serde_json::to_vec(&told).expect("what was read can be written");
+                assert_eq!(record::read::<T>(&again), Ok(told), "it does not come back");
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    match kind % 4 {
+        0 => check::<record::Record>(rest),
+        1 => check::<record::Rung>(rest),
+        2 => check::<record::Known>(rest),
+        _ => check::<record::Mine>(rest),
     }
 }

@@ -5,7 +5,7 @@
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
 //! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files), `gateway_stream` (streams of
 //! events that the gateway hands on), `hear_letter` (what nodes say of hearing), `key_event` (what keyboards write),
-//! `sound_wav`, and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
+//! `sound_wav`, `timer_record`, and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -48,7 +48,7 @@ pub use calls::{
 };
 pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use doors::{mdns, session_words, websocket, wyoming};
-pub use ears::{hear_letter, silero_model, sound_wav};
+pub use ears::{hear_letter, silero_model, sound_wav, timer_record};
 pub use keys::key_events;
 pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
@@ -60,7 +60,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 45] = [
+pub const TARGETS: [(&str, Target); 46] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -85,6 +85,7 @@ pub const TARGETS: [(&str, Target); 45] = [
     ("template", template),
     ("whisper_model", whisper_model),
     ("hear_letter", hear_letter),
+    ("timer_record", timer_record),
     ("sound_wav", sound_wav),
     ("silero_model", silero_model),
     ("admission_ask", admission_ask),

@@ -7,6 +7,7 @@ mod targets;
 
 use std::path::Path;
 
+use agent::answer::keep::record as timer_record;
 use agent::gateway::{record as gateway_record, stream as gateway_stream};
 use agent::hear::{letter as hear_letter, model as whisper_model};
 use agent::keys::event as key_event;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
 use tests::network::inside;
 use tests::shelf::{Programs, Shelf, get_head};
 
@@ -140,4 +141,61 @@ fn a_shelf_whose_boot_server_is_gone_finds_itself_again() {
     let sent = |shelf: &Shelf| shelf.cluster(0)["picture"]["traffic"]["sent"].as_u64().unwrap_or(0);
     shelf.wait("it looks for the other in vain", || sent(&shelf) >= 12);
     assert_eq!([shelf.n_alive(0), shelf.n_alive(1)], [1, 1]);
+}
+
+/// No WireGuard here: the addresses of the overlay are plain ones of the bridge.
+#[test]
+fn a_timer_outlives_the_power_of_its_node() {
+    if !inside("a_timer_outlives_the_power_of_its_node") {
+        return;
+    }
+    let mut shelf = Shelf::new(PROGRAMS, "shelf-timers", 3);
+    shelf.wait_alive("three PCs and the server meet", &[0, 1, 2], 4);
+    (0..3).for_each(|idx| shelf.join_overlay(idx));
+    let text = |shelf: &Shelf, idx: usize, file: &str| {
+        std::fs::read_to_string(shelf.nodes[idx].memory.join(file)).unwrap_or_default()
+    };
+    let is_kept =
+        |shelf: &Shelf, what: &str| (1..3).all(|idx| text(shelf, idx, "kept-timers.json").contains(what));
+    // Of 1801 s, and of 77 s that were over long ago.
+    let day_ms = 24 * 3600 * 1000;
+    shelf.kill(0);
+    let set = |length_s: u64, due_ms: u64| {
+        format!(
+            r#"{{"n_set":1,"timers":[{{"id":1,"kind":"timer","length_s":{length_s},"due_ms":{due_ms}}}]}}"#
+        )
+    };
+    std::fs::write(shelf.nodes[0].memory.join("timers.json"), set(1801, uptime_ms() + day_ms)).unwrap();
+    shelf.start(0);
+    shelf.wait("two peers keep it", || is_kept(&shelf, r#""length_s":1801"#));
+    shelf.kill(0);
+    std::fs::remove_dir_all(&shelf.nodes[0].memory).unwrap();
+    shelf.start(0);
+    shelf.wait("it is back", || text(&shelf, 0, "timers.json").contains(r#""length_s":1801"#));
+    let due = text(&shelf, 0, "timers.json");
+    let due: u64 = due.split(r#""due_ms":"#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    let left_ms = due - uptime_ms();
+    assert!((day_ms / 2..=day_ms + 60_000).contains(&left_ms), "{left_ms} ms are left");
+
+    // One that is over while its node is away is rung by one peer. It comes to the other, so it is the second.
+    shelf.kill(0);
+    std::fs::write(shelf.nodes[0].memory.join("timers.json"), set(77, uptime_ms())).unwrap();
+    shelf.start(0);
+    shelf.wait("two peers keep it", || is_kept(&shelf, r#""length_s":77"#));
+    shelf.kill(0);
+    let rings = |shelf: &Shelf, idx: usize| text(shelf, idx, "timers.json").contains(r#""length_s":77"#);
+    shelf.wait("a peer rings", || rings(&shelf, 1) || rings(&shelf, 2));
+    // The other one knows, and stays silent.
+    shelf.wait("the other knows", || is_kept(&shelf, r#""rung":[2]"#));
+    assert_eq!((1..3).filter(|idx| rings(&shelf, *idx)).count(), 1);
+    std::fs::remove_dir_all(&shelf.nodes[0].memory).unwrap();
+    shelf.start(0);
+    shelf.wait("its node asks", || text(&shelf, 0, "timers.json").contains("is_restored\":true"));
+    assert!(!rings(&shelf, 0), "it rings twice");
+}
+
+/// As the agent counts it.
+fn uptime_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_millis() as u64
 }

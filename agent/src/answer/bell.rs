@@ -21,16 +21,16 @@ pub async fn run(talks: Arc<Talks>, mind: Arc<Mind>) {
     loop {
         let now = uptime();
         let _ = book.change(|timers| timers.tire(now));
-        let ringing = book.now().next().copied().filter(|timer| timer.is_due(now));
+        let ringing = book.now().next().cloned().filter(|timer| timer.is_due(now));
         if ringing.is_some() && !was_ringing {
             // What was pressed before it rang, such as to set it, silences nothing.
             news = talks.follow();
         }
         was_ringing = ringing.is_some();
-        let wait = match ringing {
+        let wait = match &ringing {
             Some(timer) => {
                 if let Some(here) = talks.here() {
-                    here.post().tell(Event::Announce(mind.ring(&timer)));
+                    here.post().tell(Event::Announce(mind.ring(timer)));
                 }
                 AGAIN
             }
@@ -69,13 +69,17 @@ impl Mind {
     /// What is said when it rings.
     fn ring(&self, timer: &Timer) -> String {
         let (_, phrases) = self.language(&self.world.settings().language);
-        match timer.kind {
+        if let Some(node) = &timer.of {
+            return phrases.elsewhere_rings.replace("{node}", node);
+        }
+        let ring = match timer.kind {
             Kind::Timer { length_s } => {
                 phrases.timer_rings.replace("{length}", &phrases.length(Duration::from_secs(length_s)))
             }
             Kind::Alarm { hour, minute } => {
                 phrases.alarm_rings.replace("{clock}", &phrases.clock(hour, minute))
             }
-        }
+        };
+        if timer.is_late { format!("{} {ring}", phrases.was_away) } else { ring }
     }
 }

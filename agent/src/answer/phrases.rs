@@ -39,6 +39,7 @@ pub struct Phrases {
     pub timer_rings: String,
     pub alarm_rings: String,
     pub elsewhere_rings: String,
+    pub was_away: String,
     pub volume_elsewhere: String,
     pub not_kept: String,
     pub nothing_said: String,

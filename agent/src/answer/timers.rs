@@ -1,35 +1,36 @@
 //! Timers and alarms of a node: set, listed, stopped, rung; kept so that a crash of the agent loses none; pure but for its
-//! file.
+//! file. Peers keep them for the day the power fails (`keep`).
 //!
 //! A timer is due by the node's uptime, so that a clock that is set meanwhile moves none.
 
+use super::keep::record::Mine;
 use crate::io::runtime;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub const TIMERS_MAX: usize = 32;
+pub use super::keep::record::{Kind, TIMERS_MAX};
+
 pub const LENGTH_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// One that nobody stops has rung for long enough.
 pub const RING_MAX: Duration = Duration::from_secs(600);
 const FILE: &str = "timers.json";
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Kind {
-    Timer { length_s: u64 },
-    Alarm { hour: u8, minute: u8 },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
     pub id: u64,
     #[serde(flatten)]
     pub kind: Kind,
     /// Milliseconds of uptime.
     pub due_ms: u64,
+    /// It was due while this node was away.
+    #[serde(default)]
+    pub is_late: bool,
+    /// The node that it was set at and that is away; none for this one.
+    #[serde(default)]
+    pub of: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,9 @@ impl Timer {
 pub struct Timers {
     n_set: u64,
     timers: Vec<Timer>,
+    /// In this boot of the machine the peers have told what they kept.
+    #[serde(default)]
+    is_restored: bool,
 }
 
 impl Timers {
@@ -64,10 +68,48 @@ impl Timers {
             return Err(SetError::Full);
         }
         self.n_set += 1;
-        let timer = Timer { id: self.n_set, kind, due_ms: (now + left).as_millis() as u64 };
+        let due_ms = (now + left).as_millis() as u64;
+        let timer = Timer { id: self.n_set, kind, due_ms, is_late: false, of: None };
+        self.insert(timer.clone());
+        Ok(timer)
+    }
+
+    fn insert(&mut self, timer: Timer) {
         let idx = self.timers.partition_point(|other| other.due_ms <= timer.due_ms);
         self.timers.insert(idx, timer);
-        Ok(timer)
+    }
+
+    /// Rings a timer of a node that is away; where there is no room it is lost.
+    pub fn ring_for(&mut self, now: Duration, node: String, kind: Kind) {
+        if self.set(now, kind, Duration::ZERO).is_ok()
+            && let Some(timer) = self.timers.iter_mut().find(|timer| timer.id == self.n_set)
+        {
+            timer.of = Some(node);
+        }
+    }
+
+    /// What peers kept while this node was away. After a crash it knows its own timers, and learns which were rung.
+    pub fn restore(&mut self, now: Duration, mine: &Mine) {
+        if std::mem::replace(&mut self.is_restored, true) {
+            return self.timers.retain(|timer| timer.of.is_some() || !mine.rung.contains(&timer.id));
+        }
+        let Some(record) = &mine.record else { return };
+        // What was set in the meantime comes after what was set before.
+        for timer in &mut self.timers {
+            timer.id += record.n_set;
+        }
+        self.n_set += record.n_set;
+        let now_ms = now.as_millis() as u64;
+        for left in record.timers.iter().filter(|left| !mine.rung.contains(&left.id)) {
+            if self.timers.len() < TIMERS_MAX {
+                let (id, kind, due_ms) = (left.id, left.kind, now_ms + left.left_ms);
+                self.insert(Timer { id, kind, due_ms, is_late: left.left_ms == 0, of: None });
+            }
+        }
+    }
+
+    pub fn n_set(&self) -> u64 {
+        self.n_set
     }
 
     /// Those that ring, else all; says how many there were.

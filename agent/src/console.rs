@@ -6,7 +6,7 @@
 
 mod screen;
 
-use crate::args::{self, PORT};
+use crate::args;
 use crate::io::node::Node;
 use crate::session::local;
 use anyhow::Context;
@@ -42,7 +42,7 @@ enum Event {
 /// `folder` is the agent's own.
 pub fn run(runtime: &tokio::runtime::Runtime, folder: &Path) -> anyhow::Result<()> {
     let node = Node::new(args::usual_root(), &args::usual_worker().to_string());
-    let status = || crate::text::render(&runtime.block_on(node.status()), PORT);
+    let status = || runtime.block_on(crate::status_text(&node));
     let (sender, events) = sync_channel(EVENTS_MAX);
     let agent = Agent::default();
     let (typed, told, follower) = (sender.clone(), sender, agent.clone());

@@ -88,12 +88,25 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn status(args: StatusArgs) -> anyhow::Result<()> {
-    let status = Node::new(args.root, &args.worker.to_string()).status().await;
+    let is_usual = args.root == args::usual_root() && args.worker == args::usual_worker();
+    let node = Node::new(args.root, &args.worker.to_string());
     let text = match args.json {
-        true => serde_json::to_string(&status).context("cannot write the status as JSON")? + "\n",
-        false => text::render(&status, args::PORT),
+        true => {
+            serde_json::to_string(&node.status().await).context("cannot write the status as JSON")? + "\n"
+        }
+        false if is_usual => status_text(&node).await,
+        false => text::render(&node.status().await, args::PORT),
     };
     print(&text)
+}
+
+/// As the agent that serves tells it, who knows the cluster and the last turns; without one, what else can be seen.
+pub(crate) async fn status_text(node: &Node) -> String {
+    let own = format!("http://127.0.0.1:{}", args::PORT);
+    match service::fetch::get(&own, serve::TEXT_PATH).await {
+        Ok(reply) if reply.status == 200 => String::from_utf8_lossy(&reply.body).into_owned(),
+        _ => text::render(&node.status().await, args::PORT),
+    }
 }
 
 /// A reader that closes early, such as `head`, is no error.

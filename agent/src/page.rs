@@ -8,6 +8,7 @@ mod cluster;
 mod gateway;
 mod html;
 mod sections;
+mod turns;
 mod voice;
 
 use crate::facts::Status;
@@ -32,11 +33,14 @@ pub fn render(status: &Status) -> String {
     html.raw("<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
     sections::head(&mut html, status);
     voice::voice(&mut html, &status.sound_cards);
+    if status.voice.is_some() {
+        turns::turns(&mut html, &status.turns);
+    }
     cluster::cluster(&mut html, &status.cluster);
     html.raw("<main>\n");
     sections::memory(&mut html, &status.memory);
     sections::network(&mut html, &status.interfaces);
-    sections::sound_and_keys(&mut html, &status.sound_cards, &status.input_devices);
+    sections::sound_and_keys(&mut html, status);
     if let Some(hearing) = &status.hearing {
         sections::hearing(&mut html, hearing);
     }

@@ -28,6 +28,8 @@ const PAGE_FIELDS: &[(&str, &str)] = &[
     ("x-frame-options", "DENY"),
 ];
 
+/// The status as a terminal shows it.
+pub const TEXT_PATH: &str = "/api/status.txt";
 const TURNS_PATH: &str = "/api/turns";
 /// Turns on the page.
 const TURNS_SHOWN: usize = 8;
@@ -147,6 +149,10 @@ impl Shared {
             ..self.node.status().await
         }
     }
+
+    async fn text(&self) -> String {
+        text::render(&self.status().await, self.port)
+    }
 }
 
 async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
@@ -166,6 +172,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
         "/" => page(&shared.status().await),
         page::WORKLET_PATH => worklet(),
+        TEXT_PATH => Answer::text(200, &shared.text().await),
         "/api/status" => json(&shared.status().await),
         "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
         "/healthz" => healthz(&shared.node).await,
@@ -190,7 +197,7 @@ async fn obey(shared: &Shared, ask: &Ask) -> Answer {
     };
     let report = match order.wish() {
         Wish::Logs { lines } => shared.node.journal(lines).await,
-        Wish::Diag => text::render(&shared.status().await, shared.port) + &shared.node.counters(),
+        Wish::Diag => shared.text().await + &shared.node.counters(),
     };
     order.answer(&report)
 }

@@ -4,7 +4,7 @@
 //! microphone, a key and a speaker belong to one: those of the PC, of a browser's page, of a caller of the API.
 //! `driver` turns events into inputs of the machine and its wishes into jobs, without a clock; `saying` knows how far
 //! ahead of the speaker speech is made. `run` is its thread. `talks` lists all conversations of a node, `news` is what
-//! they tell, `trace` what a turn leaves behind, `meters` counts, `force` which settings hold.
+//! they tell, `trace` what a turn leaves behind, `shown` how people see that, `meters` counts, `force` which settings hold.
 
 mod driver;
 #[cfg(test)]
@@ -16,6 +16,7 @@ pub mod parts;
 mod post;
 mod run;
 mod saying;
+pub mod shown;
 pub mod talks;
 #[cfg(test)]
 pub mod testing;

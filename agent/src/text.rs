@@ -4,9 +4,14 @@ use crate::cluster::{ClusterStatus, Phase};
 use crate::facts::Status;
 use crate::facts::network::Interface;
 use crate::page::{bytes, duration};
+use crate::talk::shown;
 use crate::talk::trace::Trace;
-use crate::voicing::VoiceStatus;
 use std::fmt::{self, Write};
+
+/// A value's columns: what stands behind its name.
+const VALUE_COLUMNS: usize = 68;
+/// Those of a turn's bars: stage and number stand before them.
+const BAR_COLUMNS: usize = 50;
 
 pub fn render(status: &Status, port: u16) -> String {
     let mut out = Out::default();
@@ -19,12 +24,6 @@ pub fn render(status: &Status, port: u16) -> String {
     memory(&mut out, status);
     network(&mut out, status);
     devices(&mut out, status);
-    if let Some(hearing) = &status.hearing {
-        out.line("hearing", &hearing.sentence);
-        if !hearing.detector.is_empty() {
-            out.line("", &hearing.detector);
-        }
-    }
     voice(&mut out, status);
     units(&mut out, status);
     boot(&mut out, status);
@@ -93,24 +92,41 @@ fn devices(out: &mut Out, status: &Status) {
     }
 }
 
-/// How this PC hears and speaks, and why the last turns took as long as they did.
+/// Ear and mouth, and what the last turns took.
 fn voice(out: &mut Out, status: &Status) {
-    if let Some(VoiceStatus { mood, trouble, sound, keys, mouth }) = &status.voice {
-        out.line("voice", mood.as_str());
-        for (name, side) in [("microphone", &sound.microphone), ("speaker", &sound.speaker)] {
-            let device = side.device.iter().map(|device| format!("{device} at {} Hz", side.rate));
-            let told: Vec<String> = device.chain(side.reason.clone()).collect();
-            out.line("", &format!("{name}: {}", told.join("; ")));
-        }
-        let troubles = [keys.reason.as_deref(), mouth.trouble.as_deref(), Some(trouble.as_str())];
-        for trouble in troubles.into_iter().flatten().filter(|trouble| !trouble.is_empty()) {
-            out.line("", trouble);
+    if let Some(hearing) = &status.hearing {
+        out.lines("hearing", &hearing.sentence);
+        if !hearing.detector.is_empty() {
+            out.lines("", &hearing.detector);
         }
     }
-    for Trace { whose, turn, outcome, took, by, .. } in &status.turns {
-        let stages = took.iter().map(|took| format!("{} {:.2} s", took.stage.as_str(), took.ms / 1000.0));
-        let told = [stages.collect::<Vec<_>>().join(", "), by.join("; ")];
-        out.line("turn", &format!("{turn} of {whose}: {}; {}", outcome.as_str(), told.join("; ")));
+    if let Some(voice) = &status.voice {
+        out.lines("voice", &format!("{} {}", voice.mood.as_str(), voice.trouble));
+        for (name, sentence) in voice.hands() {
+            out.lines(name, &sentence);
+        }
+    }
+    for trace in &status.turns {
+        turn(out, trace);
+    }
+}
+
+fn turn(out: &mut Out, trace: &Trace) {
+    let silence = trace.silence_ms.map(|ms| format!(", {} of silence", shown::seconds(ms)));
+    let (when, outcome) = (shown::when(trace.unix_s), trace.outcome.as_str());
+    out.lines("turn", &format!("{when}, {}: {outcome}{}", trace.whose, silence.unwrap_or_default()));
+    let (spans, whole_ms) = shown::spans(trace);
+    for span in spans {
+        let (from, n) = span.places(whole_ms, BAR_COLUMNS);
+        let (stage, took) = (span.stage.as_str(), shown::seconds(span.ms));
+        out.line("", &format!("{stage:<6} {took:>9} {}{}", " ".repeat(from), "#".repeat(n)));
+    }
+    let why = shown::why(trace).join("; ");
+    if !why.is_empty() {
+        out.lines("", &why);
+    }
+    for trouble in &trace.troubles {
+        out.lines("", &format!("! {trouble}"));
     }
 }
 
@@ -144,6 +160,19 @@ fn machine(out: &mut Out, status: &Status) {
     out.line("kernel", &format!("{}, {}", status.system.kernel, status.system.distribution));
 }
 
+/// A serial line has no other letters, and no letter may move its cursor.
+pub fn plain(char: char) -> char {
+    match char {
+        '\n' => '\n',
+        ' '..='~' => char,
+        '\u{2018}' | '\u{2019}' => '\'',
+        '\u{201c}'..='\u{201e}' => '"',
+        '\u{2010}'..='\u{2015}' => '-',
+        char if char.is_whitespace() => ' ',
+        _ => '?',
+    }
+}
+
 #[derive(Default)]
 struct Out {
     text: String,
@@ -156,30 +185,49 @@ impl Out {
         let written: fmt::Result = writeln!(self.text, "{name:<10} {clean}");
         written.expect("a String takes every text");
     }
+
+    /// Sentences, in as many lines as they need, in letters that a serial line has.
+    fn lines(&mut self, name: &str, value: &str) {
+        let plain: String = value.chars().map(plain).collect();
+        let (mut name, mut line) = (name, String::new());
+        for word in plain.split_whitespace().flat_map(|word| word.as_bytes().chunks(VALUE_COLUMNS)) {
+            // They are ASCII by now, so every cut is between letters.
+            let word = String::from_utf8_lossy(word);
+            if !line.is_empty() && line.len() + 1 + word.len() > VALUE_COLUMNS {
+                self.line(std::mem::take(&mut name), &std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line += &word;
+        }
+        self.line(name, &line);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::talk::trace::{Outcome, Stage, Took, example};
+    use crate::voicing::VoiceStatus;
 
     #[test]
     fn the_voice_and_its_last_turns_are_told() {
         let trace = Trace {
             whose: "this PC".into(),
-            turn: 7,
             outcome: Outcome::NoAnswer,
             took: vec![Took { stage: Stage::Hear, ms: 1500.0 }],
-            by: vec!["intent time".into()],
             ..example()
         };
         let mut voice = VoiceStatus::default();
         voice.sound.microphone.reason = Some("no sound card that can record was found".into());
         let text = render(&Status { voice: Some(voice), turns: vec![trace], ..Status::default() }, 8000);
         for line in [
-            "voice      idle",
-            "           microphone: no sound card that can record was found",
-            "turn       7 of this PC: no-answer; hear 1.50 s; intent time",
+            "voice      idle".to_owned(),
+            "microphone no sound card that can record was found".into(),
+            "turn       1970-01-01 00:00 UTC, this PC: no-answer".into(),
+            format!("           hear      1.50 s {}", "#".repeat(50)),
+            "           local on attic; waited longest for: hear".into(),
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is not in:\n{text}");
         }
@@ -189,5 +237,17 @@ mod tests {
     fn a_name_from_outside_cannot_command_the_terminal() {
         let text = render(&Status { name: "a\u{1b}[2J\nb".into(), ..Status::default() }, 8000);
         assert!(text.starts_with("node       a?[2J?b, up 0 s\n"), "{text}");
+    }
+
+    #[test]
+    fn a_turn_is_lines_of_ascii_that_fit_the_screen() {
+        let took = Stage::ALL.map(|stage| Took { stage, ms: 61_234.5 }).into();
+        let troubles = vec!["nothing was heard: ".repeat(9), "ü".repeat(99)];
+        let whose = "\u{1b}[2J".repeat(30);
+        let trace = Trace { took, troubles, whose, silence_ms: Some(1240.0), ..example() };
+        let mut out = Out::default();
+        turn(&mut out, &trace);
+        assert!(out.text.is_ascii() && out.text.lines().all(|line| line.len() < 80), "{}", out.text);
+        assert!(out.text.contains("\n           hear     61.23 s "), "{}", out.text);
     }
 }

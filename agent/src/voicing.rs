@@ -12,7 +12,7 @@ use crate::hear::{self, detect::Detector};
 use crate::io::node::Node;
 use crate::keys::listening::{KeysState, LocalKeys};
 use crate::settings::Settings;
-use crate::sound::state::SoundState;
+use crate::sound::state::{SideState, SoundState};
 use crate::speech::{self, mouth::Mouth, mouth::MouthFacts};
 use crate::talk::force::{Force, Over};
 use crate::talk::trace::Trace;
@@ -62,6 +62,36 @@ pub struct VoiceStatus {
     pub sound: SoundState,
     pub keys: KeysState,
     pub mouth: MouthFacts,
+}
+
+impl VoiceStatus {
+    /// Microphone, speaker, keys and mouth by name, each with a sentence.
+    pub fn hands(&self) -> [(&'static str, String); 4] {
+        let side = |side: &SideState| {
+            let device = side.device.as_ref().map(|device| {
+                let card = side.card.as_deref().unwrap_or("no card of its own");
+                format!("{device} ({card}), {} Hz, {} channels", side.rate, side.channels)
+            });
+            sentence(device, side.reason.as_ref(), "none yet")
+        };
+        let keys = Some(self.keys.devices.join(", ")).filter(|names| !names.is_empty());
+        let mouth = self.mouth.engine.map(|engine| {
+            let voice = self.mouth.voice.as_deref().unwrap_or("that is still looked for");
+            format!("{engine}, voice {voice}, {} clauses spoken", self.mouth.n_clauses)
+        });
+        [
+            ("microphone", side(&self.sound.microphone)),
+            ("speaker", side(&self.sound.speaker)),
+            ("talk keys", sentence(keys, self.keys.reason.as_ref(), "no device has one")),
+            ("mouth", sentence(mouth, self.mouth.trouble.as_ref(), "it has not begun")),
+        ]
+    }
+}
+
+/// What there is, and what is wrong with it; `none` where there is neither.
+fn sentence(what: Option<String>, wrong: Option<&String>, none: &str) -> String {
+    let parts: Vec<String> = what.into_iter().chain(wrong.cloned()).collect();
+    if parts.is_empty() { none.to_owned() } else { parts.join("; ") }
 }
 
 impl Voice {

@@ -5,6 +5,11 @@ use agent::cluster::story::Happening;
 use agent::cluster::{ClusterStatus, Phase, PlanStatus};
 use agent::facts::Status;
 use agent::io::node::Node;
+use agent::keys::listening::KeysState;
+use agent::sound::state::{SideState, SoundState};
+use agent::speech::mouth::MouthFacts;
+use agent::talk::trace::{HearTrace, Outcome, Stage, Took, Trace};
+use agent::voicing::VoiceStatus;
 use agent::{page, text};
 use cluster::{Facts, Health, Service};
 use gossip::{BadSender, Member, Picture, Traffic};
@@ -168,4 +173,77 @@ fn a_node_that_waits_for_the_owner_shows_its_code() {
         Status { cluster: ClusterStatus { phase, ..ClusterStatus::default() }, ..healthy("waiting") };
     assert!(page::render(&status).contains("<p class=\"figure\">123 456</p>"));
     assert!(text::render(&status, 8000).contains("code 123 456: the owner must let this node in"));
+}
+
+/// A node with one ear and one mouth, and two turns: one answered, one for which there was no model.
+fn talked(name: &str) -> Status {
+    let side = |device: &str| SideState {
+        device: Some(device.into()),
+        card: Some("USB <PnP> Sound Device".into()),
+        rate: 48_000,
+        channels: 2,
+        ..SideState::default()
+    };
+    let speaker = SideState { reason: Some("the device is busy".into()), ..SideState::default() };
+    let voice = VoiceStatus {
+        sound: SoundState { microphone: side("plughw:1,0"), speaker },
+        keys: KeysState { devices: vec!["event3: USB Keyboard".into()], ..KeysState::default() },
+        mouth: MouthFacts {
+            engine: Some("espeak-ng"),
+            voice: Some("en".into()),
+            n_clauses: 3,
+            ..MouthFacts::default()
+        },
+        ..VoiceStatus::default()
+    };
+    let took = |ms: &[f64]| -> Vec<Took> {
+        Stage::ALL.into_iter().zip(ms).map(|(stage, ms)| Took { stage, ms: *ms }).collect()
+    };
+    let heard = HearTrace {
+        elsewhere: Some("attic".into()),
+        is_guess: false,
+        sound_ms: 2100,
+        waited_ms: 0.0,
+        worked_ms: 640.0,
+        cpu_ms: 610.0,
+        audio_ctx: 160,
+        was_doubted: false,
+    };
+    let answered = Trace {
+        talk: 1,
+        whose: "this PC".into(),
+        turn: 2,
+        unix_s: 1_774_746_000,
+        outcome: Outcome::Answered,
+        took: took(&[2100.0, 640.0, 410.0, 220.0, 35.0, 3900.0]),
+        silence_ms: Some(1305.0),
+        recorded_ms: 2100,
+        is_guessed: false,
+        has_interrupted: false,
+        n_clauses: 3,
+        answer_bytes: 140,
+        heard: vec![heard],
+        by: vec!["local on attic (fastest)".into()],
+        troubles: vec![],
+        said: None,
+        answer: None,
+    };
+    let failed = Trace {
+        turn: 1,
+        outcome: Outcome::NoAnswer,
+        took: took(&[1500.0, 700.0, 20.0]),
+        silence_ms: None,
+        heard: vec![],
+        by: vec![],
+        troubles: vec!["nobody serves a model <yet>".into()],
+        ..answered.clone()
+    };
+    Status { voice: Some(voice), turns: vec![answered, failed], ..healthy(name) }
+}
+
+#[test]
+fn the_page_and_the_text_of_a_node_that_talked_stay_as_they_are() {
+    let status = talked("talked");
+    tests::golden("status/talked.html", &page::render(&status));
+    tests::golden("status/talked.txt", &text::render(&status, 8000));
 }

@@ -1,5 +1,6 @@
 //! What a conversation looks like on a serial line: 80 columns of ASCII, words as they come.
 
+use crate::text::plain;
 use serde_json::Value;
 
 const COLUMNS: usize = 80;
@@ -93,19 +94,6 @@ impl Screen {
             }
         }
         shown
-    }
-}
-
-/// A serial line has no other letters, and no letter may move its cursor.
-fn plain(char: char) -> char {
-    match char {
-        '\n' => '\n',
-        ' '..='~' => char,
-        '\u{2018}' | '\u{2019}' => '\'',
-        '\u{201c}'..='\u{201e}' => '"',
-        '\u{2010}'..='\u{2015}' => '-',
-        char if char.is_whitespace() => ' ',
-        _ => '?',
     }
 }
 

@@ -15,7 +15,17 @@ const shape = s => JSON.stringify([s.name, s.interfaces.map(i => [i.name, i.addr
   s.sound_cards, s.input_devices, s.units.ours.map(u => [u.name, u.n_restarts]), s.units.failed, s.boot, s.cluster.phase, s.cluster.code,
   s.cluster.picture?.members.map(m => [m.id, m.name, m.standing, m.address, m.sees?.[1], m.facts?.services, m.doubted]),
   s.cluster.happenings.length]);
-let shown = null;
+let shown = null, turn = null;
+
+// The turns alone are set anew: whoever talks or reads stays where they are.
+async function turns(status) {
+  const now = JSON.stringify(status.turns.map(t => [t.talk, t.turn, t.unix_s])), old = document.getElementById('turns');
+  if (turn !== null && turn !== now && old) {
+    const page = await (await fetch('/', { signal: AbortSignal.timeout(PERIOD_MS) })).text();
+    old.replaceWith(new DOMParser().parseFromString(page, 'text/html').getElementById('turns'));
+  }
+  turn = now;
+}
 
 function refresh(status) {
   const now = shape(status);
@@ -40,7 +50,9 @@ async function see() {
   if (document.visibilityState === 'visible') {
     try {
       const answer = await fetch('/api/status', { signal: AbortSignal.timeout(PERIOD_MS) });
-      refresh(await answer.json());
+      const status = await answer.json();
+      refresh(status);
+      await turns(status);
       lost.hidden = true;
     } catch {
       lost.hidden = false;

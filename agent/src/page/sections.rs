@@ -3,10 +3,9 @@
 use super::html::{Html, bytes, duration};
 use crate::facts::Status;
 use crate::facts::boot::{Boot, BootStage};
-use crate::facts::input::{InputDevice, InputKind};
+use crate::facts::input::InputKind;
 use crate::facts::memory::Memory;
 use crate::facts::network::Interface;
-use crate::facts::sound::SoundCard;
 use crate::facts::units::Units;
 use crate::hear::desk::HearingStatus;
 
@@ -70,7 +69,8 @@ fn link(interface: &Interface) -> String {
     }
 }
 
-pub fn sound_and_keys(html: &mut Html, cards: &[SoundCard], devices: &[InputDevice]) {
+pub fn sound_and_keys(html: &mut Html, status: &Status) {
+    let (cards, devices) = (&status.sound_cards, &status.input_devices);
     begin(html, "Sound and keys");
     if cards.is_empty() {
         none(html, "No sound card was found.");
@@ -93,6 +93,13 @@ pub fn sound_and_keys(html: &mut Html, cards: &[SoundCard], devices: &[InputDevi
     html.raw("</ul>\n");
     if !devices.iter().any(|d| d.kind == InputKind::Keyboard) {
         none(html, "No keyboard is plugged in.");
+    }
+    if let Some(voice) = &status.voice {
+        html.raw("<dl>");
+        for (name, sentence) in voice.hands() {
+            fact(html, name, |h| _ = h.text(&sentence));
+        }
+        html.raw("</dl>\n");
     }
     end(html);
 }

@@ -42,6 +42,8 @@ impl Told {
             let model = models.iter().find(|model| model.file == expert.model)?;
             Some((expert, model))
         });
+        let is_loaded =
+            |stem: &str| self.models.iter().any(|(name, _, is_loaded)| *is_loaded && name == stem);
         let beside = |(expert, model): (&Expert, &Model)| {
             let serves = |name: &String| name.strip_prefix(SERVICE) == Some(expert.name.as_str());
             let stem = model.file.strip_suffix(".gguf").unwrap_or(&model.file);
@@ -49,7 +51,8 @@ impl Told {
             let stage = loaded.filter_map(|(name, ..)| layers(name, stem)).next();
             match stage {
                 Some((first, last)) => super::cost::beside_bytes(model, expert, last.saturating_sub(first)),
-                None if self.services.iter().any(serves) => {
+                // What failed to load, or has not yet, took nothing.
+                None if self.services.iter().any(serves) && is_loaded(stem) => {
                     super::cost::beside_bytes(model, expert, model.n_layers())
                 }
                 None => 0,
@@ -177,6 +180,9 @@ mod tests {
         one.services = vec!["llama-api-large".into()];
         let beside = super::super::WORKING_BYTES;
         assert_eq!(one.node(&models, &experts, false).ram_bytes, 1500 * MIB + beside);
+        one.models[0].2 = false;
+        assert_eq!(one.node(&models, &experts, false).ram_bytes, 1500 * MIB, "it failed to load");
+        one.models[0].2 = true;
         assert_eq!(node.files, Some(vec!["m.gguf".into(), "n.gguf".into()]));
         assert_eq!(node.speeds, [Speed { model: "m".into(), decode_ns: 200_000_000 }]);
         assert_eq!(one.node(&[], &[], true).files, None);

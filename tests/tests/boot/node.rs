@@ -56,10 +56,6 @@ impl Node<'_> {
         node
     }
 
-    pub fn pc_idx(&self) -> usize {
-        self.pc_idx
-    }
-
     /// Its public key of the overlay.
     pub fn key(&self) -> &str {
         &self.key

@@ -4,6 +4,7 @@
 //! refused by its origin, and a stranger's name that points here by the host.
 
 use service::upstream::HeaderMap;
+use openai::base64;
 use sha1_smol::Sha1;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -87,21 +88,7 @@ pub fn handshake(fields: &HeaderMap) -> Result<Handshake, &'static str> {
     hash.update(key.as_bytes());
     hash.update(MAGIC.as_bytes());
     let hash = hash.digest().bytes();
-    Ok(Handshake { accept: base64(&hash), ticket, offers_protocol: offered.contains(&PROTOCOL) })
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, idx| bits << 8 | usize::from(chunk.get(idx).copied().unwrap_or(0)));
-        for idx in 0..4 {
-            let letter = LETTERS[bits >> (18 - 6 * idx) & 63] as char;
-            text.push(if idx <= chunk.len() { letter } else { '=' });
-        }
-    }
-    text
+    Ok(Handshake { accept: base64::encode(&hash), ticket, offers_protocol: offered.contains(&PROTOCOL) })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
-mod base64;
+pub mod base64;
 mod chat;
 mod completion;
 mod embedding;

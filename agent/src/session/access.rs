@@ -3,8 +3,8 @@
 //! A key is always needed. Beyond it a browser must speak for the page that this node served: a page from elsewhere is
 //! refused by its origin, and a stranger's name that points here by the host.
 
-use service::upstream::HeaderMap;
 use openai::base64;
+use service::upstream::HeaderMap;
 use sha1_smol::Sha1;
 use std::net::{Ipv4Addr, Ipv6Addr};
 

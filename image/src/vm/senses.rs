@@ -1,27 +1,30 @@
-//! What a person would try on a PC that has come up: press a key, listen to a tone.
+//! What a person would try on a PC that has come up: press a key, listen whether it answers with its tone.
 //!
-//! The demo and the tests ask the same questions; both go through the control shell,
-//! so nothing of the node's own programs is taken for granted.
+//! The demo and the tests ask the same questions.
 
 use super::shelf::Shelf;
 use super::wav::{Tone, WAV_BYTES_MAX, find_tone};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Linux's number of a key press event, and the numbers of the keys (input-event-codes.h).
 const EV_KEY: u32 = 1;
 pub const KEY_F12: u32 = 88;
 pub const KEY_RIGHT_CTRL: u32 = 97;
-/// The tone of [`play_tone`].
-pub const TONE_HERTZ: f64 = 500.0;
+/// The higher of the two notes that say `I listen` (`agent/src/sound/earcon.rs`).
+pub const LISTENING_HERTZ: f64 = 987.8;
+/// How much of a moment must be the note, and how loud the loudest moment must be.
+const SHARE_LEAST: f64 = 0.6;
+const PEAK_LEAST: u16 = 1000;
 
 const QUICK: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(90);
 /// Longer than the guest's shell needs to open the device.
 const LISTEN: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a key is pressed before we say that the guest does not see it.
 const TRIES_MAX: usize = 5;
 
@@ -60,28 +63,50 @@ fn has_event(words: &str, code: u32, value: u32) -> bool {
     })
 }
 
-/// Plays a tone of half a second in the guest.
-pub fn play_tone(shelf: &Shelf, pc_idx: usize) -> Result<()> {
-    // The sound card appears some time after multi-user.
-    let wait = "for i in 1 2 3 4 5 6 7 8 9; do [ -c /dev/snd/pcmC0D0p ] && break; sleep 3; done; \
-        [ -c /dev/snd/pcmC0D0p ] && { amixer -q -c0 sset Master 100% unmute; true; }";
-    ensure!(shelf.command(pc_idx, wait, SLOW)?.status == 0, "the guest has no sound card");
-    // Eight samples up, eight down, at 8000 a second: a square wave of 500 Hz.
-    let play = "for i in $(seq 500); do \
-        printf '\\300\\300\\300\\300\\300\\300\\300\\300\\100\\100\\100\\100\\100\\100\\100\\100'; done \
-        > /tmp/tone; aplay -q -D plughw:0,0 -t raw -f U8 -r 8000 -c 1 /tmp/tone";
-    let answer = shelf.command(pc_idx, play, SLOW)?;
-    ensure!(answer.status == 0, "aplay failed in the guest: {}", answer.output);
-    shelf.command(pc_idx, "rm -f /tmp/tone", QUICK).map(drop)
+/// Holds the hotkey until what the PC's speaker played has the two notes that say `I listen`.
+pub fn listening_is_heard(shelf: &Shelf, pc_idx: usize) -> Result<Tone> {
+    let mut last = Tone::default();
+    for _ in 0..TRIES_MAX {
+        // The sound card appears some time after multi-user.
+        wait(SLOW, || has_speaker(shelf, pc_idx).unwrap_or(false));
+        shelf.press(pc_idx, "f12", HOLD)?;
+        let is_heard = wait(QUICK, || {
+            last = heard(shelf, pc_idx).unwrap_or_default();
+            last.share > SHARE_LEAST && last.peak > PEAK_LEAST
+        });
+        if is_heard {
+            return Ok(last);
+        }
+    }
+    let speaker = shelf.places(pc_idx).speaker.display();
+    bail!("F12 was held, but the tone of a PC that listens is not in {speaker}: {last:?}")
+}
+
+fn has_speaker(shelf: &Shelf, pc_idx: usize) -> Result<bool> {
+    let status: serde_json::Value = serde_json::from_str(&shelf.node_get(pc_idx, "/api/status")?)?;
+    Ok(!status["voice"]["sound"]["speaker"]["device"].is_null())
+}
+
+fn wait(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    loop {
+        if is_so() {
+            return true;
+        }
+        if started.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// What came out of the PC's speaker so far.
-pub fn heard(shelf: &Shelf, pc_idx: usize) -> Result<Tone> {
+fn heard(shelf: &Shelf, pc_idx: usize) -> Result<Tone> {
     let path = &shelf.places(pc_idx).speaker;
     let mut wav = Vec::new();
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     file.take(WAV_BYTES_MAX).read_to_end(&mut wav)?;
-    find_tone(&wav, TONE_HERTZ)
+    find_tone(&wav, LISTENING_HERTZ)
 }
 
 #[cfg(test)]

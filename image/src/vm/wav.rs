@@ -8,15 +8,17 @@ use anyhow::{Result, ensure};
 /// Five minutes of CD sound; more is read by nobody.
 pub const WAV_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const HEADER: usize = 44;
-/// Samples in one measurement: a tenth of a second of CD sound.
-const WINDOW: usize = 4410;
+/// Samples in one measurement: a fiftieth of a second of CD sound, so that a short note fills one.
+const WINDOW: usize = 882;
+/// Below this mean energy of a sample a window is silence (an amplitude of 100).
+const QUIET: f64 = 5_000.0;
 
 /// How much of a sound is one tone.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Tone {
-    /// The loudest window, 0 to 32767.
+    /// The loudest sample, 0 to 32767.
     pub peak: u16,
-    /// The share of the energy at the asked frequency, in the window where the tone is loudest, 0 to 1.
+    /// The largest share that the asked frequency has of the energy of a window that is no silence, 0 to 1.
     pub share: f64,
     /// Windows in which the tone has more than half of the energy, as seconds.
     pub seconds: f64,
@@ -37,13 +39,13 @@ pub fn find_tone(wav: &[u8], hertz: f64) -> Result<Tone> {
         .chunks_exact(2 * channels)
         .map(|frame| f64::from(i16::from_le_bytes([frame[0], frame[1]])))
         .collect();
-    let mut tone = Tone { peak: 0, share: 0.0, seconds: 0.0 };
-    let mut loudest = 0.0;
+    let mut tone = Tone::default();
     for window in samples.chunks_exact(WINDOW) {
         let (power, energy) = (power_at(window, hertz / f64::from(rate)), energy_of(window));
-        if power > loudest {
-            (loudest, tone.share) = (power, power / energy);
+        if energy < QUIET * WINDOW as f64 {
+            continue;
         }
+        tone.share = tone.share.max(power / energy);
         if power > energy / 2.0 {
             tone.seconds += WINDOW as f64 / f64::from(rate);
         }

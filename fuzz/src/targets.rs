@@ -31,6 +31,8 @@ mod doors;
 mod ears;
 #[path = "keys.rs"]
 mod keys;
+#[path = "memory.rs"]
+mod memory;
 #[path = "experts.rs"]
 mod models;
 #[path = "prompts.rs"]
@@ -50,6 +52,7 @@ pub use datagrams::{gossip_envelope, gossip_facts, gossip_node};
 pub use doors::{mdns, session_words, websocket, wyoming};
 pub use ears::{hear_letter, silero_model, sound_wav, timer_record};
 pub use keys::key_events;
+pub use memory::{memory_peer, memory_saved, memory_segment};
 pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
@@ -60,7 +63,7 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 46] = [
+pub const TARGETS: [(&str, Target); 49] = [
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),
@@ -79,6 +82,9 @@ pub const TARGETS: [(&str, Target); 46] = [
     ("settings", settings),
     ("key_events", key_events),
     ("gguf", gguf),
+    ("memory_peer", memory_peer),
+    ("memory_saved", memory_saved),
+    ("memory_segment", memory_segment),
     ("stop", stop),
     ("schema", schema),
     ("grammar", grammar),

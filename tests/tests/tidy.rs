@@ -24,12 +24,13 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 15] = [
     "admission",
     "cluster",
     "engine",
     "gguf",
     "gossip",
+    "journal",
     "kernels",
     "netboot",
     "openai",

@@ -21,6 +21,8 @@ use crate::{
     whisper_model as whisper,
 };
 
+#[path = "brain.rs"]
+mod brains;
 #[path = "admission.rs"]
 mod calls;
 #[path = "gossip.rs"]
@@ -44,6 +46,7 @@ mod rpc;
 #[path = "stages.rs"]
 mod stages;
 
+pub use brains::{persona, workflow};
 pub use calls::{
     admission_answer, admission_api_keys, admission_ask, admission_certificate, admission_order,
     admission_roster, admission_settings, admission_stick,
@@ -63,7 +66,9 @@ pub use stages::stage_wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 49] = [
+pub const TARGETS: [(&str, Target); 51] = [
+    ("workflow", workflow),
+    ("persona", persona),
     ("expert", expert),
     ("models_manifest", models_manifest),
     ("assignment", assignment),

@@ -26,6 +26,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 const CONTRACTS: [&str; 2] = ["admission", "release"];
 const PARTS: [&str; 15] = [
     "admission",
+    "brain",
     "cluster",
     "engine",
     "gguf",

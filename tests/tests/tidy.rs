@@ -24,7 +24,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     "admission",
     "brain",
     "cluster",

@@ -26,5 +26,5 @@ pub mod trace;
 
 pub use driver::{Own, Shared, Talk};
 pub use news::{Mood, News, Told, View};
-pub use post::{EVENTS_MAX, Post, post};
+pub use post::{EVENTS_MAX, Events, Post, Refused, post, post_for};
 pub use talks::{Line, Talks, Whose};

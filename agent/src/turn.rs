@@ -18,13 +18,12 @@ use crate::speech::espeak::Espeak;
 use crate::talk::news::Board;
 use crate::talk::parts::{Event, Speak};
 use crate::talk::trace::Trace;
-use crate::talk::{Own, Shared, Talk, View, post};
+use crate::talk::{Events, Own, Shared, Talk, View, post};
 use admission::VoiceSettings;
 use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use voice::key::{Input, Source};
@@ -90,7 +89,7 @@ fn until_sound(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 struct Stage<'a> {
     device: WavDevice,
     talk: Talk,
-    events: Receiver<Event>,
+    events: Events,
     workers: Workers<'a>,
     board: Arc<Board>,
     has_sounded: bool,
@@ -135,7 +134,7 @@ impl<'a> Stage<'a> {
         loop {
             let has_worked = self.workers.work();
             let mut has_heard = false;
-            while let Ok(event) = self.events.try_recv() {
+            while let Some(event) = self.events.try_next() {
                 has_heard = true;
                 self.talk.handle(self.device.now(), event);
             }

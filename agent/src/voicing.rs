@@ -119,7 +119,7 @@ impl Voice {
         let _ = home.talks.set(Arc::downgrade(&talks));
         let (post, events) = post();
         let (sound, own) = Sound::start(root, &now, &post, ear.detector())?;
-        let keys = LocalKeys::start(root, Some(&now.keys), post.sender()).context("no thread for keys")?;
+        let keys = LocalKeys::start(root, Some(&now.keys), &post).context("no thread for keys")?;
         let begun = talks.begin(Whose::Here, Over::default(), (post, events), own);
         begun.ok().context("no thread for the conversation of this PC")?;
         let doors = Doors::new(talks.clone(), shared, (gateway, node, ear), wyoming);
@@ -180,7 +180,7 @@ impl Sound {
         post: &crate::talk::Post,
         detector: Box<dyn Detector>,
     ) -> anyhow::Result<(Sound, Own)> {
-        let sound = crate::sound::local::LocalSound::start(root, settings, post.sender());
+        let sound = crate::sound::local::LocalSound::start(root, settings, post);
         let sound = sound.context("no threads for the sound card")?;
         let own =
             Own { speaker: Box::new(sound.speaker()), microphone: Box::new(sound.microphone()), detector };

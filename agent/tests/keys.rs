@@ -5,11 +5,11 @@
 
 use agent::keys::listening::LocalKeys;
 use agent::talk::parts::Event;
+use agent::talk::{Events, Post, post_for};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use voice::key::{Input, Source};
 
@@ -20,20 +20,20 @@ const POWER: &str = "8000 10000000000000 0\n";
 
 struct Machine {
     root: PathBuf,
-    sender: SyncSender<Event>,
-    events: Receiver<Event>,
+    post: Post,
+    events: Events,
 }
 
 impl Machine {
     fn new(name: &str, room: usize) -> Machine {
         let root = std::env::temp_dir().join(format!("duet-keys-{name}-{}", std::process::id()));
-        let (sender, events) = sync_channel(room);
-        Machine { root, sender, events }
+        let (post, events) = post_for(room);
+        Machine { root, post, events }
     }
 
     fn start(&self) -> LocalKeys {
         let keys = ["rightctrl", "f12"].map(String::from);
-        LocalKeys::start(&self.root, Some(&keys), &self.sender).unwrap()
+        LocalKeys::start(&self.root, Some(&keys), &self.post).unwrap()
     }
 
     /// A device that appears whole, as a real one does; it lives as long as what is returned.
@@ -60,7 +60,7 @@ impl Machine {
     }
 
     fn next(&self) -> Input {
-        match self.events.recv_timeout(LIMIT).expect("a key within the limit") {
+        match self.events.next(LIMIT).expect("a key within the limit") {
             Event::Key(input) => input,
             other => panic!("no key: {other:?}"),
         }

@@ -10,10 +10,10 @@ use admission::VoiceSettings;
 use agent::sound::local::LocalSound;
 use agent::sound::wav;
 use agent::talk::parts::{Event, Microphone, Speaker};
+use agent::talk::{Events, post_for};
 use std::f64::consts::PI;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 const CASE: &str = "DUET_SOUND_CASE";
@@ -91,13 +91,13 @@ fn inner() {
 
 struct Talk {
     sound: LocalSound,
-    events: Receiver<Event>,
+    events: Events,
 }
 
 fn talk(microphone: &str, speaker: &str) -> Talk {
-    let (sender, events) = sync_channel(EVENTS_MAX);
+    let (post, events) = post_for(EVENTS_MAX);
     let settings = settings(microphone, speaker);
-    Talk { sound: LocalSound::start(Path::new("/nothing"), &settings, &sender).unwrap(), events }
+    Talk { sound: LocalSound::start(Path::new("/nothing"), &settings, &post).unwrap(), events }
 }
 
 fn settings(microphone: &str, speaker: &str) -> VoiceSettings {
@@ -106,24 +106,24 @@ fn settings(microphone: &str, speaker: &str) -> VoiceSettings {
 }
 
 /// The next event that this takes.
-fn until<T>(events: &Receiver<Event>, mut take: impl FnMut(Event) -> Option<T>) -> T {
+fn until<T>(events: &Events, mut take: impl FnMut(Event) -> Option<T>) -> T {
     loop {
-        if let Some(found) = take(events.recv_timeout(LIMIT).expect("an event within the limit")) {
+        if let Some(found) = take(events.next(LIMIT).expect("an event within the limit")) {
             return found;
         }
     }
 }
 
 /// Each of the two, in any order.
-fn until_both(events: &Receiver<Event>, is_it: [fn(&Event) -> bool; 2]) {
+fn until_both(events: &Events, is_it: [fn(&Event) -> bool; 2]) {
     let mut seen = [false; 2];
     while seen != [true; 2] {
-        let event = events.recv_timeout(LIMIT).expect("an event within the limit");
+        let event = events.next(LIMIT).expect("an event within the limit");
         seen = [seen[0] || is_it[0](&event), seen[1] || is_it[1](&event)];
     }
 }
 
-fn until_both_lost(events: &Receiver<Event>) {
+fn until_both_lost(events: &Events) {
     let is_lost = [
         |event: &Event| matches!(event, Event::MicrophoneLost),
         |event: &Event| matches!(event, Event::SpeakerLost),
@@ -249,8 +249,8 @@ fn prefer(folder: &Path) {
     std::fs::write(folder.join("proc/asound/pcm"), "01-00: Null : Null : playback 1 : capture 1\n").unwrap();
     let card = "pcm.!plughw { @args [ CARD DEV ] @args.CARD { type string } @args.DEV { type integer } type null }\n";
     write(&format!("{}{card}", whole.replace("pcm.mic44 ", "pcm.later ")));
-    let (sender, events) = sync_channel(EVENTS_MAX);
-    let sound = LocalSound::start(folder, &settings("mic44", "spk16"), &sender).unwrap();
+    let (post, events) = post_for(EVENTS_MAX);
+    let sound = LocalSound::start(folder, &settings("mic44", "spk16"), &post).unwrap();
     sound.microphone().listen(true);
     until(&events, |event| matches!(event, Event::Frame(_)).then_some(()));
     let state = sound.state().microphone;
@@ -262,7 +262,7 @@ fn prefer(folder: &Path) {
     let limit = std::time::Instant::now() + LIMIT;
     while sound.state().microphone.device.as_deref() != Some("mic44") {
         assert!(std::time::Instant::now() < limit, "{:?}", sound.state());
-        _ = events.recv_timeout(Duration::from_millis(20));
+        _ = events.next(Duration::from_millis(20));
     }
     assert_eq!(sound.state().microphone.reason, None);
 }

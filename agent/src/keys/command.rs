@@ -4,23 +4,23 @@ use super::listening::LocalKeys;
 use super::names;
 use crate::args;
 use crate::talk::parts::Event;
+use crate::talk::post_for;
 use anyhow::Context;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use voice::key::{Input, Source};
 
 const EVENTS_MAX: usize = 256;
 
 pub fn run(args: &args::Keys) -> anyhow::Result<()> {
-    let (sender, events) = sync_channel(EVENTS_MAX);
-    let keys = LocalKeys::start(&args.root, None, &sender).context("cannot listen to keys")?;
+    let (post, events) = post_for(EVENTS_MAX);
+    let keys = LocalKeys::start(&args.root, None, &post).context("cannot listen to keys")?;
     let end = Instant::now() + Duration::from_secs(args.seconds.into());
     println!("press any key; this ends after {} s", args.seconds);
     loop {
-        match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(Event::Key(input)) => println!("{}", line(input)),
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        match events.next(end.saturating_duration_since(Instant::now())) {
+            Some(Event::Key(input)) => println!("{}", line(input)),
+            Some(_) => {}
+            None => break,
         }
     }
     let state = keys.state();

@@ -4,6 +4,7 @@ use super::device::{Device, End};
 use super::event::Told;
 use super::names;
 use crate::talk::parts::Event;
+use crate::talk::{Post, Refused};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -13,7 +14,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -75,8 +75,8 @@ pub struct LocalKeys {
 }
 
 impl LocalKeys {
-    /// Presses of these keys, or of all, are told to `events`; devices are looked for below `root`, which is `/`.
-    pub fn start(root: &Path, keys: Option<&[String]>, events: &SyncSender<Event>) -> io::Result<LocalKeys> {
+    /// Presses of these keys, or of all, are told to `post`; devices are looked for below `root`, which is `/`.
+    pub fn start(root: &Path, keys: Option<&[String]>, post: &Post) -> io::Result<LocalKeys> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let common = Arc::new(Common { shared: Mutex::default(), wake });
         let mut local = LocalKeys { common: common.clone(), thread: None };
@@ -84,7 +84,7 @@ impl LocalKeys {
         let thread = Thread {
             root: root.to_path_buf(),
             common,
-            events: events.clone(),
+            post: post.clone(),
             devices: Vec::new(),
             refused: None,
             pending: VecDeque::new(),
@@ -127,7 +127,7 @@ impl Drop for LocalKeys {
 struct Thread {
     root: PathBuf,
     common: Arc<Common>,
-    events: SyncSender<Event>,
+    post: Post,
     devices: Vec<Device>,
     /// Why a device could not be opened.
     refused: Option<String>,
@@ -291,13 +291,13 @@ impl Thread {
     /// What the talk does not take now is kept; says whether there is a talk.
     fn send(&mut self) -> bool {
         while let Some(input) = self.pending.pop_front() {
-            match self.events.try_send(Event::Key(input)) {
+            match self.post.offer(Event::Key(input)) {
                 Ok(()) => {}
-                Err(TrySendError::Full(_)) => {
+                Err(Refused::Full(_)) => {
                     self.pending.push_front(input);
                     return true;
                 }
-                Err(TrySendError::Disconnected(_)) => return false,
+                Err(Refused::Over) => return false,
             }
         }
         true

@@ -140,10 +140,18 @@ impl Queue {
     }
 
     /// Words are few, and are only lost where nothing is taken at all; the client is then about to be given up.
+    /// A hush and what the microphone is to do are not lost even there: the last word of their kind is what holds.
     pub fn word(&mut self, word: Word) {
-        if self.waiting.len() < 2 * QUEUE_MAX {
-            self.waiting.push_back(Down::Word(word));
+        if self.waiting.len() >= 2 * QUEUE_MAX {
+            if !matches!(word, Word::Hush { .. } | Word::Microphone { .. }) {
+                return;
+            }
+            let kind = std::mem::discriminant(&word);
+            let is_same =
+                |down: &Down| matches!(down, Down::Word(word) if std::mem::discriminant(word) == kind);
+            self.waiting.retain(|down| !is_same(down));
         }
+        self.waiting.push_back(Down::Word(word));
     }
 
     /// The next for the wire.
@@ -243,6 +251,22 @@ mod tests {
         let want = [r#"{"kind":"earcon","earcon":"listening"}"#, r#"{"kind":"hush","turn":3}"#];
         assert_eq!(story(&mut queue), want);
         assert_eq!((queue.heard(at(900)), queue.deadline()), (None, None));
+    }
+
+    #[test]
+    fn a_hush_finds_room_where_earcons_are_lost() {
+        let mut queue = Queue::default();
+        for _ in 0..3 * QUEUE_MAX {
+            queue.earcon(Earcon::Listening);
+            queue.hush(3);
+            queue.word(Word::Microphone { is_wanted: true });
+        }
+        queue.word(Word::Microphone { is_wanted: false });
+        queue.hush(4);
+        let told = story(&mut queue);
+        assert!(told.len() <= 2 * QUEUE_MAX + 2, "{}", told.len());
+        let last = [r#"{"kind":"microphone","is_wanted":false}"#, r#"{"kind":"hush","turn":4}"#];
+        assert_eq!(told[told.len() - 2..], last);
     }
 
     #[test]

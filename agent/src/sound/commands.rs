@@ -8,12 +8,12 @@ use super::open::{Ability, ability};
 use crate::args;
 use crate::hear::RATE;
 use crate::talk::parts::{Event, Microphone};
+use crate::talk::post_for;
 use admission::VoiceSettings;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// Frames that may wait while the terminal is slow.
@@ -82,17 +82,17 @@ fn text(list: &List) -> String {
 
 /// `agent level`: a bar that shows how loud it is, and at the end the loudest that was heard.
 pub fn level(args: &args::Level) -> anyhow::Result<()> {
-    let (sender, events) = sync_channel(EVENTS_MAX);
+    let (post, events) = post_for(EVENTS_MAX);
     let settings = VoiceSettings { microphone: args.microphone.clone(), ..VoiceSettings::default() };
-    let sound = LocalSound::start(&args.root, &settings, &sender).context("cannot start the microphone")?;
+    let sound = LocalSound::start(&args.root, &settings, &post).context("cannot start the microphone")?;
     sound.microphone().listen(true);
     let end = Duration::from_secs(args.seconds.into());
     let (began, mut meter, mut loudest, mut heard) = (Instant::now(), Meter::default(), SILENT_DB, 0);
     let is_terminal = std::io::stdout().is_terminal();
     while Duration::from_millis(heard as u64 * 16) < end {
         // Only the microphone's side is used; what the speaker's tells is nobody's matter here.
-        match events.recv_timeout(NOTHING_AFTER) {
-            Ok(Event::Frame(pcm)) => {
+        match events.next(NOTHING_AFTER) {
+            Some(Event::Frame(pcm)) => {
                 let db = meter.handle(&pcm, RATE);
                 loudest = db.max(loudest);
                 if is_terminal && heard % FRAMES_A_DRAWING == 0 {
@@ -100,9 +100,9 @@ pub fn level(args: &args::Level) -> anyhow::Result<()> {
                 }
                 heard += 1;
             }
-            Ok(Event::MicrophoneLost) => bail!("{}", reason(&sound)),
-            Ok(_) => {}
-            Err(_) => bail!("the microphone gave no sound for {} s", NOTHING_AFTER.as_secs()),
+            Some(Event::MicrophoneLost) => bail!("{}", reason(&sound)),
+            Some(_) => {}
+            None => bail!("the microphone gave no sound for {} s", NOTHING_AFTER.as_secs()),
         }
         if began.elapsed() > 2 * end + NOTHING_AFTER {
             bail!("the microphone is slower than its rate");

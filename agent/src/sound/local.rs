@@ -6,12 +6,11 @@ use super::inbox::Mouthpiece;
 use super::playing::Playing;
 use super::recording::{Earpiece, Recording};
 use super::state::{Shown, SoundState};
-use crate::talk::parts::Event;
+use crate::talk::Post;
 use admission::VoiceSettings;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
@@ -27,12 +26,8 @@ pub struct LocalSound {
 }
 
 impl LocalSound {
-    /// What happens is told to `events`; cards are looked for below `root`, which is `/`.
-    pub fn start(
-        root: &Path,
-        settings: &VoiceSettings,
-        events: &SyncSender<Event>,
-    ) -> io::Result<LocalSound> {
+    /// What happens is told to `post`; cards are looked for below `root`, which is `/`.
+    pub fn start(root: &Path, settings: &VoiceSettings, post: &Post) -> io::Result<LocalSound> {
         let wishes = [&settings.microphone, &settings.speaker];
         let mut sound = LocalSound {
             ear: Earpiece::default(),
@@ -48,14 +43,14 @@ impl LocalSound {
         let recording = Recording {
             ears: sound.ear.0.clone(),
             wanted: microphone,
-            events: events.clone(),
+            post: post.clone(),
             shown: heard,
             echo: sound.echo.clone(),
         };
         let playing = Playing {
             inbox: sound.mouth.0.clone(),
             wanted: speaker,
-            events: events.clone(),
+            post: post.clone(),
             shown: played,
             echo: sound.echo.clone(),
             volume: settings.volume,

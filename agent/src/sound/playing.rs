@@ -9,10 +9,10 @@ use super::pump::{Card, Gone, N_PERIODS, Next, PERIOD, Pump};
 use super::state::Shown;
 use super::tape::Wish;
 use crate::talk::parts::Event;
+use crate::talk::{Post, Refused};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 /// At rest the thread looks around so often: for a card that is gone, and for one that is new.
@@ -24,7 +24,7 @@ const TOLD_MAX: usize = 1024;
 pub struct Playing {
     pub inbox: Arc<Inbox>,
     pub wanted: Arc<Wanted>,
-    pub events: SyncSender<Event>,
+    pub post: Post,
     pub shown: Shown,
     pub echo: Echo,
     pub volume: u8,
@@ -121,14 +121,14 @@ impl Playing {
     /// What the talk does not take now is kept for the next time.
     fn send(&self, told: &mut VecDeque<Event>) {
         while let Some(event) = told.pop_front() {
-            match self.events.try_send(event) {
+            match self.post.offer(event) {
                 Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
+                Err(Refused::Full(event)) => {
                     told.push_front(event);
                     told.truncate(TOLD_MAX);
                     return;
                 }
-                Err(TrySendError::Disconnected(_)) => return self.inbox.close(),
+                Err(Refused::Over) => return self.inbox.close(),
             }
         }
     }

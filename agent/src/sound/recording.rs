@@ -14,8 +14,8 @@ use super::rate::Resampler;
 use super::state::Shown;
 use crate::hear::RATE;
 use crate::talk::parts::{Event, Microphone};
+use crate::talk::{Post, Refused};
 use rustix::io::Errno;
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ impl Microphone for Earpiece {
 pub struct Recording {
     pub ears: Arc<Ears>,
     pub wanted: Arc<Wanted>,
-    pub events: SyncSender<Event>,
+    pub post: Post,
     pub shown: Shown,
     pub echo: Echo,
 }
@@ -184,10 +184,10 @@ impl Recording {
 
     /// A talk that is busy loses frames.
     fn send(&self, event: Event) -> bool {
-        match self.events.try_send(event) {
+        match self.post.offer(event) {
             Ok(()) => true,
-            Err(TrySendError::Full(_)) => false,
-            Err(TrySendError::Disconnected(_)) => {
+            Err(Refused::Full(_)) => false,
+            Err(Refused::Over) => {
                 self.ears.close();
                 false
             }
@@ -197,9 +197,9 @@ impl Recording {
     /// What must not be lost waits until the talk takes it.
     fn tell(&self, mut event: Event) {
         loop {
-            event = match self.events.try_send(event) {
+            event = match self.post.offer(event) {
                 Ok(()) => return,
-                Err(TrySendError::Full(event)) if !self.ears.is_closed() => event,
+                Err(Refused::Full(event)) if !self.ears.is_closed() => event,
                 Err(_) => return self.ears.close(),
             };
             std::thread::sleep(PERIOD);

@@ -2,8 +2,8 @@
 
 use super::driver::Talk;
 use super::parts::Event;
+use super::post::Events;
 use super::trace::Trace;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 /// It shows that it lives at least so often.
@@ -17,15 +17,11 @@ pub trait Watch: Send {
 }
 
 /// Until the conversation is closed.
-pub fn run(mut talk: Talk, events: &Receiver<Event>, watch: &dyn Watch) {
+pub fn run(mut talk: Talk, events: &Events, watch: &dyn Watch) {
     loop {
         watch.beat();
         let wait = talk.deadline().map_or(BEAT, |due| due.saturating_sub(watch.now()).min(BEAT));
-        let event = match events.recv_timeout(wait) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
+        let event = events.next(wait);
         let is_over = matches!(event, Some(Event::Close));
         match event {
             Some(event) => talk.handle(watch.now(), event),

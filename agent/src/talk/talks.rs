@@ -5,13 +5,12 @@ use super::force::{Force, Over};
 use super::meters::Meters;
 use super::news::{Board, NEWS_MAX, Told, View};
 use super::parts::Event;
-use super::post::Post;
+use super::post::{Events, Post};
 use super::run::{Watch, run};
 use super::trace::{Ring, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, watch};
@@ -124,7 +123,7 @@ impl Talks {
         self: &Arc<Self>,
         whose: Whose,
         over: Over,
-        (post, events): (Post, Receiver<Event>),
+        (post, events): (Post, Events),
         own: Own,
     ) -> Result<Arc<Line>, Full> {
         let mut lines = self.lines();

@@ -2,10 +2,9 @@
 
 use super::news::Board;
 use super::parts::*;
-use super::{Own, Shared, Talk, Told, post};
+use super::{Events, Own, Shared, Talk, Told, post};
 use crate::hear::detect::{Detector, FRAME};
 use admission::VoiceSettings;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -91,7 +90,7 @@ pub struct Stage {
     pub talk: Talk,
     pub now: Duration,
     pub fake: Fake,
-    pub events: Receiver<Event>,
+    pub events: Events,
     pub news: broadcast::Receiver<Told>,
     pub board: Arc<Board>,
 }
@@ -119,7 +118,7 @@ impl Stage {
 
     /// What hands have told meanwhile.
     pub fn deliver(&mut self) {
-        while let Ok(event) = self.events.try_recv() {
+        while let Some(event) = self.events.try_next() {
             self.talk.handle(self.now, event);
         }
     }

@@ -27,13 +27,16 @@ impl Doors {
         (gateway, node, ear): (Arc<Gateway>, Arc<Node>, Arc<hear::desk::Desk>),
         wyoming: Option<SocketAddr>,
     ) -> Doors {
-        let (force, of) = (talks.force.clone(), (talks.force.clone(), node.clone()));
+        let force = talks.force.clone();
+        let of = (force.clone(), node.clone(), shared.mouth.clone());
         let offer = move || {
             let (settings, hearing) = (of.0.now(), ear.status());
             let hears = !matches!(hearing.readiness, Readiness::Absent | Readiness::Failed);
             Offer {
                 node: Some(of.1.name()).filter(|name| !name.is_empty()).unwrap_or_else(|| "duet".into()),
                 hearing: hears.then_some(hearing.model),
+                languages: hearing.languages,
+                voices: of.2.voices(),
                 // Speech that fails says so when it is asked for.
                 voice: Some(settings.voice.unwrap_or_else(|| settings.language.clone())),
                 language: settings.language,

@@ -3,7 +3,7 @@
 //! `parts` is what its hands look like from here. One ear, one mouth and one mind serve all conversations of a node; a
 //! microphone, a key and a speaker belong to one: those of the PC, of a browser's page, of a caller of the API.
 //! `driver` turns events into inputs of the machine and its wishes into jobs, without a clock; `saying` knows how far
-//! ahead of the speaker speech is made. `run` is its thread. `talks` lists all conversations of a node, `news` is what
+//! ahead of the speaker speech is made, `tongue` which languages there are. `run` is its thread. `talks` lists all conversations of a node, `news` is what
 //! they tell, `trace` what a turn leaves behind, `shown` how people see that, `meters` counts, `force` which settings hold.
 
 mod driver;
@@ -22,6 +22,7 @@ pub mod talks;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tongue;
 pub mod trace;
 
 pub use driver::{Own, Shared, Talk};

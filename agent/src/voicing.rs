@@ -153,19 +153,45 @@ impl Voice {
     }
 
     async fn follow(&self) {
-        let mut settings = self.talks.force.follow();
+        let set = |now: &VoiceSettings| {
+            self.mouth.set(now);
+            self.sound.set(now);
+            self.keys.set(Some(&now.keys));
+            self.talks.settings_changed();
+        };
+        let look = async || {
+            let n_with_model = self.home.gateway.n_with_model().await;
+            self.home.n_with_model.store(n_with_model, Ordering::Relaxed);
+        };
+        keep(&self.talks.force, || self.settings.now().voice, set, look).await;
+    }
+}
+
+/// Never ends: what the owner says of all nodes holds here, what holds is told, and `look` looks around now and then.
+/// It may ask other nodes, so no setting waits for it.
+async fn keep(
+    force: &Force,
+    cluster: impl Fn() -> VoiceSettings,
+    set: impl Fn(&VoiceSettings),
+    look: impl AsyncFn(),
+) {
+    let mut settings = force.follow();
+    let follow = async {
         loop {
-            self.talks.force.set_cluster(self.settings.now().voice);
-            self.home.n_with_model.store(self.home.gateway.n_with_model().await, Ordering::Relaxed);
+            force.set_cluster(cluster());
             if let Ok(Ok(())) = tokio::time::timeout(LOOK_EVERY, settings.changed()).await {
                 let now = settings.borrow_and_update().clone();
-                self.mouth.set(&now);
-                self.sound.set(&now);
-                self.keys.set(Some(&now.keys));
-                self.talks.settings_changed();
+                set(&now);
             }
         }
-    }
+    };
+    let look_around = async {
+        loop {
+            look().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::join!(follow, look_around);
 }
 
 /// The card of this PC.
@@ -279,5 +305,29 @@ impl World for Home {
         let traces = self.talks()?.traces();
         // The turn that asks is not over; those that came to nothing are none to ask about.
         traces.into_iter().find(|trace| trace.talk == talk && trace.said.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[tokio::test]
+    async fn settings_hold_though_nodes_are_still_being_counted() {
+        let force = Force::new(VoiceSettings::default());
+        let told = Mutex::new(vec![]);
+        let (sender, mut came) = tokio::sync::mpsc::channel(9);
+        let set = |now: &VoiceSettings| {
+            told.lock().unwrap().push(now.volume);
+            let _ = sender.try_send(());
+        };
+        let louder = || VoiceSettings { volume: 31, ..VoiceSettings::default() };
+        tokio::select! {
+            // A node that never answers is counted for ever.
+            () = keep(&force, louder, set, async || std::future::pending().await) => {}
+            _ = came.recv() => {}
+        }
+        assert_eq!(*told.lock().unwrap(), [31]);
     }
 }

@@ -5,7 +5,7 @@
 use agent::hear::away::{Neighbour, Neighbours, Nobody};
 use agent::hear::desk::{Desk, HearingStatus, Readiness, Wanted};
 use agent::hear::{door, letter, open};
-use agent::talk::parts::{Hear, HearEnd, HearJob, Stop};
+use agent::talk::parts::{Hear, HearEnd, HearJob, Stop, Who};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -92,7 +92,7 @@ fn noise(n: usize) -> Vec<i16> {
 fn hear(desk: &Desk) -> HearEnd {
     let (tell, end) = channel();
     let done = Box::new(move |end| tell.send(end).unwrap());
-    desk.hear(HearJob { pcm: noise(16_000), is_guess: false, stop: Stop::default(), done });
+    desk.hear(HearJob { pcm: noise(16_000), who: Who::Person, language: None, stop: Stop::default(), done });
     end.recv_timeout(WAIT_MAX).unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! The one ear of a node, for all who want something heard: conversations here, and neighbours that are busy.
 //!
-//! One thread owns the one model. What a person waits for comes before guesses, and both in the order in which they
-//! came; a guess that is being heard makes room for a person once. A wish that would wait here, or that this node is
+//! One thread owns the one model. What a person waits for comes before what programs ask, and that before guesses; what
+//! is being heard for a program or as a guess makes room for a person once. A wish that would wait here, or that this node is
 //! slow with, goes to an idle neighbour if that was measured to be faster (`away`).
 //! The model is loaded as soon as its file is there, not at the first word: neighbours choose by how fast a node was
 //! measured to be, a damaged file is told before anybody speaks, and the first turn is as fast as all others.
@@ -18,6 +18,7 @@ use super::away::{Away, Neighbours};
 use super::detect::{Detector, Detectors};
 use super::letter::SAMPLES_MAX;
 use crate::talk::parts::{Hear, HearEnd, HearJob};
+use crate::talk::tongue;
 use load::Load;
 use queue::{Queue, Wish};
 use serde::Serialize;
@@ -33,6 +34,9 @@ pub trait OpenEar: Send {
     fn hear(&mut self, pcm: &[i16], how: &How, stop: &dyn Fn() -> bool) -> Result<Text, Miss>;
 
     fn set_hot_words(&mut self, words: &[String]);
+
+    /// The languages that it understands.
+    fn languages(&self) -> Vec<String>;
 }
 
 /// Opens a model file: the ear, or a sentence on what is wrong with the file.
@@ -77,6 +81,9 @@ pub struct HearingStatus {
     pub sentence: String,
     pub model: String,
     pub language: String,
+    /// Those that the model understands; none while there is no model.
+    #[serde(skip)]
+    pub languages: Vec<String>,
     /// Why it is not the detector that the owner chose; empty where it is.
     pub detector: String,
     pub queued: usize,
@@ -188,7 +195,7 @@ impl Desk {
     }
 
     /// A neighbour's wish: taken only while this node has nothing else to hear, and never sent on.
-    pub fn hear_for_another(&self, job: HearJob, language: &str) -> Result<(), Refusal> {
+    pub fn hear_for_another(&self, job: HearJob) -> Result<(), Refusal> {
         let mut inner = self.shared.lock();
         let is_free = inner.queue.is_empty() && !inner.load.is_busy();
         if !is_free || inner.status.readiness != Readiness::Ready {
@@ -197,7 +204,7 @@ impl Desk {
         }
         inner.status.n_for_others += 1;
         // There is room: nobody waits.
-        inner.queue.push(Wish { language: Some(language.to_owned()), ..Wish::new(job) });
+        inner.queue.push(Wish::new(job));
         self.shared.woken.notify_all();
         Ok(())
     }
@@ -214,14 +221,16 @@ impl Hear for Desk {
     fn hear(&self, mut job: HearJob) {
         job.pcm.truncate(SAMPLES_MAX);
         let n_samples = job.pcm.len();
-        let mut wish = Wish::new(job);
         let (here_s, language) = {
             let inner = self.shared.lock();
+            let language = job.language.clone().unwrap_or_else(|| inner.wanted.language.clone());
             let is_ready = inner.status.readiness == Readiness::Ready;
-            // Without a model it would never be heard here, so any neighbour is faster.
-            let here_s = if is_ready { inner.load.until_heard_s(n_samples, &inner.queue) } else { f64::MAX };
-            (here_s, inner.wanted.language.clone())
+            let is_able = is_ready && inner.lacks(&language).is_none();
+            // Without a model for it, it would never be heard here, so any neighbour is faster.
+            let here_s = if is_able { inner.load.until_heard_s(n_samples, &inner.queue) } else { f64::MAX };
+            (here_s, language)
         };
+        let mut wish = Wish::new(job);
         if let Some(plan) = self.away.plan(n_samples, here_s) {
             match self.away.send(wish, plan, language) {
                 None => return,
@@ -229,6 +238,17 @@ impl Hear for Desk {
             }
         }
         self.shared.push(wish);
+    }
+
+    fn languages(&self) -> Vec<String> {
+        self.shared.lock().status.languages.clone()
+    }
+}
+
+impl Inner {
+    /// The sentence for a language that the model does not understand.
+    fn lacks(&self, language: &str) -> Option<String> {
+        tongue::check("hears", language, &self.status.languages).err()
     }
 }
 
@@ -247,7 +267,9 @@ impl Shared {
     /// Queues a wish, or says at once why nothing will come of it.
     fn push(&self, wish: Wish) {
         let mut inner = self.lock();
+        let lacks = wish.job.language.as_deref().and_then(|language| inner.lacks(language));
         let (refused, why) = match inner.status.readiness {
+            Readiness::Ready if lacks.is_some() => (Some(wish), lacks.unwrap_or_default()),
             Readiness::Ready | Readiness::Loading => (inner.queue.push(wish), queue::FULL.to_owned()),
             Readiness::Absent | Readiness::Failed => (Some(wish), inner.status.sentence.clone()),
         };

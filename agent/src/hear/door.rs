@@ -4,7 +4,7 @@
 
 use super::desk::{Desk, Refusal};
 use super::letter::{self, BYTES_MAX, LANGUAGE, PATH, Told};
-use crate::talk::parts::{HearEnd, HearJob, Stop};
+use crate::talk::parts::{HearEnd, HearJob, Stop, Who};
 use service::door::{Allowance, Answer, Ask, Head, Limits, Reply};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +38,9 @@ pub async fn answer(desk: Arc<Desk>, ask: Ask) -> Answer {
     let done = Box::new(move |end| {
         let _ = done.send(end);
     });
-    let job = HearJob { pcm, is_guess: false, stop: stop.0.clone(), done };
-    match desk.hear_for_another(job, language) {
+    let job =
+        HearJob { pcm, who: Who::Person, language: Some(language.to_owned()), stop: stop.0.clone(), done };
+    match desk.hear_for_another(job) {
         Ok(()) => {}
         Err(Refusal::Busy) => return Answer::text(503, "this node hears somebody else\n"),
         Err(Refusal::NoModel) => return Answer::text(503, "this node has no model that hears\n"),

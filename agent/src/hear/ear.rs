@@ -187,6 +187,12 @@ impl Ear {
         Ok(Heard { whole, text: heard.text.trim().to_string(), ..heard })
     }
 
+    /// The languages that the model understands, by whisper's names.
+    pub fn languages(&self) -> Vec<String> {
+        let name = |number| i32::try_from(number).ok().and_then(whisper_rs::get_lang_str);
+        (0..self.tokens.n_languages()).filter_map(name).map(str::to_owned).collect()
+    }
+
     fn language(&self, name: &str) -> Result<usize, HearError> {
         let plain = Some(name).filter(|name| !name.contains('\0'));
         let language =

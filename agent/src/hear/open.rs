@@ -20,6 +20,7 @@ pub fn opener() -> Opener {
 mod whisper {
     use crate::hear::desk::{How, Miss, OpenEar, Text};
     use crate::hear::ear::{Ear, HearError, Options, Steps};
+    use crate::talk::tongue::primary;
 
     pub struct Whisper(pub Ear);
 
@@ -27,7 +28,7 @@ mod whisper {
         fn hear(&mut self, pcm: &[i16], how: &How, stop: &dyn Fn() -> bool) -> Result<Text, Miss> {
             let sound: Vec<f32> = pcm.iter().map(|sample| f32::from(*sample) / 32_768.0).collect();
             let options = Options {
-                language: how.language.clone(),
+                language: primary(&how.language).to_ascii_lowercase(),
                 threads: how.threads,
                 audio_ctx: None,
                 n_tokens: None,
@@ -47,6 +48,10 @@ mod whisper {
 
         fn set_hot_words(&mut self, words: &[String]) {
             self.0.set_hot_words(words);
+        }
+
+        fn languages(&self) -> Vec<String> {
+            self.0.languages()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The hands of one session's socket: sound and commands up, sound and news down.
 
 use super::desk::{Carried, Session, Sessions};
-use super::down::{Down, Heard};
+use super::down::{self, Heard};
 use super::frame::{self, Message, Reader};
 use super::words::Command;
 use crate::hear::RATE;
@@ -16,12 +16,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// Samples of a frame, as the detector of voices wants them.
 const FRAME_SAMPLES: usize = 256;
 const READ_BYTES: usize = 16 << 10;
-/// A client from which nothing came for so long is asked whether it is there.
-const PING_AFTER: Duration = Duration::from_secs(10);
-/// And given up after so long: its other half is open to nobody.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Who does not take what it is sent for so long is gone.
-const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why a socket is closed: a status (RFC 6455, section 7.4.1) and a sentence.
 type Farewell = (u16, String);
@@ -36,7 +30,7 @@ where
     let news = sessions.talks().follow();
     let mut up = Up { session, resampler: Resampler::new(session.rate, RATE), rest: vec![] };
     let (status, why) = talk(sessions, &mut up, news, read, &mut write).await;
-    let _ = timeout(WRITE_TIME_MAX, async {
+    let _ = timeout(sessions.limits.write, async {
         write.write_all(&frame::close(status, &why)).await?;
         write.shutdown().await
     })
@@ -50,11 +44,12 @@ async fn talk(
     mut read: impl AsyncRead + Unpin,
     write: &mut (impl AsyncWrite + Unpin),
 ) -> Farewell {
-    let session = up.session;
+    let (session, limits) = (up.session, sessions.limits);
+    let mut write = Down { to: write, time_max: limits.write };
     let (mut reader, mut bytes) = (Reader::default(), vec![0; READ_BYTES]);
     let (mut heard_at, mut pinged_at) = (Instant::now(), Instant::now());
     let gone = || (1001, "the client is gone".to_owned());
-    if !send(write, frame::text(&view(session))).await {
+    if !write.send(frame::text(&view(session))).await {
         return gone();
     }
     loop {
@@ -67,17 +62,17 @@ async fn talk(
                 Heard::Spoken { turn, clause_idx } => Event::Spoken { turn, clause_idx },
             });
         }
-        while let Some(down) = session.queue.with(|queue, _| queue.pop()) {
-            let bytes = match down {
-                Down::Sound(sound) => frame::binary(&sound),
-                Down::Word(word) => frame::text(&json(&word)),
+        while let Some(next) = session.queue.with(|queue, _| queue.pop()) {
+            let bytes = match next {
+                down::Down::Sound(sound) => frame::binary(&sound),
+                down::Down::Word(word) => frame::text(&json(&word)),
             };
-            if !send(write, bytes).await {
+            if !write.send(bytes).await {
                 return gone();
             }
         }
         let due = session.queue.with(|queue, now| queue.deadline().map(|due| due.saturating_sub(now)));
-        let due = due.map_or(heard_at + SILENCE_MAX, |wait| Instant::now() + wait);
+        let due = due.map_or(heard_at + limits.silence, |wait| Instant::now() + wait);
         tokio::select! {
             n = read.read(&mut bytes) => {
                 let Ok(n @ 1..) = n else { return gone() };
@@ -87,7 +82,7 @@ async fn talk(
                     match reader.poll() {
                         Ok(None) => break,
                         Ok(Some(Message::Ping(body))) => {
-                            if !send(write, frame::pong(&body)).await {
+                            if !write.send(frame::pong(&body)).await {
                                 return gone();
                             }
                         }
@@ -107,18 +102,18 @@ async fn talk(
                     Err(RecvError::Lagged(_)) => view(session),
                     Err(RecvError::Closed) => return (1001, "this node goes down".into()),
                 };
-                if !send(write, frame::text(&text)).await {
+                if !write.send(frame::text(&text)).await {
                     return gone();
                 }
             }
             () = session.queue.news.notified() => {}
             () = sleep_until(due) => {}
-            () = sleep_until(heard_at.max(pinged_at) + PING_AFTER) => {
-                if heard_at.elapsed() >= SILENCE_MAX {
+            () = sleep_until(heard_at.max(pinged_at) + limits.ping_after) => {
+                if heard_at.elapsed() >= limits.silence {
                     return (1001, "nothing came for too long".into());
                 }
                 pinged_at = Instant::now();
-                if !send(write, frame::ping()).await {
+                if !write.send(frame::ping()).await {
                     return gone();
                 }
             }
@@ -137,12 +132,21 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-async fn send(write: &mut (impl AsyncWrite + Unpin), bytes: Vec<u8>) -> bool {
-    let sending = async {
-        write.write_all(&bytes).await?;
-        write.flush().await
-    };
-    matches!(timeout(WRITE_TIME_MAX, sending).await, Ok(Ok(())))
+/// What goes down.
+struct Down<'a, W> {
+    to: &'a mut W,
+    time_max: Duration,
+}
+
+impl<W: AsyncWrite + Unpin> Down<'_, W> {
+    /// False where the client is gone or takes nothing.
+    async fn send(&mut self, bytes: Vec<u8>) -> bool {
+        let sending = async {
+            self.to.write_all(&bytes).await?;
+            self.to.flush().await
+        };
+        matches!(timeout(self.time_max, sending).await, Ok(Ok(())))
+    }
 }
 
 /// What comes up.
@@ -166,6 +170,10 @@ impl Up<'_> {
                 }
                 Command::Stop => {
                     self.session.line.stop();
+                    Ok(())
+                }
+                Command::Played { turn, clause } => {
+                    self.session.queue.with(|queue, _| queue.played(turn, clause));
                     Ok(())
                 }
                 Command::End => Err((1000, "as you wished".into())),

@@ -6,6 +6,7 @@ use super::words::Start;
 use crate::hear::detect::Detector;
 use crate::talk::force::Over;
 use crate::talk::parts::{Microphone, Speaker};
+use crate::talk::tongue;
 use crate::talk::{Line, Own, Talks, Whose, post};
 use crate::wyoming::record::RATES;
 use serde::Serialize;
@@ -15,15 +16,41 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use voice::turn::Earcon;
 
-pub const SESSIONS_MAX: usize = 8;
-/// Of one key, so that one caller leaves room for others.
-pub const SESSIONS_PER_KEY_MAX: usize = 4;
-/// However busy it is.
-pub const AGE_MAX: Duration = Duration::from_secs(3600);
-/// Without its socket; so long its words can still be read.
-pub const ALONE_MAX: Duration = Duration::from_secs(60);
-/// From the start to the socket that shows the ticket.
-pub const TICKET_TIME_MAX: Duration = Duration::from_secs(20);
+/// What remote microphones may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub sessions: usize,
+    /// Of one key, so that one caller leaves room for others.
+    pub sessions_per_key: usize,
+    /// Of a session, however busy it is.
+    pub age: Duration,
+    /// Without its socket; so long its words can still be read.
+    pub alone: Duration,
+    /// From the start to the socket that shows the ticket.
+    pub ticket: Duration,
+    /// A client from which nothing came for so long is asked whether it is there.
+    pub ping_after: Duration,
+    /// And given up after so long: its other half is open to nobody.
+    pub silence: Duration,
+    /// Who does not take what it is sent for so long is gone.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            sessions: 8,
+            sessions_per_key: 4,
+            age: Duration::from_secs(3600),
+            alone: Duration::from_secs(60),
+            ticket: Duration::from_secs(20),
+            ping_after: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            write: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Random bytes of a name or a ticket.
 const SECRET_BYTES: usize = 16;
 
@@ -48,8 +75,8 @@ struct Hold {
 }
 
 impl Hold {
-    fn may(&self, age: Duration, shown: &Handshake, has_key: bool) -> Result<(), Refusal> {
-        let by_ticket = shown.ticket.is_some() && shown.ticket == self.ticket && age < TICKET_TIME_MAX;
+    fn may(&self, in_time: bool, shown: &Handshake, has_key: bool) -> Result<(), Refusal> {
+        let by_ticket = shown.ticket.is_some() && shown.ticket == self.ticket && in_time;
         if !by_ticket && !has_key {
             return Err((401, "the ticket is not good, or no longer; start a new session".into()));
         }
@@ -156,12 +183,13 @@ pub type Refusal = (u16, String);
 pub struct Sessions {
     talks: Arc<Talks>,
     detect: Box<dyn Fn() -> Box<dyn Detector> + Send + Sync>,
+    pub limits: Limits,
     open: Mutex<BTreeMap<String, Arc<Session>>>,
 }
 
 impl Sessions {
     pub fn new(talks: Arc<Talks>, detect: Box<dyn Fn() -> Box<dyn Detector> + Send + Sync>) -> Sessions {
-        Sessions { talks, detect, open: Mutex::default() }
+        Sessions { talks, detect, limits: Limits::default(), open: Mutex::default() }
     }
 
     pub fn talks(&self) -> &Arc<Talks> {
@@ -176,13 +204,17 @@ impl Sessions {
         let (id, ticket) = (secret()?, secret()?);
         let mut open = self.open();
         let own = open.values().filter(|session| session.key == key).count();
-        if open.len() >= SESSIONS_MAX || own >= SESSIONS_PER_KEY_MAX {
+        if open.len() >= self.limits.sessions || own >= self.limits.sessions_per_key {
             return Err((503, format!("{} remote microphones talk already; try again later", open.len())));
+        }
+        if let Some(language) = &start.language {
+            self.knows(language).map_err(|why| (400, why))?;
         }
         let over = Over { language: start.language, hands_free: start.hands_free, ..Over::default() };
         over.applied(&self.talks.force.now()).check().map_err(|error| (400, error.to_string()))?;
         let began = Instant::now();
-        let queue = Arc::new(Lane { start: began, queue: Mutex::default(), news: Notify::new() });
+        let queue = Queue::new(start.tells_played);
+        let queue = Arc::new(Lane { start: began, queue: Mutex::new(queue), news: Notify::new() });
         let (speaker, microphone) = (Box::new(Remote(queue.clone())), Box::new(Remote(queue.clone())));
         let own = Own { speaker, microphone, detector: (self.detect)() };
         let name = if start.name.is_empty() { format!("remote of {key}") } else { start.name };
@@ -194,13 +226,20 @@ impl Sessions {
         open.insert(id.clone(), Arc::new(session));
         let limits = LimitsTold {
             message_bytes: super::frame::MESSAGE_BYTES_MAX,
-            age_s: AGE_MAX.as_secs(),
-            alone_s: ALONE_MAX.as_secs(),
-            ticket_s: TICKET_TIME_MAX.as_secs(),
-            sessions: SESSIONS_MAX,
+            age_s: self.limits.age.as_secs(),
+            alone_s: self.limits.alone.as_secs(),
+            ticket_s: self.limits.ticket.as_secs(),
+            sessions: self.limits.sessions,
         };
         let audio = format!("{}{id}/audio", super::PATH);
         Ok(Begun { id, ticket, audio, protocol: super::access::PROTOCOL, rate, limits })
+    }
+
+    /// Whether this node hears and speaks a language, as far as it knows.
+    fn knows(&self, language: &str) -> Result<(), String> {
+        let shared = self.talks.shared();
+        tongue::check("hears", language, &shared.ear.languages())?;
+        tongue::check("speaks", language, &shared.mouth.voices())
     }
 
     /// True where there was one.
@@ -229,14 +268,14 @@ impl Sessions {
     pub fn may(&self, id: &str, shown: &Handshake, has_key: bool) -> Result<(), Refusal> {
         let session = self.get(id).ok_or((404, "there is no such session".to_owned()))?;
         let hold = session.hold();
-        hold.may(session.began.elapsed(), shown, has_key)
+        hold.may(session.began.elapsed() < self.limits.ticket, shown, has_key)
     }
 
     /// The same, and takes it.
     pub fn take(&self, id: &str, shown: &Handshake, has_key: bool) -> Result<Arc<Session>, Refusal> {
         let session = self.get(id).ok_or((404, "there is no such session".to_owned()))?;
         let mut hold = session.hold();
-        hold.may(session.began.elapsed(), shown, has_key)?;
+        hold.may(session.began.elapsed() < self.limits.ticket, shown, has_key)?;
         (hold.ticket, hold.is_carried, hold.seen) = (None, true, Instant::now());
         drop(hold);
         Ok(session)
@@ -256,9 +295,9 @@ impl Sessions {
         let mut open = self.open();
         open.retain(|_, session| {
             let hold = session.hold();
-            let is_alone = !hold.is_carried && hold.seen.elapsed() >= ALONE_MAX;
-            let keep =
-                !is_alone && session.began.elapsed() < AGE_MAX && self.talks.get(session.line.id).is_some();
+            let is_alone = !hold.is_carried && hold.seen.elapsed() >= self.limits.alone;
+            let is_old = session.began.elapsed() >= self.limits.age;
+            let keep = !is_alone && !is_old && self.talks.get(session.line.id).is_some();
             drop(hold);
             if !keep {
                 session.queue.news.notify_one();

@@ -4,7 +4,7 @@
 
 use super::access::{self, Handshake};
 use super::carry::carry;
-use super::desk::{AGE_MAX, Carried, Refusal, Sessions};
+use super::desk::{Carried, Refusal, Sessions};
 use super::words::{End, Start, WORDS_BYTES_MAX};
 use crate::gateway::Gateway;
 use crate::talk::force::{Over, TOLD_BYTES_MAX};
@@ -57,7 +57,7 @@ impl Door {
         if let Some(id) = audio(head.path) {
             let shown = access::handshake(head.fields).map_err(|what| told((426, what.to_owned())))?;
             self.sessions.may(id, &shown, self.key(head.fields).is_ok()).map_err(told)?;
-            return Ok(Allowance { body_bytes: 0, time: AGE_MAX });
+            return Ok(Allowance { body_bytes: 0, time: self.sessions.limits.age });
         }
         self.key(head.fields).map_err(told)?;
         Ok(Allowance { body_bytes: WORDS_BYTES_MAX.max(TOLD_BYTES_MAX), time: Duration::ZERO })

@@ -1,7 +1,8 @@
 //! What goes down to a remote speaker, and when it sounds there.
 //!
-//! The conversation gives sound faster than it is heard; what a slow wire does not take is lost, not kept. Nobody there
-//! tells what was heard, so a clause counts as sounding when it is sent and as spoken when its time is over.
+//! The conversation gives sound faster than it is heard; what a slow wire does not take is lost, not kept. A clause counts
+//! as sounding when it is sent. It counts as spoken when the client says so, as our page does; where nobody there tells
+//! what was heard, when its time is over.
 
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -12,6 +13,8 @@ use voice::turn::Earcon;
 pub const QUEUE_BYTES_MAX: usize = 1 << 20;
 /// Words about it; there is one for each piece of sound and each clause.
 pub const QUEUE_MAX: usize = 1024;
+/// A client that is to say when it has played a clause is waited for so long beyond the clause's own time.
+pub const PLAYED_LATE_MAX: Duration = Duration::from_secs(10);
 
 /// One thing for the client: words of JSON, or sound of the clause that was named last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +66,18 @@ struct Clause {
     ends: Duration,
     is_told: bool,
     is_whole: bool,
+    is_played: bool,
+}
+
+impl Clause {
+    /// When it counts as spoken, once it is whole.
+    fn over(&self, tells_played: bool) -> Duration {
+        match (tells_played, self.is_played) {
+            (true, true) => Duration::ZERO,
+            (true, false) => self.ends + PLAYED_LATE_MAX,
+            (false, _) => self.ends,
+        }
+    }
 }
 
 /// What waits for the wire, and what sounds. Time is handed in.
@@ -74,9 +89,23 @@ pub struct Queue {
     /// Which clause was named to the client last.
     named: Option<(u32, u32, u32)>,
     n_lost: u64,
+    /// The client says what it has played.
+    tells_played: bool,
 }
 
 impl Queue {
+    pub fn new(tells_played: bool) -> Queue {
+        Queue { tells_played, ..Queue::default() }
+    }
+
+    /// What the client says. It may be wrong: what was not whole was not played.
+    pub fn played(&mut self, turn: u32, clause_idx: u32) {
+        let is_it = |clause: &&mut Clause| clause.turn == turn && clause.clause_idx == clause_idx;
+        if let Some(clause) = self.clauses.iter_mut().find(is_it) {
+            clause.is_played |= clause.is_whole;
+        }
+    }
+
     pub fn play(&mut self, now: Duration, (turn, clause_idx): (u32, u32), rate: u32, pcm: &[i16]) {
         if rate == 0 {
             return;
@@ -87,7 +116,7 @@ impl Queue {
             Some(clause) => clause.ends = clause.ends.max(now) + long,
             None => {
                 let begins = self.clauses.back().map_or(now, |before| before.ends.max(now));
-                let (is_told, is_whole) = (false, false);
+                let (is_told, is_whole, is_played) = (false, false, false);
                 self.clauses.push_back(Clause {
                     turn,
                     clause_idx,
@@ -95,6 +124,7 @@ impl Queue {
                     ends: begins + long,
                     is_told,
                     is_whole,
+                    is_played,
                 });
             }
         }
@@ -165,13 +195,14 @@ impl Queue {
 
     /// What was heard by now.
     pub fn heard(&mut self, now: Duration) -> Option<Heard> {
+        let tells_played = self.tells_played;
         let clause = self.clauses.front_mut()?;
         let (turn, clause_idx) = (clause.turn, clause.clause_idx);
         if !clause.is_told && clause.begins <= now {
             clause.is_told = true;
             return Some(Heard::Sounding { turn, clause_idx });
         }
-        if clause.is_told && clause.is_whole && clause.ends <= now {
+        if clause.is_told && clause.is_whole && clause.over(tells_played) <= now {
             self.clauses.pop_front();
             return Some(Heard::Spoken { turn, clause_idx });
         }
@@ -184,7 +215,7 @@ impl Queue {
         if !clause.is_told {
             return Some(clause.begins);
         }
-        clause.is_whole.then_some(clause.ends)
+        clause.is_whole.then_some(clause.over(self.tells_played))
     }
 
     /// Samples that a slow wire did not take.
@@ -240,6 +271,27 @@ mod tests {
         queue.end(1, 1);
         assert_eq!(queue.heard(at(549)), None);
         assert_eq!(queue.heard(at(550)), Some(Heard::Spoken { turn: 1, clause_idx: 1 }));
+    }
+
+    #[test]
+    fn a_clause_is_spoken_when_the_client_has_played_it_and_not_when_that_is_reckoned() {
+        let spoken = |clause_idx| Some(Heard::Spoken { turn: 1, clause_idx });
+        let mut queue = Queue::new(true);
+        queue.play(at(0), (1, 0), 1000, &[0; 100]);
+        // Nobody can have played what is not whole.
+        queue.played(1, 0);
+        queue.end(1, 0);
+        queue.play(at(10), (1, 1), 1000, &[0; 50]);
+        queue.end(1, 1);
+        assert_eq!(queue.heard(at(0)), Some(Heard::Sounding { turn: 1, clause_idx: 0 }));
+        assert_eq!(queue.heard(at(4000)), None);
+        queue.played(1, 0);
+        assert_eq!((queue.heard(at(4000)), queue.heard(at(4000)).is_some()), (spoken(0), true));
+        // A client that says nothing is waited for only so long.
+        let late = at(150) + PLAYED_LATE_MAX;
+        assert_eq!((queue.heard(at(4000)), queue.deadline()), (None, Some(late)));
+        assert_eq!(queue.heard(late), spoken(1));
+        queue.played(9, 9);
     }
 
     #[test]

@@ -2,20 +2,28 @@
 
 use super::access::Handshake;
 use super::carry::carry;
-use super::desk::{Begun, Carried, SESSIONS_MAX, SESSIONS_PER_KEY_MAX, Sessions};
+use super::desk::{Begun, Carried, Limits, Sessions};
 use super::frame::tests::masked;
 use super::words::Start;
 use crate::talk::force::Force;
-use crate::talk::{Talks, echo};
+use crate::talk::parts::{Hear, HearJob};
+use crate::talk::{Shared, Talks, echo};
 use admission::VoiceSettings;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-fn sessions() -> Arc<Sessions> {
+fn sessions_of(shared: Shared, limits: Limits) -> Arc<Sessions> {
     let force = Force::new(VoiceSettings { guess: false, ..VoiceSettings::default() });
-    let talks = Talks::new(echo::shared(), Arc::new(force));
-    Arc::new(Sessions::new(talks, Box::new(|| Box::new(crate::talk::testing::Loud))))
+    let talks = Talks::new(shared, Arc::new(force));
+    let mut sessions = Sessions::new(talks, Box::new(|| Box::new(crate::talk::testing::Loud)));
+    sessions.limits = limits;
+    Arc::new(sessions)
+}
+
+fn sessions() -> Arc<Sessions> {
+    sessions_of(echo::shared(), Limits::default())
 }
 
 fn with_ticket(ticket: &str) -> Handshake {
@@ -174,14 +182,15 @@ async fn a_socket_that_goes_before_its_first_byte_keeps_no_session() {
 #[tokio::test]
 async fn sessions_are_few_and_each_key_has_its_share() {
     let sessions = sessions();
+    let limits = sessions.limits;
     let start = |key: &str| sessions.start(key, Start::default()).map_err(|(status, _)| status);
     let first = start("a").unwrap();
-    (1..SESSIONS_PER_KEY_MAX).for_each(|_| _ = start("a").unwrap());
+    (1..limits.sessions_per_key).for_each(|_| _ = start("a").unwrap());
     assert_eq!(start("a").err(), Some(503));
-    (SESSIONS_PER_KEY_MAX..SESSIONS_MAX).for_each(|_| _ = start("b").unwrap());
+    (limits.sessions_per_key..limits.sessions).for_each(|_| _ = start("b").unwrap());
     assert_eq!(start("c").err(), Some(503));
     assert!(sessions.end(&first.id) && !sessions.end(&first.id));
-    assert_eq!(sessions.n_open(), SESSIONS_MAX - 1);
+    assert_eq!(sessions.n_open(), limits.sessions - 1);
     let odd = Start { rate: 4_000, ..Start::default() };
     assert_eq!(sessions.start("c", odd).map(|_| ()).map_err(|(status, _)| status), Err(400));
 }
@@ -196,4 +205,117 @@ async fn a_session_whose_conversation_is_over_is_swept_away() {
         sessions.sweep();
         tokio::task::yield_now().await;
     }
+}
+
+/// No limit of these tests is reached by mistake but the one that is shortened.
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(1);
+
+fn long() -> Limits {
+    let (age, alone, ticket) = (LONG, LONG, LONG);
+    Limits { age, alone, ticket, ping_after: LONG, silence: LONG, write: LONG, ..Limits::default() }
+}
+
+async fn closed(client: &mut Client) -> u16 {
+    loop {
+        if let Came::Close(status) = client.came().await {
+            return status;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_too_old_ends_however_busy_it_is() {
+    let sessions = sessions_of(echo::shared(), Limits { age: SHORT, ..long() });
+    let (begun, mut client) = Client::of(&sessions, Start::default());
+    client.text(r#"{"kind":"start"}"#).await;
+    while sessions.is_open(&begun.id) {
+        sessions.sweep();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(closed(&mut client).await, 1000);
+}
+
+#[tokio::test]
+async fn a_session_without_its_socket_ends_and_one_that_is_carried_does_not() {
+    let sessions = sessions_of(echo::shared(), Limits { alone: SHORT, ..long() });
+    let (carried, _client) = Client::of(&sessions, Start::default());
+    let alone = sessions.start("phone", Start::default()).unwrap();
+    while sessions.is_open(&alone.id) {
+        sessions.sweep();
+        tokio::task::yield_now().await;
+    }
+    assert!(sessions.is_open(&carried.id));
+}
+
+#[tokio::test]
+async fn a_ticket_that_comes_too_late_opens_nothing() {
+    let sessions = sessions_of(echo::shared(), Limits { ticket: Duration::ZERO, ..long() });
+    let begun = sessions.start("phone", Start::default()).unwrap();
+    let take = |shown: &Handshake, has_key| sessions.take(&begun.id, shown, has_key).map_err(|(s, _)| s);
+    assert_eq!(take(&with_ticket(&begun.ticket), false).err(), Some(401));
+    assert!(take(&with_ticket(""), true).is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_is_asked_and_then_given_up() {
+    let asked = sessions_of(echo::shared(), Limits { ping_after: SHORT, ..long() });
+    let (_begun, mut client) = Client::of(&asked, Start::default());
+    let mut byte = [0];
+    // The view comes first; then the bare head of a ping.
+    while byte != [0x89] {
+        client.wire.read_exact(&mut byte).await.unwrap();
+    }
+    let given_up = sessions_of(echo::shared(), Limits { ping_after: SHORT, silence: SHORT, ..long() });
+    let (_begun, mut client) = Client::of(&given_up, Start::default());
+    assert_eq!(closed(&mut client).await, 1001);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_given_up_and_its_key_let_go() {
+    let sessions = sessions_of(echo::shared(), Limits { write: SHORT, ..long() });
+    let begun = sessions.start("phone", Start::default()).unwrap();
+    let session = sessions.take(&begun.id, &with_ticket(&begun.ticket), false).unwrap();
+    // Its wire holds less than the first word.
+    let (_wire, inside) = duplex(8);
+    carry(Carried { sessions: sessions.clone(), session: session.clone() }, inside).await;
+    assert!(!session.status().is_carried);
+}
+
+/// Hears English alone.
+struct English;
+
+impl Hear for English {
+    fn hear(&self, _: HearJob) {}
+
+    fn languages(&self) -> Vec<String> {
+        vec!["en".into()]
+    }
+}
+
+#[tokio::test]
+async fn a_language_that_the_node_lacks_is_refused_with_those_that_it_has() {
+    let sessions = sessions_of(Shared { ear: Arc::new(English), ..echo::shared() }, long());
+    let start = |language: &str| {
+        let language = Some(language.to_owned());
+        sessions.start("phone", Start { language, ..Start::default() }).map(|_| ())
+    };
+    assert_eq!(start("de"), Err((400, "this node hears en, and not de".into())));
+    assert_eq!(start("en-US"), Ok(()));
+}
+
+#[tokio::test]
+async fn a_clause_ends_when_the_page_says_that_it_was_played() {
+    let sessions = sessions_of(echo::shared(), long());
+    let (_begun, mut client) = Client::of(&sessions, Start { tells_played: true, ..Start::default() });
+    client.text(r#"{"kind":"start"}"#).await;
+    client.word("microphone").await;
+    for _ in 0..50 {
+        client.sound(320, 8000).await;
+    }
+    client.text(r#"{"kind":"stop"}"#).await;
+    let end = client.word("clause-end").await;
+    let played = serde_json::json!({"kind": "played", "turn": end["turn"], "clause": end["clause"]});
+    client.text(&played.to_string()).await;
+    assert_eq!(client.word("done").await["outcome"], "answered");
 }

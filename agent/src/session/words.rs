@@ -18,6 +18,8 @@ pub struct Start {
     pub name: String,
     pub language: Option<String>,
     pub hands_free: Option<bool>,
+    /// It says when a clause was played; otherwise that is reckoned.
+    pub tells_played: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -32,7 +34,7 @@ pub enum Format {
 impl Default for Start {
     fn default() -> Start {
         let (format, name) = (Format::default(), String::new());
-        Start { rate: 16_000, format, name, language: None, hands_free: None }
+        Start { rate: 16_000, format, name, language: None, hands_free: None, tells_played: false }
     }
 }
 
@@ -50,6 +52,11 @@ pub enum Command {
     /// The key goes down.
     Start,
     Stop,
+    /// The last sample of a clause has sounded.
+    Played {
+        turn: u32,
+        clause: u32,
+    },
     End,
 }
 
@@ -119,6 +126,9 @@ mod tests {
     #[test]
     fn a_key_is_pressed_by_a_word() {
         assert_eq!(Command::parse(r#"{"kind":"start"}"#), Ok(Command::Start));
+        let played = Command::Played { turn: 7, clause: 1 };
+        assert_eq!(Command::parse(r#"{"kind":"played","turn":7,"clause":1}"#), Ok(played));
+        assert!(Command::parse(r#"{"kind":"played","turn":-1,"clause":1}"#).is_err());
         assert!(Command::parse(r#"{"kind":"reboot"}"#).is_err());
         assert!(Command::parse("start").is_err());
     }

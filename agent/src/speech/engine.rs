@@ -40,6 +40,9 @@ pub trait Engine {
     /// Speaks like this from now on. With [`SpeechError::Voice`] all stays as it was.
     fn set(&mut self, voice: &Voice) -> Result<(), SpeechError>;
 
+    /// The voices that it has, each named by its language.
+    fn voices(&self) -> Vec<String>;
+
     /// Speaks into `sink` piece by piece, 40 ms or less each, and returns when all is said or `sink` breaks it off.
     fn say(&mut self, text: &str, sink: Sink<'_>) -> Result<(), SpeechError>;
 }

@@ -5,9 +5,9 @@
 
 #![allow(unsafe_code)]
 
-use super::engine::{Engine, Sink, SpeechError, TEXT_BYTES_MAX, Voice};
+use super::engine::{Engine, Sink, SpeechError, TEXT_BYTES_MAX, Voice, is_voice_name};
 use super::tame::tame;
-use std::ffi::{CString, c_char, c_int, c_short, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_short, c_uint, c_void};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -35,6 +35,7 @@ unsafe extern "C" {
     fn espeak_Initialize(output: c_int, buffer_ms: c_int, path: *const c_char, options: c_int) -> c_int;
     fn espeak_SetVoiceByName(name: *const c_char) -> c_int;
     fn espeak_SetParameter(parameter: c_int, value: c_int, relative: c_int) -> c_int;
+    fn espeak_ListVoices(like: *const Listed) -> *const *const Listed;
     fn espeak_SetSynthCallback(callback: Option<Callback>);
     fn espeak_Synth(
         text: *const c_void,
@@ -59,6 +60,18 @@ struct Event {
     sample: c_int,
     user_data: *mut c_void,
 }
+
+/// The beginning of `espeak_VOICE`; what follows is not read.
+#[repr(C)]
+struct Listed {
+    name: *const c_char,
+    languages: *const c_char,
+    /// Its file, such as `gmw/en-US`.
+    identifier: *const c_char,
+}
+
+/// Voices that are read of a list; it has 131 where all of espeak-ng 1.51 is there.
+const VOICES_MAX: usize = 512;
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// Its samples a second, once it runs. It is never ended: `espeak_Terminate` of 1.51 waits for ever for a thread that did
@@ -129,6 +142,30 @@ impl Engine for Espeak {
         }
         self.voice = Some(voice.clone());
         Ok(())
+    }
+
+    fn voices(&self) -> Vec<String> {
+        // SAFETY: `self` is the one that is initialised; no voice to compare with means all.
+        let list = unsafe { espeak_ListVoices(std::ptr::null()) };
+        let mut voices = vec![];
+        for idx in 0..if list.is_null() { 0 } else { VOICES_MAX } {
+            // SAFETY: the list ends in a null, beyond which nothing is read, and is espeak's until it is asked anew.
+            let Some(voice) = (unsafe { (*list.add(idx)).as_ref() }) else { break };
+            if voice.identifier.is_null() {
+                continue;
+            }
+            // SAFETY: a C string of espeak's.
+            let file = unsafe { CStr::from_ptr(voice.identifier) }.to_string_lossy();
+            // By its file a voice can be set, by the languages it lists not always. Voices of MBROLA are listed whether or
+            // not that program is there.
+            let name = file.rsplit('/').next().unwrap_or_default();
+            if is_voice_name(name) && !file.starts_with("mb") {
+                voices.push(name.to_owned());
+            }
+        }
+        voices.sort();
+        voices.dedup();
+        voices
     }
 
     fn say(&mut self, text: &str, sink: Sink<'_>) -> Result<(), SpeechError> {
@@ -243,6 +280,17 @@ mod tests {
         let error = espeak.set(&Voice { name: "nowhere".to_owned(), ..Voice::default() });
         assert_eq!(error, Err(SpeechError::Voice { name: "nowhere".to_owned() }));
         assert_eq!(Espeak::start(None).unwrap_err(), taken());
+    }
+
+    #[test]
+    fn every_voice_that_is_listed_can_be_set() {
+        let _alone = alone();
+        let mut espeak = Espeak::start(None).unwrap();
+        let voices = espeak.voices();
+        assert!(["en", "de"].iter().all(|own| voices.iter().any(|voice| voice == own)), "{voices:?}");
+        for name in voices {
+            assert_eq!(espeak.set(&Voice { name: name.clone(), ..Voice::default() }), Ok(()), "{name}");
+        }
     }
 
     #[test]

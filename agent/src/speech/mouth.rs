@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 /// More sound is made of no clause: 4096 digits would be half an hour.
 pub const SOUND_SECONDS_MAX: u32 = 120;
-/// Between two pieces an engine needs milliseconds; a disk that wakes up, or a node with too much to do, some seconds.
+/// Between two pieces an engine needs milliseconds, and to begin not many more; a disk that wakes up, or a node with too
+/// much to do, some seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Refusals that wait to be told. Whoever asks on and on beyond them is told nothing.
 const REFUSED_MAX: usize = 64;
@@ -32,6 +33,9 @@ pub type Make = Box<dyn FnMut() -> Result<Box<dyn Engine>, SpeechError> + Send>;
 pub struct MouthFacts {
     pub engine: Option<&'static str>,
     pub voice: Option<String>,
+    /// The voices that the engine has; none before it began.
+    #[serde(skip)]
+    pub voices: Vec<String>,
     /// What is not as the owner wishes, or what went wrong last.
     pub trouble: Option<String>,
     pub n_waiting: usize,
@@ -89,12 +93,10 @@ impl Speak for Mouth {
         let mut state = self.desk.lock();
         if job.text.len() > TEXT_BYTES_MAX {
             let error = SpeechError::Text { bytes: job.text.len() };
-            state.refuse(job.listener, error.to_string());
-            return self.desk.for_watcher.notify_one();
+            return self.refuse(state, job.listener, error.to_string());
         }
-        if state.is_given_up() {
-            state.refuse(job.listener, watch::HANGS.to_owned());
-            return self.desk.for_watcher.notify_one();
+        if let Some(why) = state.given_up() {
+            return self.refuse(state, job.listener, why.to_owned());
         }
         let turned_away = state.queue.push(talk, job).or_else(|job| {
             state.queue.retain(|job| !job.listener.is_gone());
@@ -102,11 +104,20 @@ impl Speak for Mouth {
         });
         match turned_away {
             Ok(()) => self.desk.for_speaker.notify_one(),
-            Err(job) => {
-                state.refuse(job.listener, "too much waits to be spoken already".into());
-                self.desk.for_watcher.notify_one();
-            }
+            Err(job) => self.refuse(state, job.listener, "too much waits to be spoken already".into()),
         }
+    }
+
+    fn voices(&self) -> Vec<String> {
+        self.desk.lock().facts.voices.clone()
+    }
+}
+
+impl Mouth {
+    fn refuse(&self, mut state: MutexGuard<'_, State>, listener: Listener, why: String) {
+        state.refuse(listener, why);
+        drop(state);
+        self.desk.for_watcher.notify_one();
     }
 }
 
@@ -114,7 +125,7 @@ impl Drop for Mouth {
     fn drop(&mut self) {
         let mut state = self.desk.lock();
         state.is_closed = true;
-        let hangs = state.is_given_up();
+        let hangs = state.given_up().is_some();
         drop(state);
         self.desk.for_speaker.notify_all();
         self.desk.for_watcher.notify_all();
@@ -143,17 +154,24 @@ pub(super) struct State {
     pub facts: MouthFacts,
 }
 
-/// The clause that is spoken now.
+/// What the engine does now: a clause for its listener; for nobody, it begins.
 pub(super) struct Work {
-    pub listener: Listener,
+    pub listener: Option<Listener>,
     /// When the engine gave its last sign of life.
     pub since: Instant,
     pub is_given_up: bool,
 }
 
+impl Work {
+    fn new(listener: Option<Listener>) -> Work {
+        Work { listener, since: Instant::now(), is_given_up: false }
+    }
+}
+
 impl State {
-    fn is_given_up(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.is_given_up)
+    /// Why nothing is taken, where the engine hangs.
+    fn given_up(&self) -> Option<&'static str> {
+        self.work.as_ref().filter(|work| work.is_given_up).map(watch::hangs)
     }
 
     fn refuse(&mut self, listener: Listener, why: String) {
@@ -179,8 +197,7 @@ impl Desk {
             match state.queue.pop() {
                 Some(job) if job.listener.is_gone() => {}
                 Some(job) => {
-                    let (listener, since) = (job.listener.clone(), Instant::now());
-                    state.work = Some(Work { listener, since, is_given_up: false });
+                    state.work = Some(Work::new(Some(job.listener.clone())));
                     self.for_watcher.notify_one();
                     let wish = state.wish.but(job.voice.as_deref());
                     return Some((job, wish));
@@ -223,9 +240,16 @@ impl Speaker {
 
     fn run(mut self) {
         // The first word need not wait for the engine's files.
-        let wish = self.desk.lock().wish.clone();
+        let mut state = self.desk.lock();
+        state.work = Some(Work::new(None));
+        let wish = state.wish.clone();
+        drop(state);
+        self.desk.for_watcher.notify_one();
         let begun = self.ready(&wish).map(drop);
-        self.desk.lock().facts.trouble = self.trouble(&begun);
+        let trouble = self.trouble(&begun);
+        let mut state = self.desk.lock();
+        (state.work, state.facts.trouble) = (None, trouble);
+        drop(state);
         while let Some((job, wish)) = self.desk.next() {
             let before = clock_gettime(ClockId::ThreadCPUTime);
             let mut made = Made::default();
@@ -278,7 +302,10 @@ impl Speaker {
     fn ready(&mut self, wish: &Wish) -> Result<&mut dyn Engine, SpeechError> {
         if self.engine.is_none() {
             self.found = None;
-            self.engine = Some((self.make)()?);
+            let engine = (self.make)()?;
+            let voices = engine.voices();
+            self.desk.lock().facts.voices = voices;
+            self.engine = Some(engine);
         }
         let engine = self.engine.as_mut().expect("it was made above").as_mut();
         if !self.found.as_ref().is_some_and(|(set, _)| set == wish) {

@@ -1,6 +1,6 @@
 //! How each language says what is written: the files of `agent/speech`, which travel inside the program.
 
-use super::wish::primary;
+use crate::talk::tongue::primary;
 use std::sync::OnceLock;
 use voice::speakable::Sayings;
 

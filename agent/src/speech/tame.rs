@@ -5,7 +5,7 @@
 //! ("Chinese letter"), so a language is given its own script and Latin letters, a change between both ends a word, and
 //! all else is a space.
 
-use super::wish::primary;
+use crate::talk::tongue::primary;
 use std::ops::RangeInclusive;
 
 /// The longest word of any sense; whatever is longer is cut.

@@ -11,6 +11,7 @@ const PIECE: usize = RATE as usize / 25;
 /// Samples of half a wave: 400 Hz.
 const HALF_WAVE: usize = 20;
 const LOUDNESS: i16 = 8000;
+const VOICES: [&str; 3] = ["en", "de", "fr"];
 
 /// A square wave.
 #[derive(Debug, Default)]
@@ -32,13 +33,16 @@ impl Engine for Tone {
         RATE
     }
 
-    /// It knows three voices.
     fn set(&mut self, voice: &Voice) -> Result<(), SpeechError> {
-        if !["en", "de", "fr"].contains(&voice.name.as_str()) {
+        if !VOICES.contains(&voice.name.as_str()) {
             return Err(SpeechError::Voice { name: voice.name.clone() });
         }
         self.voice = voice.clone();
         Ok(())
+    }
+
+    fn voices(&self) -> Vec<String> {
+        VOICES.map(String::from).into()
     }
 
     fn say(&mut self, text: &str, sink: Sink<'_>) -> Result<(), SpeechError> {

@@ -1,14 +1,22 @@
-//! Sees that the engine lives, and tells those who wait where it does not.
+//! Sees that the engine lives, as it begins and as it speaks, and tells those who wait where it does not.
 //!
 //! A thread that hangs in an engine cannot be ended. So nobody waits for it: the clause that hangs and all behind it
 //! fail, new ones are refused, and when the engine comes back after all it speaks again.
 
-use super::mouth::{Desk, State};
+use super::job::Listener;
+use super::mouth::{Desk, State, Work};
 use crate::talk::parts::Sound;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub const HANGS: &str = "the speech engine hangs; the next clauses are refused until it goes on";
+pub const DOES_NOT_BEGIN: &str =
+    "the speech engine hangs as it begins; clauses are refused until it has begun";
+
+/// The sentence for work that was given up.
+pub fn hangs(work: &Work) -> &'static str {
+    if work.listener.is_some() { HANGS } else { DOES_NOT_BEGIN }
+}
 
 /// When to look again.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,20 +54,21 @@ fn look(state: &State, now: Instant, patience: Duration) -> Look {
 
 pub(super) fn give_up<'a>(desk: &'a Desk, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
     let Some(work) = &mut state.work else { return state };
-    if work.listener.is_busy() {
+    if work.listener.as_ref().is_some_and(Listener::is_busy) {
         // The listener takes its time: the engine is not to blame.
         work.since = Instant::now();
         return state;
     }
     work.is_given_up = true;
-    let mut left_alone = vec![work.listener.clone()];
+    let why = hangs(work);
+    let mut left_alone: Vec<Listener> = work.listener.iter().cloned().collect();
     while let Some(job) = state.queue.pop() {
         left_alone.push(job.listener);
     }
     state.facts.n_failed += left_alone.len() as u64;
-    state.facts.trouble = Some(HANGS.into());
+    state.facts.trouble = Some(why.into());
     drop(state);
-    eprintln!("agent: {HANGS}");
-    left_alone.iter().for_each(|listener| listener.last(Sound::Failed(HANGS)));
+    eprintln!("agent: {why}");
+    left_alone.iter().for_each(|listener| listener.last(Sound::Failed(why)));
     desk.lock()
 }

@@ -1,6 +1,7 @@
 //! In which voice to speak: what was asked for, else what is nearest to it.
 
 use super::engine::{Engine, SpeechError, Voice, is_voice_name};
+use crate::talk::tongue::primary;
 use admission::VoiceSettings;
 
 /// Spoken where nothing that was asked for is there; every image has it.
@@ -72,11 +73,6 @@ fn unknown(name: &str) -> SpeechError {
     SpeechError::Voice { name: name.to_owned() }
 }
 
-/// `de` of `de-AT` and of `de_AT`.
-pub fn primary(language: &str) -> &str {
-    language.split(['-', '_', '+']).next().unwrap_or(language)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +125,9 @@ mod tests {
             }
             fn set(&mut self, voice: &Voice) -> Result<(), SpeechError> {
                 Err(unknown(&voice.name))
+            }
+            fn voices(&self) -> Vec<String> {
+                vec![]
             }
             fn say(&mut self, _: &str, _: crate::speech::engine::Sink<'_>) -> Result<(), SpeechError> {
                 Ok(())

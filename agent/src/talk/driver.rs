@@ -5,7 +5,7 @@
 use super::news::{Board, News};
 use super::parts::{
     ANNOUNCEMENTS, Answer, AskJob, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound, Speak,
-    SpeakJob, Speaker, Stop,
+    SpeakJob, Speaker, Stop, Who,
 };
 use super::post::Post;
 use super::saying::Saying;
@@ -253,7 +253,9 @@ impl Talk {
         let (stop, post, sound_ms) = (Stop::default(), self.post.clone(), ms(pcm.len()));
         self.hearing.insert(wish, Hearing { stop: stop.clone(), is_guess, sound_ms });
         let done = Box::new(move |end| _ = post.tell(Event::Heard { wish, end }));
-        self.shared.ear.hear(HearJob { pcm, is_guess, stop, done });
+        let who = if is_guess { Who::Guess } else { Who::Person };
+        let language = Some(self.settings.language.clone());
+        self.shared.ear.hear(HearJob { pcm, who, language, stop, done });
     }
 
     fn heard(&mut self, now: Duration, wish: u32, end: &HearEnd) {

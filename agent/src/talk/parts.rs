@@ -26,11 +26,23 @@ impl Stop {
     }
 }
 
+/// Whose words are to be heard: who goes first at the ear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Somebody who has let the key go and waits.
+    Person,
+    /// Somebody who may go on speaking: what others wait for comes first.
+    Guess,
+    /// A program, by a number of its own: programs take turns behind the persons.
+    Program(u64),
+}
+
 /// Sound that is to become text: 16 kHz, one channel.
 pub struct HearJob {
     pub pcm: Vec<i16>,
-    /// The person may go on speaking: what others wait for comes first.
-    pub is_guess: bool,
+    pub who: Who,
+    /// What is spoken, where it is not what this node's owner chose.
+    pub language: Option<String>,
     pub stop: Stop,
     pub done: Box<dyn FnOnce(HearEnd) + Send>,
 }
@@ -53,6 +65,11 @@ pub struct HearEnd {
 
 pub trait Hear: Send + Sync {
     fn hear(&self, job: HearJob);
+
+    /// The languages that it understands; none while that is not known.
+    fn languages(&self) -> Vec<String> {
+        vec![]
+    }
 }
 
 /// A clause that is to become sound, as `voice::speakable` gives it.
@@ -80,6 +97,11 @@ pub enum Sound<'a> {
 
 pub trait Speak: Send + Sync {
     fn speak(&self, job: SpeakJob);
+
+    /// The voices that it has, each named by its language; none while that is not known.
+    fn voices(&self) -> Vec<String> {
+        vec![]
+    }
 }
 
 /// What a person said, to be answered.

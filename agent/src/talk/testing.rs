@@ -31,7 +31,7 @@ impl Fake {
 
 impl Hear for Fake {
     fn hear(&self, job: HearJob) {
-        let what = if job.is_guess { "guess" } else { "hear" };
+        let what = if job.who == Who::Guess { "guess" } else { "hear" };
         self.told(format!("{what}({})", voice::ms(job.pcm.len())));
         self.0.lock().unwrap().hearing.push(job);
     }

@@ -4,8 +4,10 @@
 //! thing for the same one is an error, which ends the connection, because that is how clients notice.
 
 use super::codec::Event;
+use super::info::{Offer, info};
 use super::record::Recording;
 use crate::talk::news::cut;
+use crate::talk::tongue;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use voice::clause::{Clause, Cutter};
@@ -31,13 +33,22 @@ pub enum Input<'a> {
     Said(Result<(), &'a str>),
     Words(&'a str),
     Answered(Result<(), &'a str>),
+    /// The visit cannot go on, and why.
+    Over(&'static str),
 }
 
 #[derive(Debug, PartialEq)]
 pub enum Output {
     Send(Event),
-    Hear(Vec<i16>),
-    Say(Clause),
+    Hear {
+        pcm: Vec<i16>,
+        /// What the client says is spoken.
+        language: Option<String>,
+    },
+    Say {
+        clause: Clause,
+        voice: Option<String>,
+    },
     Ask {
         text: String,
         conversation: String,
@@ -62,6 +73,8 @@ enum Mouth {
 #[derive(Debug, Default)]
 struct Speech {
     cutter: Cutter,
+    /// Which the client wishes.
+    voice: Option<String>,
     clauses: VecDeque<Clause>,
     /// The text comes in pieces, and its end is told.
     is_streamed: bool,
@@ -81,18 +94,19 @@ enum Mind {
 
 #[derive(Debug)]
 pub struct Visit {
-    /// What is told to whoever asks who is here.
-    info: Event,
+    offer: Offer,
     ear: Ear,
+    /// The language of the recordings to come, where the client said so.
+    language: Option<String>,
     mouth: Mouth,
     mind: Mind,
     wishes: VecDeque<Output>,
 }
 
 impl Visit {
-    pub fn new(info: Event) -> Visit {
+    pub fn new(offer: Offer) -> Visit {
         let (ear, mouth, mind) = (Ear::Closed, Mouth::Closed, Mind::Free);
-        Visit { info, ear, mouth, mind, wishes: VecDeque::new() }
+        Visit { offer, ear, language: None, mouth, mind, wishes: VecDeque::new() }
     }
 
     /// Whether somebody works for this client.
@@ -128,14 +142,23 @@ impl Visit {
                 }
             }
             Input::Answered(end) => self.answered(end),
+            Input::Over(why) => self.fail("over", why),
         }
     }
 
     /// What kinds there are; others are passed over, as the protocol wishes.
     fn event(&mut self, event: Event) -> Result<(), (&'static str, String)> {
         match event.kind.as_str() {
-            "describe" => self.send(self.info.clone()),
+            "describe" => self.send(info(&self.offer)),
             "ping" => self.tell("pong", json!({"text": event.text("text")})),
+            "transcribe" => {
+                let language = wished(&event, "language");
+                if let Some(language) = &language {
+                    let known = &self.offer.languages;
+                    tongue::check("hears", language, known).map_err(|why| ("language", why))?;
+                }
+                self.language = language;
+            }
             "audio-start" => {
                 if matches!(self.ear, Ear::Hearing) {
                     return Err(("busy", "what was said before is not heard yet".into()));
@@ -153,11 +176,13 @@ impl Visit {
                 let Ear::Recording(recording) = std::mem::replace(&mut self.ear, Ear::Hearing) else {
                     return Err(("audio", "sound ended before its beginning".into()));
                 };
-                self.wishes.push_back(Output::Hear(recording.into_pcm()));
+                let (pcm, language) = (recording.into_pcm(), self.language.clone());
+                self.wishes.push_back(Output::Hear { pcm, language });
             }
             "synthesize" => self.synthesize(&event)?,
             "synthesize-start" => {
-                self.open_mouth(Speech { is_streamed: true, ..Speech::default() })?;
+                let voice = self.voice(&event)?;
+                self.open_mouth(Speech { voice, is_streamed: true, ..Speech::default() })?;
             }
             "synthesize-chunk" => self.text(event.text("text").unwrap_or_default())?,
             "synthesize-stop" => self.whole(),
@@ -210,10 +235,23 @@ impl Visit {
         if matches!(&self.mouth, Mouth::Speaking(speech) if speech.is_streamed && !speech.is_whole) {
             return Ok(());
         }
-        self.open_mouth(Speech::default())?;
+        let voice = self.voice(event)?;
+        self.open_mouth(Speech { voice, ..Speech::default() })?;
         self.text(event.text("text").unwrap_or_default())?;
         self.whole();
         Ok(())
+    }
+
+    /// The voice that an event wishes: by its name, or else any of its language.
+    fn voice(&self, event: &Event) -> Result<Option<String>, (&'static str, String)> {
+        let Some(Value::Object(voice)) = event.data.get("voice") else { return Ok(None) };
+        let named = ["name", "language"].map(|what| voice.get(what).and_then(Value::as_str));
+        let Some(name) = named.into_iter().flatten().find(|name| !name.is_empty()) else { return Ok(None) };
+        // What the owner chose may be spoken by the next best voice; it is offered all the same.
+        if self.offer.voice.as_deref() != Some(name) {
+            tongue::check("speaks", name, &self.offer.voices).map_err(|why| ("voice", why))?;
+        }
+        Ok(Some(name.to_owned()))
     }
 
     fn open_mouth(&mut self, speech: Speech) -> Result<(), (&'static str, String)> {
@@ -255,7 +293,8 @@ impl Visit {
         }
         if let Some(clause) = speech.clauses.pop_front() {
             speech.is_saying = true;
-            return self.wishes.push_back(Output::Say(clause));
+            let voice = speech.voice.clone();
+            return self.wishes.push_back(Output::Say { clause, voice });
         }
         if !speech.is_whole {
             return;
@@ -301,154 +340,14 @@ impl Visit {
     }
 }
 
+/// A text of an event, if there is any.
+fn wished(event: &Event, name: &str) -> Option<String> {
+    event.text(name).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
 fn form(rate: u32) -> Value {
     json!({"rate": rate, "width": 2, "channels": 1, "timestamp": 0})
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn visit() -> Visit {
-        Visit::new(Event::new("info", json!({"asr": []})))
-    }
-
-    /// What the client is told and what is done for it, in few words.
-    fn story(visit: &mut Visit) -> String {
-        let word = |output: Output| match output {
-            Output::Send(event) => {
-                let text = event.text("text").map(|text| format!("({text})")).unwrap_or_default();
-                format!("{}{text}", event.kind)
-            }
-            Output::Hear(pcm) => format!("HEAR {}", pcm.len()),
-            Output::Say(Clause::Text(text)) => format!("SAY {text}"),
-            Output::Say(Clause::Code { n_lines }) => format!("SAY {n_lines} lines"),
-            Output::Ask { text, conversation } => format!("ASK {text} in {conversation}"),
-            Output::Close => "CLOSE".to_owned(),
-        };
-        std::iter::from_fn(|| visit.poll()).map(word).collect::<Vec<_>>().join(", ")
-    }
-
-    #[track_caller]
-    fn check(visit: &mut Visit, inputs: Vec<Input<'_>>, want: &str) {
-        inputs.into_iter().for_each(|input| visit.handle(input));
-        assert_eq!(story(visit), want);
-    }
-
-    fn event(kind: &str, data: Value) -> Input<'static> {
-        Input::Event(Event::new(kind, data))
-    }
-
-    fn sound(kind: &str, n: usize) -> Input<'static> {
-        let data = json!({"rate": 16000, "width": 2, "channels": 1});
-        Input::Event(Event { payload: vec![0; 2 * n], ..Event::new(kind, data) })
-    }
-
-    #[test]
-    fn who_asks_is_told_who_is_here() {
-        let ping = event("ping", json!({"text": "x"}));
-        check(&mut visit(), vec![event("describe", json!({})), ping], "info, pong(x)");
-    }
-
-    #[test]
-    fn a_recording_becomes_a_transcript() {
-        let mut visit = visit();
-        let inputs = vec![
-            event("transcribe", json!({"language": "en"})),
-            sound("audio-start", 0),
-            sound("audio-chunk", 300),
-            sound("audio-chunk", 20),
-            event("audio-stop", json!({})),
-        ];
-        check(&mut visit, inputs, "HEAR 320");
-        check(&mut visit, vec![Input::Heard(Ok("hello"))], "transcript(hello)");
-        check(&mut visit, vec![sound("audio-start", 0), event("audio-stop", json!({}))], "HEAR 0");
-        check(&mut visit, vec![Input::Heard(Err("no model is here"))], "error(no model is here), CLOSE");
-    }
-
-    #[test]
-    fn sound_without_a_beginning_ends_the_visit() {
-        check(&mut visit(), vec![sound("audio-chunk", 9)], "error(sound came before its beginning), CLOSE");
-    }
-
-    #[test]
-    fn a_text_is_said_clause_by_clause_and_its_end_is_told() {
-        let mut visit = visit();
-        let text = json!({"text": "The first one is here now. The second one follows."});
-        check(&mut visit, vec![event("synthesize", text)], "SAY The first one is here now.");
-        let piece = || Input::Piece { rate: 22_050, pcm: &[1, 2] };
-        check(&mut visit, vec![piece(), piece()], "audio-start, audio-chunk, audio-chunk");
-        check(&mut visit, vec![Input::Said(Ok(()))], "SAY The second one follows.");
-        check(&mut visit, vec![piece(), Input::Said(Ok(()))], "audio-chunk, audio-stop");
-        assert!(!visit.is_busy());
-    }
-
-    #[test]
-    fn a_streamed_text_is_said_while_it_comes_and_the_whole_one_is_passed_over() {
-        let mut visit = visit();
-        let chunk = |text: &str| event("synthesize-chunk", json!({"text": text}));
-        let begin = vec![event("synthesize-start", json!({})), chunk("It is noon now. "), chunk("And")];
-        check(&mut visit, begin, "SAY It is noon now.");
-        let rest = vec![
-            event("synthesize", json!({"text": "It is noon now. And"})),
-            event("synthesize-stop", json!({})),
-        ];
-        check(&mut visit, rest, "");
-        let piece = Input::Piece { rate: 22_050, pcm: &[1] };
-        check(&mut visit, vec![piece, Input::Said(Ok(()))], "audio-start, audio-chunk, SAY And");
-        check(&mut visit, vec![Input::Said(Ok(()))], "audio-stop, synthesize-stopped");
-    }
-
-    #[test]
-    fn a_text_of_nothing_is_a_sound_of_no_length() {
-        check(&mut visit(), vec![event("synthesize", json!({"text": " ... "}))], "audio-start, audio-stop");
-    }
-
-    #[test]
-    fn a_second_text_before_the_end_of_the_first_ends_the_visit() {
-        let text = || event("synthesize", json!({"text": "one"}));
-        let want = "SAY one, error(what was to be said before is not said yet), CLOSE";
-        check(&mut visit(), vec![text(), text()], want);
-    }
-
-    #[test]
-    fn a_stream_of_text_without_an_end_is_refused() {
-        let mut visit = visit();
-        visit.handle(event("synthesize-start", json!({})));
-        for _ in 0..=SPEECH_BYTES_MAX / 1000 {
-            visit.handle(event("synthesize-chunk", json!({"text": "a".repeat(1000)})));
-        }
-        assert!(story(&mut visit).ends_with("CLOSE") && !visit.is_busy());
-    }
-
-    #[test]
-    fn what_was_said_is_answered_within_its_conversation() {
-        let mut visit = visit();
-        let context = json!({"conversation_id": "c1"});
-        let asked = event("transcript", json!({"text": " what time is it ", "context": context}));
-        check(&mut visit, vec![asked], "ASK what time is it in c1");
-        let answer = vec![Input::Words("It is "), Input::Words("noon. "), Input::Answered(Ok(()))];
-        check(&mut visit, answer, "handled(It is noon.)");
-        check(&mut visit, vec![event("recognize", json!({"text": "x"}))], "ASK x in ");
-        check(
-            &mut visit,
-            vec![Input::Answered(Err("nobody thinks here"))],
-            "not-handled(nobody thinks here)",
-        );
-        let empty = event("transcript", json!({}));
-        check(&mut visit, vec![empty], "not-handled(a text to answer has 1 to 4096 bytes)");
-    }
-
-    #[test]
-    fn what_comes_late_changes_nothing() {
-        let late = vec![
-            Input::Heard(Ok("x")),
-            Input::Piece { rate: 1, pcm: &[1] },
-            Input::Said(Ok(())),
-            Input::Words("x"),
-            Input::Answered(Ok(())),
-            event("satellite-connected", json!({})),
-        ];
-        check(&mut visit(), late, "");
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hear::away::Nobody;
-use crate::talk::parts::Stop;
+use crate::talk::parts::{Stop, Who};
 use std::fs;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -41,6 +41,10 @@ impl OpenEar for Parrot {
 
     fn set_hot_words(&mut self, words: &[String]) {
         *self.hot_words.lock().unwrap() = words.to_vec();
+    }
+
+    fn languages(&self) -> Vec<String> {
+        ["en", "de", "fr"].map(String::from).into()
     }
 }
 
@@ -95,14 +99,18 @@ impl Story {
         self
     }
 
-    fn job(&self, first: i16, is_guess: bool) -> HearJob {
+    fn job(&self, first: i16, who: Who) -> HearJob {
         let ends = self.tell.clone();
         let done = Box::new(move |end| ends.send((first, end)).unwrap());
-        HearJob { pcm: vec![first; 1600], is_guess, stop: Stop::default(), done }
+        HearJob { pcm: vec![first; 1600], who, language: None, stop: Stop::default(), done }
+    }
+
+    fn hear_in(&self, first: i16, language: &str) {
+        self.desk.hear(HearJob { language: Some(language.into()), ..self.job(first, Who::Program(1)) });
     }
 
     fn hear(&self, first: i16, is_guess: bool) -> Stop {
-        let job = self.job(first, is_guess);
+        let job = self.job(first, if is_guess { Who::Guess } else { Who::Person });
         let stop = job.stop.clone();
         self.desk.hear(job);
         stop
@@ -166,6 +174,30 @@ fn a_guess_that_is_being_heard_makes_room_for_a_person_once() {
     story.hear(301, false);
     story.let_go();
     assert_eq!((story.end().0, story.end().0), (HELD + 1, 301));
+}
+
+#[test]
+fn a_program_that_is_being_heard_makes_room_for_a_person_and_waits_for_no_guess() {
+    let story = Story::new("program", "good").ready();
+    story.desk.hear(story.job(HELD + 1, Who::Program(1)));
+    assert_eq!(story.begun(), HELD + 1);
+    story.hear(300, true);
+    story.hear(301, false);
+    assert_eq!((story.end().0, story.begun(), story.begun()), (301, 301, HELD + 1));
+    story.let_go();
+    assert_eq!((story.end().0, story.end().0), (HELD + 1, 300));
+}
+
+#[test]
+fn each_is_heard_in_its_language_and_another_is_refused_with_those_that_there_are() {
+    let story = Story::new("tongues", "good").ready();
+    story.hear_in(500, "de");
+    assert_eq!(story.end(), (500, Ok("de 500".into())));
+    story.hear_in(501, "fr-CA");
+    assert_eq!(story.end(), (501, Ok("fr-CA 501".into())));
+    story.hear_in(502, "xx");
+    assert_eq!(story.end(), (502, Err("this node hears en, de, fr, and not xx".into())));
+    assert_eq!(story.desk.languages(), ["en", "de", "fr"]);
 }
 
 #[test]
@@ -257,14 +289,15 @@ fn hot_words_reach_the_model_and_the_next_one() {
 #[test]
 fn a_neighbour_is_heard_only_while_nobody_is_heard_here() {
     let story = Story::new("neighbour", "good").ready();
-    story.desk.hear_for_another(story.job(500, false), "fr").unwrap();
+    let french = |first| HearJob { language: Some("fr".into()), ..story.job(first, Who::Person) };
+    story.desk.hear_for_another(french(500)).unwrap();
     assert_eq!(story.end(), (500, Ok("fr 500".into())));
     assert_eq!(story.begun(), 500);
     story.hear(HELD, false);
     assert_eq!(story.begun(), HELD);
-    assert_eq!(story.desk.hear_for_another(story.job(501, false), "en"), Err(Refusal::Busy));
+    assert_eq!(story.desk.hear_for_another(story.job(501, Who::Person)), Err(Refusal::Busy));
     story.let_go();
     let none = Story::new("neighbour-none", "");
     none.wait("it is missed", || none.desk.status().sentence.contains("no model"));
-    assert_eq!(none.desk.hear_for_another(none.job(502, false), "en"), Err(Refusal::NoModel));
+    assert_eq!(none.desk.hear_for_another(none.job(502, Who::Person)), Err(Refusal::NoModel));
 }

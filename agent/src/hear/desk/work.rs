@@ -71,10 +71,13 @@ fn follow_file(shared: &Shared, open: &Opener, held: &mut Held, threads: usize) 
                     (inner.hot_words.clone(), inner.wanted.language.clone())
                 };
                 ear.set_hot_words(&words);
+                let languages = ear.languages();
                 match measured(ear.as_mut(), &language, threads) {
                     Ok(load) => {
                         held.ear = Some(ear);
-                        shared.lock().load = load;
+                        let mut inner = shared.lock();
+                        (inner.load, inner.status.languages) = (load, languages);
+                        drop(inner);
                         return tell(shared, Readiness::Ready, &name, &format!("{name} hears"));
                     }
                     Err(why) => first_why.get_or_insert(format!("the model that hears, {name}: {why}")),
@@ -95,7 +98,7 @@ fn tell(shared: &Shared, readiness: Readiness, model: &str, sentence: &str) {
     let level = if readiness == Readiness::Failed { Level::Warning } else { Level::Info };
     say(level, &format!("duet: {sentence}"));
     if matches!(readiness, Readiness::Absent | Readiness::Failed) {
-        inner.load = Load::default();
+        (inner.load, inner.status.languages) = (Load::default(), vec![]);
         let left: Vec<Wish> = inner.queue.drain().collect();
         drop(inner);
         left.into_iter().for_each(|wish| wish.end(HearEnd::failed(sentence)));
@@ -147,7 +150,7 @@ fn next(shared: &Shared, held: &mut Held) -> Option<Wish> {
 }
 
 fn hear(shared: &Shared, ear: &mut dyn OpenEar, wish: Wish, threads: usize) {
-    let language = wish.language.clone().unwrap_or_else(|| shared.lock().wanted.language.clone());
+    let language = wish.job.language.clone().unwrap_or_else(|| shared.lock().wanted.language.clone());
     let how = How { language, threads };
     let stop = || wish.job.stop.is_stopped() || (wish.makes_room() && shared.lock().queue.has_person());
     let waited_s = wish.since.elapsed().as_secs_f64();

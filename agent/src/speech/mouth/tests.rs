@@ -4,7 +4,7 @@ use super::*;
 use crate::speech::engine::{Sink, Voice};
 use crate::speech::queue::{ALL_MAX, TALK_MAX};
 use crate::speech::tone::{self, Tone};
-use crate::speech::watch::HANGS;
+use crate::speech::watch::{DOES_NOT_BEGIN, HANGS};
 use crate::talk::parts::{Made as Told, Stop};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -83,6 +83,9 @@ impl Engine for Gate {
     fn set(&mut self, _: &Voice) -> Result<(), SpeechError> {
         Ok(())
     }
+    fn voices(&self) -> Vec<String> {
+        vec![]
+    }
     fn say(&mut self, text: &str, sink: Sink<'_>) -> Result<(), SpeechError> {
         self.said.send(text.to_owned()).unwrap();
         // An end of the test lets go as well.
@@ -99,6 +102,14 @@ fn gated(patience: Duration) -> (Mouth, Sender<()>, Receiver<String>) {
     let mut gate = Some(Gate { let_go: gate, said });
     let make = move || Ok(Box::new(gate.take().expect("one is made")) as Box<dyn Engine>);
     (Mouth::with_patience(Box::new(make), &settings(), patience).unwrap(), let_go, saying)
+}
+
+/// Until the engine has begun: its beginning is watched as well.
+fn begun(mouth: &Mouth) {
+    let is_so = |state: &State| state.work.is_none() && state.facts.engine.is_some();
+    while !is_so(&mouth.desk.lock()) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -192,6 +203,9 @@ fn an_engine_that_fails_is_made_anew() {
         fn set(&mut self, _: &Voice) -> Result<(), SpeechError> {
             Ok(())
         }
+        fn voices(&self) -> Vec<String> {
+            vec![]
+        }
         fn say(&mut self, _: &str, sink: Sink<'_>) -> Result<(), SpeechError> {
             let _ = sink(&[1, 2]);
             Err(SpeechError::Speak { code: 7 })
@@ -252,6 +266,7 @@ fn a_clause_without_end_is_ended() {
 #[test]
 fn an_engine_that_hangs_is_given_up_and_speaks_again_when_it_is_back() {
     let (mouth, let_go, saying) = gated(Duration::from_millis(1));
+    begun(&mouth);
     let first = ask(&mouth, 1, "first", None);
     saying.recv().unwrap();
     let hangs = format!("0 samples, then: {HANGS}");
@@ -266,6 +281,27 @@ fn an_engine_that_hangs_is_given_up_and_speaks_again_when_it_is_back() {
     let_go.send(()).unwrap();
     let third = answer(ask(&mouth, 1, "third", None));
     assert!(third == "1 samples" || third == hangs, "{third}");
+}
+
+#[test]
+fn an_engine_that_hangs_as_it_begins_is_told_and_speaks_once_it_has_begun() {
+    let (let_go, gate) = channel::<()>();
+    let make = move || {
+        // An end of the test lets go as well.
+        let _ = gate.recv();
+        Ok(Box::new(Tone::default()) as Box<dyn Engine>)
+    };
+    let mouth = Mouth::with_patience(Box::new(make), &settings(), Duration::from_millis(1)).unwrap();
+    let waiting = ask(&mouth, 1, "one", None);
+    let hangs = format!("0 samples, then: {DOES_NOT_BEGIN}");
+    assert_eq!(answer(waiting), hangs);
+    assert_eq!(mouth.facts().trouble.as_deref(), Some(DOES_NOT_BEGIN));
+    assert_eq!(answer(ask(&mouth, 2, "two", None)), hangs);
+    drop(let_go);
+    while mouth.facts().trouble.is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!((mouth.facts().engine, mouth.voices().len()), (Some("tone"), 3));
 }
 
 #[test]

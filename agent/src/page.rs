@@ -106,6 +106,7 @@ mod tests {
     fn the_gateways_keys_and_failures_are_shown() {
         let key = crate::gateway::keys::KeyStatus {
             name: "laptop".into(),
+            voice: true,
             requests: 7,
             at_once: 1,
             tokens_today: 90,
@@ -120,8 +121,26 @@ mod tests {
             failures,
         };
         let page = render(&Status { gateway, ..Status::default() });
-        assert!(page.contains("<td>laptop</td>") && page.contains("connection &lt;refused&gt;"));
+        assert!(page.contains("<td>laptop</td><td>yes</td>") && page.contains("connection &lt;refused&gt;"));
         assert!(render(&Status::default()).contains("duet keys add NAME"));
+    }
+
+    #[test]
+    fn a_browsers_microphone_hears_no_echo_and_its_page_tells_what_it_played() {
+        assert!(VOICE.contains("const sound = { channelCount: 1, echoCancellation: true,"));
+        assert!(VOICE.contains("getUserMedia({ audio: sound })"));
+        assert!(
+            VOICE.contains("tells_played: true") && VOICE.contains("own.send('played', { turn, clause })")
+        );
+    }
+
+    #[test]
+    fn the_page_says_which_key_talks_and_why_one_does_not() {
+        let page = render(&Status::default());
+        assert!(
+            page.contains("<code>duet keys add NAME --voice</code>") && page.contains("id=\"voice-refused\"")
+        );
+        assert!(VOICE.contains("answer.status === 403") && VOICE.contains("$('refused').textContent = why"));
     }
 
     #[test]

@@ -224,9 +224,9 @@ fn metrics(shared: &Shared) -> Answer {
     Answer { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body, fields: &[] }
 }
 
-/// The last turns, newest first; what was said only for whoever has a key.
+/// The last turns, newest first; what was said only for whoever has a key for the voice.
 fn turns(shared: &Shared, ask: &Ask) -> Answer {
-    let has_key = shared.gateway.key(&ask.fields).is_ok();
+    let has_key = shared.gateway.voice_key(&ask.fields).is_ok();
     let traces = shared.voice.talks.traces();
     let shown: Vec<Trace> =
         traces.into_iter().map(|trace| if has_key { trace } else { trace.closed() }).collect();

@@ -45,7 +45,7 @@ impl Machine {
             fs::create_dir_all(folder.join(part)).unwrap();
         }
         let limits = KeyLimits { per_minute: 6000, at_once: 64, tokens_per_day: 1_000_000 };
-        let keys = vec![ApiKey::new("tester", KEY, limits).unwrap()];
+        let keys = vec![ApiKey::new("tester", KEY, limits).unwrap().with_voice()];
         fs::write(folder.join("keys.json"), ApiKeyFile { version: 1, keys }.to_json()).unwrap();
         let mut model = vec![];
         forge::write(&mut model, &SMALL, forge::Kind::Q8_0, 1).unwrap();

@@ -1,4 +1,4 @@
-//! `duet keys`: who from outside may ask the models of the cluster.
+//! `duet keys`: who from outside may ask the models of the cluster, and who may also talk by its ears and mouths.
 //!
 //! A key is printed once, when it is made; the file `out/state/keys.json` keeps its SHA-256. The running `duet serve`
 //! sees the file change and brings the list to every node, so this command needs no server.
@@ -78,7 +78,7 @@ fn add(file: &mut ApiKeyFile, args: &AddArgs, text: &str) -> Result<()> {
         args.name
     );
     ensure!(file.keys.len() < API_KEYS_MAX, "a cluster has at most {API_KEYS_MAX} keys");
-    file.keys.push(key);
+    file.keys.push(if args.voice { key.with_voice() } else { key });
     Ok(())
 }
 
@@ -93,7 +93,8 @@ fn remove(file: &mut ApiKeyFile, name: &str) -> Result<()> {
 
 fn list(file: &ApiKeyFile, args: &ListArgs) -> Result<String> {
     if args.json {
-        let key = |key: &ApiKey| serde_json::json!({ "name": key.name, "limits": key.limits });
+        let key =
+            |key: &ApiKey| serde_json::json!({ "name": key.name, "limits": key.limits, "voice": key.voice });
         let keys: Vec<_> = file.keys.iter().map(key).collect();
         return Ok(serde_json::to_string(&serde_json::json!({ "keys": keys }))? + "\n");
     }
@@ -101,11 +102,12 @@ fn list(file: &ApiKeyFile, args: &ListArgs) -> Result<String> {
         return Ok("There is no key, so nobody may ask. `duet keys add NAME` makes one.\n".to_owned());
     }
     let width = file.keys.iter().map(|key| key.name.len()).max().unwrap_or(0).max(4);
-    let mut text = format!("{:<width$}  A MINUTE  AT ONCE  TOKENS A DAY\n", "NAME");
+    let mut text = format!("{:<width$}  A MINUTE  AT ONCE  TOKENS A DAY  VOICE\n", "NAME");
     for key in &file.keys {
         let limits = key.limits;
         let (minute, once, day) = (limits.per_minute, limits.at_once, limits.tokens_per_day);
-        text += &format!("{:<width$}  {minute:<8}  {once:<7}  {day}\n", key.name);
+        let voice = if key.voice { "yes" } else { "no" };
+        text += &format!("{:<width$}  {minute:<8}  {once:<7}  {day:<12}  {voice}\n", key.name);
     }
     Ok(text)
 }
@@ -116,7 +118,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn args(name: &str) -> AddArgs {
-        AddArgs { name: name.to_owned(), per_minute: 60, at_once: 4, tokens_per_day: 1000 }
+        AddArgs { name: name.to_owned(), voice: false, per_minute: 60, at_once: 4, tokens_per_day: 1000 }
     }
 
     #[test]
@@ -147,13 +149,21 @@ mod tests {
     }
 
     #[test]
-    fn the_list_shows_names_and_limits() {
+    fn the_list_shows_names_limits_and_who_may_talk() {
         let mut file = ApiKeyFile::default();
         assert!(list(&file, &ListArgs { json: false }).unwrap().contains("`duet keys add NAME`"));
         add(&mut file, &args("laptop"), "a").unwrap();
-        let want = "NAME    A MINUTE  AT ONCE  TOKENS A DAY\nlaptop  60        4        1000\n";
+        add(&mut file, &AddArgs { voice: true, ..args("anna") }, "b").unwrap();
+        let want = "NAME    A MINUTE  AT ONCE  TOKENS A DAY  VOICE\n\
+                    laptop  60        4        1000          no\n\
+                    anna    60        4        1000          yes\n";
         assert_eq!(list(&file, &ListArgs { json: false }).unwrap(), want);
         let json = list(&file, &ListArgs { json: true }).unwrap();
-        assert!(json.contains("\"tokens_per_day\":1000") && !json.contains("sha256"), "{json}");
+        assert!(
+            json.contains("\"voice\":true")
+                && json.contains("\"tokens_per_day\":1000")
+                && !json.contains("sha256"),
+            "{json}"
+        );
     }
 }

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The key that opens it.
+/// The key that opens it, also its voice.
 pub const KEY: &str = "duet-key-of-the-tests";
+/// A key for its models alone.
+pub const KEY_OF_MODELS: &str = "duet-key-of-the-models";
 
 /// A running agent, and the folder of its machine.
 pub struct Gateway {
@@ -22,7 +24,8 @@ impl Gateway {
         let folder = std::env::temp_dir().join(format!("duet-gateway-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
-        let keys = vec![ApiKey::new("tester", KEY, limits).expect("a good name")];
+        let key = |name, text| ApiKey::new(name, text, limits).expect("a good name");
+        let keys = vec![key("tester", KEY).with_voice(), key("editor", KEY_OF_MODELS)];
         let file = folder.join("keys.json");
         std::fs::write(&file, ApiKeyFile { version: 1, keys }.to_json()).expect("a file of keys");
         let mut command = Command::new(program);

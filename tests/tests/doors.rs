@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
-use tests::gateway::{Gateway, KEY};
+use tests::gateway::{Gateway, KEY, KEY_OF_MODELS};
 use tests::node::{WAIT_MAX, connect};
 
 const LIMITS: KeyLimits = KeyLimits { per_minute: 6000, at_once: 64, tokens_per_day: 1_000_000 };
@@ -143,6 +143,13 @@ fn nobody_without_a_key_and_no_page_from_elsewhere_comes_in() {
     }
     for path in ["/api/talk", "/api/talk/events", "/api/voice", "/api/session/0"] {
         check(&gateway.ask("GET", path, "", ""), 401, "no API key was sent");
+        let other = format!("Authorization: Bearer {KEY_OF_MODELS}\r\n");
+        check(&gateway.ask("GET", path, &other, ""), 403, "the API key editor is for the models alone");
+    }
+    for path in ["/api/session/start", "/api/session/end", "/api/talk/start", "/api/talk/stop", "/api/voice"]
+    {
+        let other = format!("Authorization: Bearer {KEY_OF_MODELS}\r\n");
+        check(&gateway.ask("POST", path, &other, "{}"), 403, "`duet keys add NAME --voice`");
     }
     check(&gateway.ask("GET", "/api/session/0/audio", "", ""), 426, "over a WebSocket");
 }

@@ -114,6 +114,12 @@ impl Gateway {
         let checked = self.keys().check(self.start.elapsed(), shown(fields));
         checked.map(|key| key.name).map_err(|error| (error.status, error.message))
     }
+
+    /// The same where it must be a key for the voice.
+    pub fn voice_key(&self, fields: &upstream::HeaderMap) -> Result<String, (u16, String)> {
+        let checked = self.keys().check_voice(self.start.elapsed(), shown(fields));
+        checked.map(|key| key.name)
+    }
 }
 
 /// What others say of their models: an address that the owner set, or the last resort of a cluster that serves none.

@@ -30,6 +30,8 @@ struct Use {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct KeyStatus {
     pub name: String,
+    /// It is for the voice too.
+    pub voice: bool,
     pub requests: u64,
     pub at_once: u16,
     pub tokens_today: u64,
@@ -96,7 +98,23 @@ impl Keys {
         }
     }
 
-    /// The same, and counts the request; [`Keys::leave`] must follow.
+    /// The same for the voice: a key for the models alone opens no ear.
+    pub fn check_voice(&self, now: Duration, shown: Option<&str>) -> Result<ApiKey, (u16, String)> {
+        let key = self.check(now, shown).map_err(|error| (error.status, error.message))?;
+        if key.voice {
+            return Ok(key);
+        }
+        Err((
+            403,
+            format!(
+                "the API key {} is for the models alone; `duet keys add NAME --voice` on the boot server makes one for \
+                 the voice",
+                key.name
+            ),
+        ))
+    }
+
+    /// The same as [`Keys::check`], and counts the request; [`Keys::leave`] must follow.
     pub fn enter(&mut self, now: Duration, shown: Option<&str>) -> Result<String, ApiError> {
         let key = self.check(now, shown)?;
         let used = self.uses.entry(key.name.clone()).or_default();
@@ -122,7 +140,7 @@ impl Keys {
         let used = |name: &str| self.uses.get(name).cloned().unwrap_or_default();
         let status = |key: &ApiKey| {
             let Use { requests, at_once, tokens, .. } = used(&key.name);
-            KeyStatus { name: key.name.clone(), requests, at_once, tokens_today: tokens }
+            KeyStatus { name: key.name.clone(), voice: key.voice, requests, at_once, tokens_today: tokens }
         };
         self.all().map(status).collect()
     }
@@ -196,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_key_for_the_voice_opens_an_ear_and_it_asks_models_too() {
+        let talker = ApiKey::new("anna", "spoken", LIMITS).unwrap().with_voice();
+        let mut keys = Keys::new(vec![ApiKey::new("laptop", "secret", LIMITS).unwrap(), talker]);
+        let voice = |shown| keys.check_voice(s(0), shown).map(|key| key.name).map_err(|(status, _)| status);
+        assert_eq!(voice(Some("spoken")), Ok("anna".into()));
+        assert_eq!((voice(Some("secret")), voice(Some("x")), voice(None)), (Err(403), Err(401), Err(401)));
+        let (_, why) = keys.check_voice(s(0), Some("secret")).unwrap_err();
+        assert!(why.contains("key laptop is for the models alone; `duet keys add NAME --voice`"), "{why}");
+        check(&mut keys, s(0), Some("spoken"), Ok("anna"));
+        check(&mut keys, s(0), Some("secret"), Ok("laptop"));
+    }
+
+    #[test]
     fn a_minutes_budget_may_be_used_at_once_and_comes_back_by_and_by() {
         let mut keys = keys();
         let slower = Err((429, "this API key may send 3 requests a minute"));
@@ -219,7 +250,8 @@ mod tests {
         check(&mut keys, s(0), Some("secret"), full);
         keys.leave("laptop", 7);
         check(&mut keys, s(0), Some("secret"), Ok("laptop"));
-        let want = KeyStatus { name: "laptop".into(), requests: 3, at_once: 2, tokens_today: 7 };
+        let want =
+            KeyStatus { name: "laptop".into(), voice: false, requests: 3, at_once: 2, tokens_today: 7 };
         assert_eq!(keys.status(), [want]);
     }
 

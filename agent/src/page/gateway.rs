@@ -18,10 +18,13 @@ pub fn gateway(html: &mut Html, status: &GatewayStatus) {
     html.live("gateway.handovers", "text", &status.handovers.to_string())
         .raw(" streams went on elsewhere</small></p>\n");
     html.raw("<div class=\"scroll\"><table>\n");
-    html.raw("<tr><th>key</th><th>requests</th><th>at once</th><th>tokens in a day</th></tr>\n");
+    html.raw(
+        "<tr><th>key</th><th>voice</th><th>requests</th><th>at once</th><th>tokens in a day</th></tr>\n",
+    );
     for (idx, key) in status.keys.iter().enumerate() {
         let path = |end: &str| format!("gateway.keys.{idx}.{end}");
-        html.raw("<tr><td>").text(&key.name).raw("</td><td>");
+        html.raw("<tr><td>").text(&key.name).raw("</td><td>").raw(if key.voice { "yes" } else { "no" });
+        html.raw("</td><td>");
         html.live(&path("requests"), "text", &key.requests.to_string()).raw("</td><td>");
         html.live(&path("at_once"), "text", &key.at_once.to_string()).raw("</td><td>");
         html.live(&path("tokens_today"), "text", &key.tokens_today.to_string()).raw("</td></tr>\n");

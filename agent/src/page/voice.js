@@ -25,9 +25,14 @@ function mood(now) {
 async function ask(path, body, signal) {
   const post = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
   const answer = await fetch(path, { headers: { Authorization: 'Bearer ' + key }, signal, ...post });
-  if (answer.status === 401) enter('');
-  if (!answer.ok) throw new Error((await answer.text()).trim());
-  return answer;
+  if (answer.ok) return answer;
+  const why = (await answer.text()).trim();
+  // A key that is unknown, or that is for the models alone: whoever talks has to show another.
+  if (answer.status === 401 || answer.status === 403) {
+    enter('');
+    $('refused').textContent = why;
+  }
+  throw new Error(why);
 }
 
 // What a conversation tells, wherever its microphone is.
@@ -45,7 +50,7 @@ function hear(told) {
       note(told.trouble);
       break;
     case 'clause': remote?.player.name(told); break;
-    case 'clause-end': remote?.player.flush(); break;
+    case 'clause-end': remote?.player.end(told); break;
     case 'hush': remote?.player.hush(); break;
     case 'earcon': remote?.player.earcon(told.earcon); break;
   }
@@ -74,8 +79,8 @@ async function follow(stop) {
 
 // Plays what comes down, piece after piece without a gap.
 class Player {
-  constructor(context) {
-    Object.assign(this, { context, rate: 22050, waiting: [], n: 0, at: 0, playing: new Set() });
+  constructor(context, played) {
+    Object.assign(this, { context, played, rate: 22050, waiting: [], n: 0, at: 0, playing: new Set(), last: null });
   }
   name({ rate }) { this.flush(); this.rate = rate; }
   push(bytes) {
@@ -98,6 +103,14 @@ class Player {
     this.at += buffer.duration;
     this.playing.add(from);
     from.onended = () => this.playing.delete(from);
+    this.last = from;
+  }
+  // The node opens its ear again when the clause was heard, and that is later than when it was sent.
+  end({ turn, clause }) {
+    this.flush();
+    const tell = () => setTimeout(() => this.played(turn, clause), 1000 * (this.context.outputLatency || 0));
+    if (this.playing.has(this.last)) this.last.addEventListener('ended', tell);
+    else tell();
   }
   hush() {
     for (const from of this.playing) from.stop();
@@ -126,10 +139,11 @@ class Remote {
     const sound = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
     const stream = await navigator.mediaDevices.getUserMedia({ audio: sound });
     const context = new AudioContext();
-    const own = Object.assign(new Remote(), { stream, context, player: new Player(context), wants: false });
+    const own = Object.assign(new Remote(), { stream, context, wants: false });
+    own.player = new Player(context, (turn, clause) => own.send('played', { turn, clause }));
     try {
       await context.audioWorklet.addModule('/worklet.js');
-      const begun = await (await ask('/api/session/start', { rate: context.sampleRate, name: 'browser' })).json();
+      const begun = await (await ask('/api/session/start', { rate: context.sampleRate, name: 'browser', tells_played: true })).json();
       own.id = begun.id;
       const address = `${location.protocol.replace('http', 'ws')}//${location.host}${begun.audio}`;
       own.socket = new WebSocket(address, [begun.protocol, 'duet.ticket.' + begun.ticket]);
@@ -157,7 +171,7 @@ class Remote {
   }
   press() { this.context.resume(); this.send('start'); this.wants = true; }
   release() { this.wants = false; this.send('stop'); }
-  send(kind) { if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ kind })); }
+  send(kind, more) { if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ kind, ...more })); }
   gone(reason) {
     if (remote !== this) return;
     this.end();
@@ -264,7 +278,7 @@ async function enter(shown) {
   }
   listen(source);
 }
-$('door').addEventListener('submit', event => { event.preventDefault(); enter($('key').value.trim()); $('key').value = ''; });
+$('door').addEventListener('submit', event => { event.preventDefault(); $('refused').textContent = ''; enter($('key').value.trim()); $('key').value = ''; });
 $('off').hidden = true;
 enter(key);
 }

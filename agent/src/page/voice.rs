@@ -29,7 +29,8 @@ fn choice<'a>(html: &mut Html, open: &'static str, cards: impl Iterator<Item = &
 const PRESS: &str = r#"<p id="voice-off" class="quiet">Talking from this page needs its script.</p>
 <form id="voice-door" hidden><label for="voice-key">Who talks here shows a key</label>
 <div class="row"><input id="voice-key" type="password" autocomplete="off" spellcheck="false" placeholder="key">
-<button>Open</button></div><p class="quiet"><code>duet keys add NAME</code> on the boot server makes one. It stays in this tab.</p></form>
+<button>Open</button></div><p class="quiet"><code>duet keys add NAME --voice</code> on the boot server makes one. It stays in this tab.</p>
+<p id="voice-refused" role="alert"></p></form>
 <div id="voice" data-mood="idle" hidden><div class="press">
 <button id="voice-talk" type="button" aria-describedby="voice-mood"><i></i><span>Talk</span></button>
 <p id="voice-mood" role="status">Ready</p>

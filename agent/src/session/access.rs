@@ -1,6 +1,6 @@
 //! Who may come through the doors of the voice, by the head of a request alone.
 //!
-//! A key is always needed. Beyond it a browser must speak for the page that this node served: a page from elsewhere is
+//! A key for the voice is always needed. Beyond it a browser must speak for the page that this node served: a page from elsewhere is
 //! refused by its origin, and a stranger's name that points here by the host.
 
 use openai::base64;

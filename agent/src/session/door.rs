@@ -1,6 +1,6 @@
 //! Answers requests for the voice: sessions of remote microphones, and the PC's own key, words and settings.
 //!
-//! All of it needs a key, also to look: what is said in a room is nobody's business.
+//! All of it needs a key for the voice, also to look: what is said in a room is nobody's business.
 
 use super::access::{self, Handshake};
 use super::carry::carry;
@@ -124,7 +124,7 @@ impl Door {
     }
 
     fn key(&self, fields: &HeaderMap) -> Result<String, Refusal> {
-        self.gateway.key(fields)
+        self.gateway.voice_key(fields)
     }
 
     fn here(&self) -> Result<Arc<Line>, Refusal> {

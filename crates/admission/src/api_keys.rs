@@ -1,4 +1,5 @@
-//! Who from outside may ask the models: the keys of the gateway, of which only the SHA-256 is kept.
+//! Who from outside may ask the models, and who may also use ears and mouths: the keys of the gateway, of which only the
+//! SHA-256 is kept.
 //!
 //! The owner's file holds names, hashes and limits; the boot server signs them as one list for all nodes.
 //! The list names no secret, so it travels open. Its version never goes back: a node that has a newer one keeps it,
@@ -26,8 +27,11 @@ pub const API_KEYS_TEXT_BYTES_MAX: usize = 2 * API_KEYS_BYTES_MAX + 64;
 pub const API_KEYS_FILE_BYTES_MAX: usize = 64 * 1024;
 
 const HEAD_BYTES: usize = 15;
-const KEY_BYTES_MAX: usize = 1 + API_KEY_NAME_BYTES_MAX + 32 + 8;
+const KEY_BYTES_MAX: usize = 1 + API_KEY_NAME_BYTES_MAX + 32 + 8 + 1;
 const FORMAT: u8 = 1;
+/// Each key ends in a byte that says whether it is for the voice. Lists without such a key are written as before, so
+/// that releases from before there were any take them.
+const FORMAT_WITH_VOICE: u8 = 2;
 const WHAT: &str = "the list of API keys";
 /// What every key begins with, so that one is known for what it is wherever it turns up.
 const PREFIX: &str = "duet-";
@@ -56,6 +60,8 @@ pub struct ApiKey {
     /// SHA-256 of the key's text.
     pub hash: [u8; 32],
     pub limits: KeyLimits,
+    /// It opens ears, lets its holder follow what is said, and change how nodes speak.
+    pub voice: bool,
 }
 
 impl ApiKey {
@@ -65,9 +71,14 @@ impl ApiKey {
     }
 
     pub fn new(name: &str, text: &str, limits: KeyLimits) -> Result<ApiKey, Error> {
-        let key = ApiKey { name: name.to_owned(), hash: hash(text), limits };
+        let key = ApiKey { name: name.to_owned(), hash: hash(text), limits, voice: false };
         key.check()?;
         Ok(key)
+    }
+
+    /// The same for the voice too.
+    pub fn with_voice(self) -> ApiKey {
+        ApiKey { voice: true, ..self }
     }
 
     /// The key whose text this is. All are compared, each to its last byte, so that time tells nothing.
@@ -121,6 +132,9 @@ struct KeyDocument {
     sha256: String,
     #[serde(default)]
     limits: KeyLimits,
+    /// A key from before there was a choice has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    voice: bool,
 }
 
 impl ApiKeyFile {
@@ -133,7 +147,7 @@ impl ApiKeyFile {
         let document: FileDocument = serde_json::from_str(text).map_err(|_| form)?;
         let key = |key: KeyDocument| {
             let hash = unhex_exact(&key.sha256).ok_or(form)?;
-            Ok(ApiKey { name: key.name, hash, limits: key.limits })
+            Ok(ApiKey { name: key.name, hash, limits: key.limits, voice: key.voice })
         };
         let keys: Vec<ApiKey> = document.keys.into_iter().map(key).collect::<Result<_, Error>>()?;
         check(&keys)?;
@@ -141,8 +155,12 @@ impl ApiKeyFile {
     }
 
     pub fn to_json(&self) -> String {
-        let key =
-            |key: &ApiKey| KeyDocument { name: key.name.clone(), sha256: hex(&key.hash), limits: key.limits };
+        let key = |key: &ApiKey| KeyDocument {
+            name: key.name.clone(),
+            sha256: hex(&key.hash),
+            limits: key.limits,
+            voice: key.voice,
+        };
         let document = FileDocument { version: self.version, keys: self.keys.iter().map(key).collect() };
         serde_json::to_string_pretty(&document).expect("a file of keys has only plain values") + "\n"
     }
@@ -162,6 +180,10 @@ fn check(keys: &[ApiKey]) -> Result<(), Error> {
         return Err(Error::Mismatch { what: "two API keys have the same name" });
     }
     if keys.len() > API_KEYS_MAX { Err(Error::Limit { what: "the number of API keys" }) } else { Ok(()) }
+}
+
+fn format_of(keys: &[ApiKey]) -> u8 {
+    if keys.iter().any(|key| key.voice) { FORMAT_WITH_VOICE } else { FORMAT }
 }
 
 /// A list of the right form; only [`ApiKeys::verify`] says that it is true.
@@ -212,7 +234,8 @@ impl ApiKeys {
             return Err(Error::TooLong { what: WHAT, bytes_max: API_KEYS_BYTES_MAX });
         }
         let mut reader = Reader::new(WHAT, bytes);
-        reader.format(FORMAT)?;
+        let format = if bytes.first() == Some(&FORMAT_WITH_VOICE) { FORMAT_WITH_VOICE } else { FORMAT };
+        reader.format(format)?;
         let (cluster, version) = (ClusterId(reader.array()?), reader.u64()?);
         let n_keys = usize::from(reader.u8()?);
         let mut keys = Vec::new();
@@ -221,9 +244,21 @@ impl ApiKeys {
             let name = std::str::from_utf8(reader.slice(n)?).map_err(|_| Error::Form { what: WHAT })?;
             let (name, hash) = (name.to_owned(), reader.array()?);
             let (per_minute, at_once, tokens_per_day) = (reader.u16()?, reader.u16()?, reader.u32()?);
-            keys.push(ApiKey { name, hash, limits: KeyLimits { per_minute, at_once, tokens_per_day } });
+            let limits = KeyLimits { per_minute, at_once, tokens_per_day };
+            let voice = match format {
+                FORMAT => 0,
+                _ => reader.u8()?,
+            };
+            if voice > 1 {
+                return Err(Error::Form { what: WHAT });
+            }
+            keys.push(ApiKey { name, hash, limits, voice: voice == 1 });
         }
         check(&keys)?;
+        // One list has one form.
+        if format_of(&keys) != format {
+            return Err(Error::Form { what: WHAT });
+        }
         let signature = Signature(reader.array()?);
         reader.end()?;
         Ok(ApiKeys { cluster, version, keys, signature })
@@ -234,7 +269,8 @@ impl ApiKeys {
     }
 
     fn body(&self) -> Vec<u8> {
-        let mut body = vec![FORMAT];
+        let format = format_of(&self.keys);
+        let mut body = vec![format];
         body.extend(self.cluster.0);
         body.extend(self.version.to_be_bytes());
         body.push(u8::try_from(self.keys.len()).expect("a list was checked to be short"));
@@ -245,6 +281,9 @@ impl ApiKeys {
             body.extend(key.limits.per_minute.to_be_bytes());
             body.extend(key.limits.at_once.to_be_bytes());
             body.extend(key.limits.tokens_per_day.to_be_bytes());
+            if format == FORMAT_WITH_VOICE {
+                body.push(u8::from(key.voice));
+            }
         }
         body
     }
@@ -309,8 +348,41 @@ mod tests {
     }
 
     #[test]
+    fn the_use_of_a_key_survives_file_and_list_and_cannot_be_given_on_the_way() {
+        let mut file = file(API_KEYS_MAX);
+        let plain = ApiKeys::new(&authority(1), &file).unwrap().encode();
+        file.keys[1] = file.keys[1].clone().with_voice();
+        assert_eq!(ApiKeyFile::parse(&file.to_json()).as_ref(), Ok(&file));
+        let list = ApiKeys::new(&authority(1), &file).unwrap();
+        let read = ApiKeys::parse(list.to_json().as_bytes()).unwrap();
+        assert_eq!((&read, read.verify(&authority(1).public())), (&list, Ok(())));
+        assert_eq!(read.keys().iter().filter(|key| key.voice).count(), 1);
+        // Lists without a voice are those of old, so that old nodes take them.
+        assert_eq!((plain[0], list.encode()[0]), (FORMAT, FORMAT_WITH_VOICE));
+        // A list that says the same in the other form is none.
+        let mut empty = ApiKeys::new(&authority(1), &ApiKeyFile::default()).unwrap().encode();
+        empty[0] = FORMAT_WITH_VOICE;
+        assert_eq!(ApiKeys::decode(&empty), Err(Error::Form { what: WHAT }));
+    }
+
+    #[test]
+    fn a_key_of_old_is_not_for_the_voice() {
+        let old =
+            format!("{{\"version\":1,\"keys\":[{{\"name\":\"a\",\"sha256\":\"{}\"}}]}}", "0".repeat(64));
+        let file = ApiKeyFile::parse(&old).unwrap();
+        assert!(!file.keys[0].voice && !file.to_json().contains("voice"));
+    }
+
+    #[test]
     fn a_changed_bit_anywhere_is_refused() {
-        let good = ApiKeys::new(&authority(1), &file(2)).unwrap().encode();
+        let mut two = file(2);
+        two.keys[0] = two.keys[0].clone().with_voice();
+        check_bits(&two);
+        check_bits(&file(2));
+    }
+
+    fn check_bits(file: &ApiKeyFile) {
+        let good = ApiKeys::new(&authority(1), file).unwrap().encode();
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -12,6 +12,7 @@ use std::path::PathBuf;
     example = "A key for my laptop; it is printed once:\n  $ sudo duet keys add laptop",
     example = "Who has one?\n  $ sudo duet keys list",
     note = "Every node answers the OpenAI API at http://NODE:8000/v1, for whoever has a key.",
+    note = "Only a key that was made with --voice opens ears; what is said in a room is no program's business.",
     note = "Limits hold for each node that is asked: none counts what another has answered.",
     error_code(1, "It cannot be done; one sentence on stderr says why and what to do.")
 )]
@@ -34,11 +35,19 @@ pub enum KeysCommand {
 
 /// Make a key and print it; nobody can print it again.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "add", example = "$ duet keys add laptop --per-minute 20")]
+#[argh(
+    subcommand,
+    name = "add",
+    example = "A key for a program, and one for a person who talks from a browser:\n  $ duet keys add editor --per-minute 20\n  $ duet keys add anna --voice"
+)]
 pub struct AddArgs {
     /// whose key it is: small letters, digits, dots, hyphens and underlines
     #[argh(positional)]
     pub name: String,
+
+    /// also for the voice: with it one can open the ear of every PC, follow what is said, and change how PCs speak
+    #[argh(switch)]
+    pub voice: bool,
 
     /// requests a minute (default: 60)
     #[argh(option, default = "KeyLimits::default().per_minute")]

@@ -53,7 +53,7 @@ fn a_booted_pc_hears_whom_the_key_lets_speak_and_answers_through_its_speaker() {
     shelf.power_on(0).unwrap();
     shelf.wait_for(0, Stage::Healthy, BOOT_MAX).unwrap();
     let node = Node::of(&shelf, 0);
-    let key = duet(&place, "keys", &["add", "tester"]).trim().to_owned();
+    let key = duet(&place, "keys", &["add", "tester", "--voice"]).trim().to_owned();
     forgets_its_sound_card(&node);
     node.give(&model, "/var/lib/duet/models/ear.bin");
     until(&node, "the model is loaded", |status| status["hearing"]["readiness"] == "ready");

@@ -101,8 +101,8 @@ pub struct StatusArgs {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "console", example = "agent console </dev/ttyS0 >/dev/ttyS0")]
 pub struct Console {
-    /// folder with the agent's socket (default /run/duet-agent)
-    #[argh(option, default = "PathBuf::from(\"/run/duet-agent\")")]
+    /// folder with the agent's socket (default /run/duet-talk)
+    #[argh(option, default = "PathBuf::from(\"/run/duet-talk\")")]
     pub agent: PathBuf,
 }
 

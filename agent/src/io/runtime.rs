@@ -1,7 +1,10 @@
-//! Files in the agent's own folder on a tmpfs, which systemd gives it and which goes with the power.
+//! Files in the agent's own folders on a tmpfs, which systemd gives it and which go with the power.
 //!
+//! The first is for all of it, and other programs of the node are shown it. The second is for the key of this PC's ear,
+//! and only the console is shown it. Where there is one folder, it is both.
 //! Elsewhere, such as on a developer's PC, there is no such folder and nothing is kept.
 
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -15,9 +18,19 @@ pub enum For {
 }
 
 pub fn path(name: &str) -> Option<PathBuf> {
-    // systemd may name several folders, with colons between them; ours is one.
-    let folder = std::env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty())?;
-    Some(PathBuf::from(folder).join(name))
+    Some(folders(&std::env::var_os("RUNTIME_DIRECTORY")?).0?.join(name))
+}
+
+/// A path in the folder that only the console is shown.
+pub fn console_path(name: &str) -> Option<PathBuf> {
+    Some(folders(&std::env::var_os("RUNTIME_DIRECTORY")?).1?.join(name))
+}
+
+/// The first folder and the last; systemd names them with colons between.
+fn folders(named: &OsStr) -> (Option<PathBuf>, Option<PathBuf>) {
+    let mut all = std::env::split_paths(named).filter(|folder| !folder.as_os_str().is_empty());
+    let first = all.next();
+    (first.clone(), all.last().or(first))
 }
 
 /// The text of a file up to a limit; empty where there is none.
@@ -45,4 +58,22 @@ pub fn write(name: &str, bytes: &[u8], readers: For) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     std::fs::rename(&beside, &path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(named: &str, want: Option<(&str, &str)>) {
+        let (first, last) = folders(OsStr::new(named));
+        assert_eq!(first.zip(last), want.map(|(first, last)| (first.into(), last.into())), "{named}");
+    }
+
+    #[test]
+    fn the_key_of_the_ear_has_a_folder_by_itself_where_there_are_two() {
+        check("/run/duet-agent:/run/duet-talk", Some(("/run/duet-agent", "/run/duet-talk")));
+        check("/run/duet-agent", Some(("/run/duet-agent", "/run/duet-agent")));
+        check("", None);
+    }
 }

@@ -1,7 +1,7 @@
-//! The PC's own key for programs of this PC, such as the console: a socket in the agent's folder, without a key.
+//! The PC's own key for its console: a socket without a key, in a folder that only the console's unit is shown.
 //!
-//! Every program of a node is the owner's, and the models' read what is said anyway. Lines come and go: `start` and
-//! `stop` in, what happens as JSON out.
+//! Its mode lets everybody in, because the console is a user of its own; the folder keeps the others out. Lines come and
+//! go: `start` and `stop` in, what happens as JSON out.
 
 use crate::io::runtime;
 use crate::talk::{Line, News, Talks, Told};
@@ -24,7 +24,7 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Never ends.
 pub async fn run(talks: Arc<Talks>) {
-    let Some(path) = runtime::path(FILE) else { return std::future::pending().await };
+    let Some(path) = runtime::console_path(FILE) else { return std::future::pending().await };
     // What is left of an earlier run is nobody's.
     let _ = std::fs::remove_file(&path);
     let open = UnixListener::bind(&path);

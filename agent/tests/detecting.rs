@@ -12,6 +12,9 @@ use voice::pause::{Pauses, Sign};
 use voice::silero::{Silero, WINDOW, Weights, as_whisper_cpp};
 use voice::turn::LISTEN_MS_MAX;
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 const RATE: usize = 16_000;
 const SEED: u32 = 7;
 /// Held by what ships, in any of the noises: of the frames with voice, and of those without.
@@ -168,8 +171,7 @@ fn music(n_minutes: usize) -> Vec<f32> {
 #[test]
 fn each_detector_tells_speech_from_other_sound() {
     let Some(clips) = clips() else {
-        eprintln!("skipped: each_detector_tells_speech_from_other_sound: no clips in DUET_MODELS_DATA");
-        return;
+        return skip::skip("each_detector_tells_speech_from_other_sound", "no clips in DUET_MODELS_DATA");
     };
     let detectors = detectors();
     println!("{:<10}{:<16}{:>7}{:>12}{:>12}", "detector", "sound", "least", "voice found", "false voice");
@@ -231,8 +233,7 @@ fn ten_minutes_without_speech_open_no_ear() {
 #[test]
 fn the_owners_choice_holds_from_the_next_frame_on() {
     let Some(file) = shared("vad/ggml-silero-v6.2.0.bin") else {
-        eprintln!("skipped: the_owners_choice_holds_from_the_next_frame_on: no model in DUET_MODELS_DATA");
-        return;
+        return skip::skip("the_owners_choice_holds_from_the_next_frame_on", "no model in DUET_MODELS_DATA");
     };
     let detectors = Arc::new(Detectors::default());
     let mut detector = detectors.listen();
@@ -254,8 +255,7 @@ fn the_owners_choice_holds_from_the_next_frame_on() {
 fn silero_says_what_whisper_cpp_says() {
     use whisper_rs::{WhisperVadContext, WhisperVadContextParams};
     let (Some(weights), Some(clips)) = (weights(), clips()) else {
-        eprintln!("skipped: silero_says_what_whisper_cpp_says: no clips or no model in DUET_MODELS_DATA");
-        return;
+        return skip::skip("silero_says_what_whisper_cpp_says", "no clips or no model in DUET_MODELS_DATA");
     };
     whisper_rs::install_logging_hooks();
     let file = shared("vad/ggml-silero-v6.2.0.bin").unwrap();

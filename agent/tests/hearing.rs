@@ -9,6 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 #[path = "../../image/src/bench/stt/forge.rs"]
 #[allow(dead_code)] // The bench makes more kinds than the test needs.
 mod forge;
@@ -147,10 +150,8 @@ fn our_kernels_and_our_steps_change_no_word_of_a_clip() {
     let clips = ["sb_spk1_snt4.wav", "sb_spk1_snt5.wav", "cards_001.wav"];
     let clips: Option<Vec<PathBuf>> = clips.iter().map(|clip| shared(&format!("speech/{clip}"))).collect();
     let (Some(model), Some(clips)) = (model, clips) else {
-        eprintln!(
-            "skipped: our_kernels_and_our_steps_change_no_word_of_a_clip: no clips or no model in DUET_MODELS_DATA"
-        );
-        return;
+        let why = "no clips or no model in DUET_MODELS_DATA";
+        return skip::skip("our_kernels_and_our_steps_change_no_word_of_a_clip", why);
     };
     let mut ear = Ear::open(&model).unwrap();
     for clip in clips {

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 const CASE: &str = "DUET_SOUND_CASE";
 const FOLDER: &str = "DUET_SOUND_FOLDER";
 /// libasound's own configuration, of Debian's libasound2-data.
@@ -66,8 +69,7 @@ fn alone(case: &str, microphone: &[i16]) -> PathBuf {
 fn has_libasound() -> bool {
     let is_there = Path::new(ALSA).exists();
     if !is_there {
-        eprintln!("skipped: {ALSA} is not there (package libasound2-data)");
-        assert!(std::env::var_os("CI").is_none(), "this must not happen in CI");
+        skip::skip("sound", &format!("{ALSA} is not there (package libasound2-data)"));
     }
     is_there
 }

@@ -14,6 +14,9 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard};
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 /// Samples a second of espeak's.
 const RATE: usize = 22_050;
 
@@ -234,8 +237,7 @@ fn what_is_said_is_understood() {
     let model = std::env::var_os("DUET_MODELS_DATA").map_or(beside, PathBuf::from);
     let model = model.join("stt/whisper-tiny.en-relearned-q8_0.bin");
     if !model.is_file() {
-        eprintln!("skipped: what_is_said_is_understood: no model in DUET_MODELS_DATA");
-        return;
+        return skip::skip("what_is_said_is_understood", "no model in DUET_MODELS_DATA");
     }
     let mut ear = Ear::open(&model).unwrap();
     let steps = Steps::Ours;

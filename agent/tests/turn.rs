@@ -7,14 +7,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn model() -> Option<PathBuf> {
-    let model = std::env::var_os("DUET_MODELS_DATA")
-        .map(|folder| Path::new(&folder).join("stt/whisper-tiny.en-relearned-q8_0.bin"))
-        .filter(|model| model.is_file());
-    if model.is_none() {
-        println!("skipped: DUET_MODELS_DATA names no model that hears");
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
+fn model(test: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models-data");
+    let folder = std::env::var_os("DUET_MODELS_DATA").map_or(beside, PathBuf::from);
+    let model = folder.join("stt/whisper-tiny.en-relearned-q8_0.bin");
+    if model.is_file() {
+        return Some(model);
     }
-    model
+    skip::skip(test, "no model that hears in DUET_MODELS_DATA");
+    None
 }
 
 fn agent(args: &[&str]) -> String {
@@ -25,7 +29,7 @@ fn agent(args: &[&str]) -> String {
 
 /// A question is spoken by the agent's own voice, and asked in a turn.
 fn turn(name: &str, question: &str, more: &[&str]) -> Option<serde_json::Value> {
-    let model = model()?;
+    let model = model(name)?;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = |end: &str| folder.join(format!("{name}-{end}")).display().to_string();
     let (asked, answered) = (path("ask.wav"), path("answer.wav"));

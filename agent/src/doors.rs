@@ -8,7 +8,7 @@ use crate::io::node::Node;
 use crate::session::{self, Sessions};
 use crate::talk::{Shared, Talks};
 use crate::wyoming::info::Offer;
-use crate::wyoming::{self, mdns};
+use crate::wyoming::{self, mdns, mdns::cards::Card};
 use service::door::{Allowance, Ask, Head, Reply};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -65,14 +65,16 @@ impl Doors {
     pub async fn run(&self) {
         // Where the command line names an address, that one is announced.
         let named = self.wyoming.listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified());
-        let addresses = || match named {
-            Some(IpAddr::V4(ip)) => vec![ip],
-            _ => self.node.ipv4s(),
+        // One that no card has may be asked for by this machine alone.
+        let alone = |address| Card { index: 0, address, prefix_bits: 32, n_changes: 0 };
+        let cards = || match named {
+            Some(IpAddr::V4(ip)) => vec![self.node.card_of(ip).unwrap_or_else(|| alone(ip))],
+            _ => self.node.cards(),
         };
         tokio::join!(
             self.http.run(),
             self.wyoming.clone().run(),
-            mdns::run(self.wyoming.clone(), addresses),
+            mdns::run(self.wyoming.clone(), cards),
             session::local::run(self.http.sessions.talks().clone()),
         );
     }

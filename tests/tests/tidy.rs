@@ -240,6 +240,35 @@ fn every_service_of_ours_gives_up_new_privileges() {
 }
 
 #[test]
+fn the_agents_tests_skip_in_the_one_way_that_is_counted() {
+    let tests = sources(&[".rs"]).into_iter().filter(|(name, _)| name.starts_with("agent/tests/"));
+    let own = tests.filter(|(_, text)| text.contains("skipped"));
+    check(own.map(|(name, _)| format!("{name}: tests/src/skip.rs says what is skipped")).collect());
+}
+
+#[test]
+fn only_the_console_is_shown_the_key_of_the_ear() {
+    let units = sources(&[".service"]);
+    let private = |line: &str| line.contains("/run/private");
+    let shown = |folder: &str| {
+        let is_so = |text: &str| text.lines().any(|line| private(line) && line.contains(folder));
+        let mut names: Vec<&str> =
+            units.iter().filter(|(_, text)| is_so(text)).map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(shown("/run/private/duet-talk:"), ["systemd/duet-console@.service"]);
+    assert_eq!(
+        shown("/run/private/duet-agent:"),
+        ["systemd/duet-overlay.service", "systemd/rpc-worker.service"]
+    );
+    // Nobody is shown more than one of the two.
+    assert_eq!(shown("/run/private").len(), 3);
+    let agent = &units.iter().find(|(name, _)| name == "systemd/agent.service").unwrap().1;
+    assert!(agent.contains("\nRuntimeDirectory=duet-agent duet-talk\n"));
+}
+
+#[test]
 fn every_enabled_unit_is_ours_or_systemds() {
     let recipe = Recipe::read(tests::repository()).unwrap();
     let mut findings = Vec::new();

@@ -10,6 +10,7 @@ use crate::facts::{Status, input, memory, processor, sound};
 use crate::gateway::meters::GatewayStatus;
 use crate::health::{Evidence, judge};
 use crate::overlay::state::{Overlay, STATE_BYTES_MAX};
+use crate::wyoming::mdns::cards::Card;
 use admission::{OverlayPublic, StickAsk, StickProof};
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
 use split::report::Holds;
@@ -124,9 +125,31 @@ impl Node {
         self.word("proc/sys/kernel/hostname")
     }
 
-    /// The addresses of all cables that have one.
-    pub fn ipv4s(&self) -> Vec<Ipv4Addr> {
-        self.interfaces().iter().filter_map(|interface| interface.ipv4()?.parse().ok()).collect()
+    /// Network cards as multicast sees them.
+    pub fn cards(&self) -> Vec<Card> {
+        let interfaces = self.interfaces();
+        interfaces.iter().flat_map(|interface| self.cards_of(&interface.name, &interface.addresses)).collect()
+    }
+
+    /// The card that has an address, also one that is no device, such as a bridge.
+    pub fn card_of(&self, address: Ipv4Addr) -> Option<Card> {
+        let (fib_trie, route) = (self.text("proc/net/fib_trie"), self.text("proc/net/route"));
+        let tables = Tables { fib_trie: &fib_trie, route: &route, if_inet6: "" };
+        let names = self.interface_names().into_iter();
+        let mut cards = names.flat_map(|name| self.cards_of(&name, &tables.addresses(&name)));
+        cards.find(|card| card.address == address)
+    }
+
+    fn cards_of(&self, name: &str, addresses: &[String]) -> Vec<Card> {
+        let number = |file: &str| self.word(&format!("sys/class/net/{name}/{file}"));
+        let index = number("ifindex").parse().unwrap_or(0);
+        let n_changes = number("carrier_changes").parse().unwrap_or(0);
+        let card = |address: &String| {
+            let (address, bits) = address.split_once('/')?;
+            let (address, prefix_bits) = (address.parse().ok()?, bits.parse().ok()?);
+            Some(Card { index, address, prefix_bits, n_changes })
+        };
+        addresses.iter().filter_map(card).collect()
     }
 
     /// The address of the first cable that has one.
@@ -226,13 +249,17 @@ impl Node {
         let (fib_trie, route) = (self.text("proc/net/fib_trie"), self.text("proc/net/route"));
         let if_inet6 = self.text("proc/net/if_inet6");
         let tables = Tables { fib_trie: &fib_trie, route: &route, if_inet6: &if_inet6 };
-        let entries = std::fs::read_dir(self.root.join("sys/class/net")).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        let mut names = self.interface_names();
         // Loopback has no device; bridges and tunnels of a developer's PC have none either.
         names.retain(|name| self.root.join(format!("sys/class/net/{name}/device")).exists());
         names.sort();
         names.truncate(INTERFACES_MAX);
         names.into_iter().map(|name| self.interface(name, &tables)).collect()
+    }
+
+    fn interface_names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.root.join("sys/class/net")).into_iter().flatten().flatten();
+        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
     }
 
     fn interface(&self, name: String, tables: &Tables) -> Interface {

@@ -4,12 +4,15 @@
 //! notice a stranger of the same name; names of nodes are the owner's, and one of a kind in a cluster.
 
 pub mod answer;
+pub mod cards;
 pub mod packet;
 
 use super::serve::Door;
 use answer::{GROUP, PORT, Service, To};
+use cards::{Card, Members, Step, is_on_link};
 use service::log::{self, Level};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use socket2::{InterfaceIndexOrAddress, SockRef};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -17,16 +20,16 @@ use tokio::time::{Instant, timeout};
 
 /// A second announcement for those who missed the first.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The addresses may have changed; whether it is wished, too.
-const LOOK: Duration = Duration::from_secs(10);
+/// Cables, cards and addresses may have changed; whether it is wished, too.
+const LOOK: Duration = Duration::from_secs(5);
 /// Answers to the group follow each other at this distance (RFC 6762, section 6).
 const PAUSE: Duration = Duration::from_secs(1);
 /// Answers to single askers within that time; whoever asks in another's name is no louder than this.
 const ALONE_MAX: u32 = 20;
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Never ends: announces the door of this node while it is open. `addresses` are those of its network cards.
-pub async fn run(door: Arc<Door>, addresses: impl Fn() -> Vec<Ipv4Addr>) {
+/// Never ends: announces the door of this node while it is open. `cards` are its network cards.
+pub async fn run(door: Arc<Door>, cards: impl Fn() -> Vec<Card>) {
     let mut settings = door.force.follow();
     loop {
         // On loopback nobody looks.
@@ -37,7 +40,7 @@ pub async fn run(door: Arc<Door>, addresses: impl Fn() -> Vec<Ipv4Addr>) {
             }
             continue;
         };
-        let tried = announce(&door, address.port(), &addresses).await;
+        let tried = announce(&door, address.port(), &cards).await;
         if let Err(error) = tried {
             log::say(Level::Warning, &format!("duet: Wyoming cannot be announced by mDNS: {error}"));
             tokio::time::sleep(RETRY).await;
@@ -46,22 +49,25 @@ pub async fn run(door: Arc<Door>, addresses: impl Fn() -> Vec<Ipv4Addr>) {
 }
 
 /// Until it is wished no longer.
-async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>) -> std::io::Result<()> {
+async fn announce(door: &Door, port: u16, cards: &impl Fn() -> Vec<Card>) -> std::io::Result<()> {
     let socket = socket()?;
-    let service = || Service { node: (door.offer)().node, port, addresses: addresses() };
-    let (mut known, mut joined) = (service(), vec![]);
+    let service = |cards: &[Card]| {
+        let addresses = cards.iter().map(|card| card.address).collect();
+        Service { node: (door.offer)().node, port, addresses }
+    };
+    let (mut members, mut here) = (Members::default(), cards());
+    let mut known = service(&here);
     let mut bytes = vec![0; packet::PACKET_BYTES_MAX];
     let mut due = Instant::now();
     let (mut n_announced, mut n_alone, mut quiet_until, mut pause_ends) = (0, 0, due, due);
     while door.wished().is_some_and(|address| address.port() == port) {
         if Instant::now() >= due {
-            let now = service();
-            for address in now.addresses.iter().filter(|address| !joined.contains(*address)) {
-                // A card that takes no group is no reason to leave the others.
-                let _ = socket.join_multicast_v4(GROUP, *address);
-            }
-            joined.clone_from(&now.addresses);
-            if now != known {
+            here = cards();
+            let steps = members.look(&here);
+            steps.iter().for_each(|step| take(&socket, &mut members, *step));
+            let now = service(&here);
+            // Behind a cable that was put back somebody else may be (RFC 6762, section 8.3).
+            if now != known || !steps.is_empty() {
                 (known, n_announced) = (now, 0);
             }
             if n_announced < 2 && !known.addresses.is_empty() {
@@ -76,6 +82,9 @@ async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>
             continue;
         };
         let (n, from) = came?;
+        if !matches!(from.ip(), IpAddr::V4(ip) if is_on_link(&here, ip)) {
+            continue;
+        }
         let Some((to, reply)) = answer::answer(&known, &bytes[..n], from.port()) else { continue };
         let now = Instant::now();
         if now >= pause_ends {
@@ -97,10 +106,28 @@ async fn announce(door: &Door, port: u16, addresses: &impl Fn() -> Vec<Ipv4Addr>
     Ok(())
 }
 
+fn take(socket: &UdpSocket, members: &mut Members, step: Step) {
+    let of = |index, address| match index {
+        0 => InterfaceIndexOrAddress::Address(address),
+        index => InterfaceIndexOrAddress::Index(index),
+    };
+    let socket = SockRef::from(socket);
+    match step {
+        // A card that is gone has left by that.
+        Step::Leave(index, address) => _ = socket.leave_multicast_v4_n(&GROUP, &of(index, address)),
+        Step::Join(index, address) => {
+            // A card that takes no group is no reason to leave the others.
+            if socket.join_multicast_v4_n(&GROUP, &of(index, address)).is_err() {
+                members.failed(index);
+            }
+        }
+    }
+}
+
 /// To the group on every network card: a shelf without a router has no way to it that the system would choose.
 async fn tell(socket: &UdpSocket, service: &Service, bytes: &[u8]) {
     for address in &service.addresses {
-        if socket2::SockRef::from(socket).set_multicast_if_v4(address).is_ok() {
+        if SockRef::from(socket).set_multicast_if_v4(address).is_ok() {
             let _ = socket.send_to(bytes, SocketAddrV4::new(GROUP, PORT)).await;
         }
     }

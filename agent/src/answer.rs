@@ -1,11 +1,13 @@
 //! The mind of a node: what a person said in, an answer out, in words as they come.
 //!
-//! First the intents, which need no model (`deed` does them, `phrases` says how they are answered, `zone` knows the time
-//! of day); then a model of the cluster (`model`), with the last turns of the same conversation before it (`memory`).
+//! The workflow of turns (`crate::brain`) says in which order: first the intents, which need no model (`deed` does them,
+//! `phrases` says how they are answered, `zone` knows the time of day); then a model of the cluster (`model`), with the last
+//! turns of the same conversation before it (`memory`). `hands` are the mind's for workflows.
 //! `timers` keeps timers and alarms, `keep` does so at peers, `bell` rings them. All but `model` and `bell` are pure or read what they are handed.
 
 pub mod bell;
 mod deed;
+mod hands;
 pub mod keep;
 mod memory;
 pub mod model;
@@ -15,13 +17,19 @@ mod tests;
 pub mod timers;
 pub mod zone;
 
+use crate::brain::library::Library;
+use crate::brain::run::Run;
+use crate::brain::{Brain, Listener};
 use crate::talk::parts::{Answer, AskJob, Part};
 use crate::talk::trace::Trace;
 use admission::VoiceSettings;
+use brain::Value;
+use hands::{Kind, TurnHands};
 use memory::Memory;
-use model::{ModelJob, Models};
+use model::Models;
 use phrases::Phrases;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timers::TimerBook;
 use voice::intent::Intents;
 
@@ -55,17 +63,38 @@ pub struct About {
     pub n_with_model: usize,
 }
 
+/// Cheap to clone: all of it is shared.
+#[derive(Clone)]
 pub struct Mind {
-    languages: Vec<(Intents, Phrases)>,
+    languages: Arc<Vec<(Intents, Phrases)>>,
     world: Arc<dyn World>,
-    models: Arc<dyn Models>,
+    pub brain: Arc<Brain>,
     pub timers: Arc<TimerBook>,
     memory: Arc<Mutex<Memory>>,
+    /// Runs that asked a person, by their conversations.
+    waiting: Arc<Mutex<BTreeMap<u64, Arc<Run>>>>,
 }
 
+/// What of the tools a workflow may call.
+pub const TOOLS: [&str; 6] = ["time", "date", "status", "timers", "timer", "volume"];
+/// Conversations in which a person was asked.
+const WAITING_MAX: usize = 32;
+
 impl Mind {
-    pub fn new(world: Arc<dyn World>, models: Arc<dyn Models>, timers: Arc<TimerBook>) -> Mind {
-        Mind { languages: phrases::languages(), world, models, timers, memory: Arc::default() }
+    pub fn new(
+        world: Arc<dyn World>,
+        models: Arc<dyn Models>,
+        timers: Arc<TimerBook>,
+        library: Library,
+    ) -> Mind {
+        Mind {
+            languages: Arc::new(phrases::languages()),
+            world,
+            brain: Arc::new(Brain::new(library, models)),
+            timers,
+            memory: Arc::default(),
+            waiting: Arc::default(),
+        }
     }
 
     /// Those of a language, such as `de` or `de-AT`; English for one that has none.
@@ -74,49 +103,75 @@ impl Mind {
         let found = self.languages.iter().find(|(intents, _)| intents.language == short);
         found.unwrap_or(&self.languages[0])
     }
-}
 
-impl Answer for Mind {
-    fn answer(&self, job: AskJob) {
-        let AskJob { text, talk, stop, mut sink } = job;
-        let language = self.world.settings().language;
-        let (intents, phrases) = self.language(&language);
-        if let Some(wish) = intents.find(&text) {
-            let told = deed::Deed { mind: self, phrases, talk }.answer(&wish);
-            sink(Part::By(format!("intent {}", wish.intent)));
-            sink(Part::Words(told.clone()));
-            // What is repeated is not remembered twice.
-            if wish.intent != "repeat" {
-                self.memory().began(talk, &text, true);
-                self.memory().words(talk, &told);
-            }
-            return sink(Part::End);
+    /// Those of the owner's.
+    fn own_language(&self) -> &(Intents, Phrases) {
+        self.language(&self.world.settings().language)
+    }
+
+    /// Answers by a workflow of one's choice.
+    pub fn answer_by(&self, workflow: &str, job: AskJob) {
+        let AskJob { text, talk, stop, sink } = job;
+        let kind = Arc::new(Mutex::new(Kind::Model));
+        let listener = Listener { stop, sink: self.noted(talk, &text, &kind, sink) };
+        if let Some((run, id)) = self.waited(talk) {
+            return run.go_on(id, text, listener);
         }
-        let body = model::body(&self.memory().before(talk), &text);
-        self.memory().began(talk, &text, false);
-        let (memory, no_model) = (self.memory.clone(), phrases.no_model.clone());
+        let before = self.memory().before(talk).into_iter().map(|turn| (turn.said, turn.answer)).collect();
+        let inputs = [("text", Value::Text(text)), ("before", Value::Talk(before))];
+        let inputs = inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let hands = Arc::new(TurnHands { mind: self.clone(), talk, kind });
+        self.brain.run(workflow, inputs, hands, listener);
+    }
+
+    /// The run that asked in this conversation, if it still waits.
+    fn waited(&self, talk: u64) -> Option<(Arc<Run>, brain::Id)> {
+        let run = self.waiting().remove(&talk)?;
+        let id = run.question()?;
+        Some((run, id))
+    }
+
+    /// Remembers what is said, and tells a person aloud who asked in vain.
+    fn noted(&self, talk: u64, text: &str, kind: &Arc<Mutex<Kind>>, mut sink: Sink) -> Sink {
+        let (mind, text, kind) = (self.clone(), text.to_owned(), kind.clone());
         let mut has_words = false;
-        let sink = Box::new(move |part: Part| match part {
+        Box::new(move |part: Part| match part {
             Part::Words(words) => {
+                let kind = *kind.lock().unwrap_or_else(PoisonError::into_inner);
+                // What is repeated is not remembered twice.
+                if kind != Kind::Repeat {
+                    if !has_words {
+                        mind.memory().began(talk, &text, kind == Kind::Intent);
+                    }
+                    mind.memory().words(talk, &words);
+                }
                 has_words = true;
-                memory.lock().unwrap_or_else(PoisonError::into_inner).words(talk, &words);
                 sink(Part::Words(words));
             }
-            // A person who asked is told aloud; what was begun ends in the middle.
+            // What was begun ends in the middle.
             Part::Failed(why) if !has_words => {
                 let why = why.trim_end_matches('.');
                 sink(Part::By(format!("no model: {why}")));
-                sink(Part::Words(no_model.replace("{why}", why)));
+                sink(Part::Words(mind.own_language().1.no_model.replace("{why}", why)));
                 sink(Part::End);
             }
             part => sink(part),
-        });
-        self.models.ask(ModelJob { body, stop, sink });
+        })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Run>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Mind {
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+type Sink = Box<dyn FnMut(Part) + Send>;
+
+impl Answer for Mind {
+    fn answer(&self, job: AskJob) {
+        self.answer_by(crate::brain::TURN, job);
     }
 }

@@ -35,6 +35,8 @@ pub enum Command {
     Keys(Keys),
     Say(Say),
     Turn(Turn),
+    Workflow(Workflow),
+    MeasureRouting(MeasureRouting),
 }
 
 /// Serve the status page and report this boot to the boot servers.
@@ -140,6 +142,56 @@ pub struct Stick {
     /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
+}
+
+/// Check workflows, or run one.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "workflow",
+    example = "agent workflow check my.yaml\nagent workflow run my.yaml --text 'Why is the sky blue?' --llm-url http://10.0.0.7:8081",
+    note = "A workflow may use the personas of the program and those of etc/duet-agent/personas below --root."
+)]
+pub struct Workflow {
+    /// check, or run
+    #[argh(positional)]
+    pub what: String,
+    #[argh(positional)]
+    pub files: Vec<PathBuf>,
+    /// what the person says, for run
+    #[argh(option, default = "String::new()")]
+    pub text: String,
+    /// HTTP://ADDRESS:PORT that answers what is asked of models
+    #[argh(option, from_str_fn(admission::server))]
+    pub llm_url: Option<SocketAddr>,
+    /// one JSON object with all steps
+    #[argh(switch)]
+    pub json: bool,
+    /// read the machine's files below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// Choose an expert for each sentence of a file in every way there is, and print how often each way was right, as JSON.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "measure-routing",
+    example = "agent measure-routing sentences.tsv --llm-url http://10.0.0.7:8081",
+    note = "A line of the file is an expert, a tab and a sentence. Without --llm-url only words are measured."
+)]
+pub struct MeasureRouting {
+    #[argh(positional)]
+    pub file: PathBuf,
+    /// HTTP://ADDRESS:PORT of a server with a small model, with one for vectors, or with both
+    #[argh(option, from_str_fn(admission::server))]
+    pub llm_url: Option<SocketAddr>,
+    /// name there of the model that chooses (default auto)
+    #[argh(option)]
+    pub model: Option<String>,
+    /// name there of the model that makes vectors (default auto)
+    #[argh(option)]
+    pub embeddings: Option<String>,
 }
 
 /// Print the words of WAV files.

@@ -39,6 +39,9 @@ pub struct Status {
     pub voice: Option<crate::voicing::VoiceStatus>,
     /// The last turns of all conversations, newest first, without what was said.
     pub turns: Vec<crate::talk::trace::Trace>,
+    /// For the page; `/api/workflows` is the place for others.
+    #[serde(skip)]
+    pub workflows: crate::brain::shown::Shown,
     /// Absent where no agent serves, such as in `agent status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hearing: Option<crate::hear::desk::HearingStatus>,

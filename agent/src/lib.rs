@@ -5,12 +5,14 @@
 //! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `console` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
+//! `brain` runs the workflows by which it answers, and chooses who does.
 //! `turn` plays one whole turn from files.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
 pub mod answer;
 pub mod args;
+pub mod brain;
 pub mod cluster;
 mod console;
 mod doors;
@@ -71,6 +73,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Level(args) => sound::commands::level(&args),
         #[cfg(not(feature = "sound"))]
         Command::Devices(_) | Command::Level(_) => anyhow::bail!("this agent was built without sound"),
+        Command::Workflow(args) => runtime.block_on(brain::command::run(args)),
+        Command::MeasureRouting(args) => print(&runtime.block_on(brain::measure::run(args))?),
         #[cfg(feature = "hear")]
         Command::Transcribe(args) => print(&hear::transcribe::run(&args)?),
         #[cfg(feature = "hear")]

@@ -10,6 +10,7 @@ mod html;
 mod sections;
 mod turns;
 mod voice;
+mod workflows;
 
 use crate::facts::Status;
 use html::Html;
@@ -35,6 +36,7 @@ pub fn render(status: &Status) -> String {
     voice::voice(&mut html, &status.sound_cards);
     if status.voice.is_some() {
         turns::turns(&mut html, &status.turns);
+        workflows::workflows(&mut html, &status.workflows);
     }
     cluster::cluster(&mut html, &status.cluster);
     html.raw("<main>\n");

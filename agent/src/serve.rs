@@ -1,6 +1,7 @@
 //! `agent serve`: the page and the API, the watchdog, and the reports, on one thread.
 
 use crate::args::Serve;
+use crate::brain::{message, shown};
 use crate::cluster::Cluster;
 use crate::doors::Doors;
 use crate::enrolling::{self, Told};
@@ -95,6 +96,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         move |head| match head.path {
             lending::PATH => lent.admit(head),
             path if Doors::is_for(path) => at_the_door.doors.admit(head),
+            message::PATH => at_the_door.messages.admit(head),
             _ => gate.admit(head, &LIMITS),
         },
         move |ask| answer(shared.clone(), ask),
@@ -146,6 +148,7 @@ impl Shared {
             hearing,
             voice: Some(self.voice.status()),
             turns,
+            workflows: shown::shown(&self.voice.mind.brain, false),
             ..self.node.status().await
         }
     }
@@ -165,6 +168,9 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     if Doors::is_for(&ask.path) {
         return shared.voice.doors.answer(&ask);
     }
+    if ask.path == message::PATH {
+        return shared.voice.messages.answer(&ask);
+    }
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(&shared, &ask).await,
         API_KEYS_PATH => shared.gateway.take_keys(&ask),
@@ -182,9 +188,13 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         }
         gateway::METRICS_PATH => metrics(&shared),
         TURNS_PATH => turns(&shared, &ask),
+        shown::WORKFLOWS_PATH => {
+            shown::workflows(&shared.voice.mind.brain, shared.gateway.voice_key(&ask.fields).is_ok())
+        }
+        shown::PERSONAS_PATH => shown::personas(&shared.voice.mind.brain),
         _ => Answer::text(
             404,
-            "there is /, /v1/models, /api/status, /api/turns, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
+            "there is /, /v1/models, /api/status, /api/turns, /api/message, /api/workflows, /api/personas, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
         ),
     };
     Reply::Whole(whole)

@@ -7,8 +7,9 @@
 
 mod work;
 
-use crate::answer::{About, Mind, World};
+use crate::answer::{About, Mind, TOOLS, World};
 use crate::args::Turn;
+use crate::brain::library::Library;
 use crate::hear;
 use crate::hear::ear::Ear;
 use crate::sound::wav::{self, Clip};
@@ -108,7 +109,12 @@ impl<'a> Stage<'a> {
         let voice = crate::speech::engine::Voice { name: settings.language.clone(), ..Default::default() };
         engine.set(&voice).map_err(|error| anyhow::anyhow!("{error}"))?;
         let hands = Arc::new(Hands::default());
-        let mind = Mind::new(Arc::new(Alone(settings.clone())), hands.clone(), Arc::default());
+        let mind = Mind::new(
+            Arc::new(Alone(settings.clone())),
+            hands.clone(),
+            Arc::default(),
+            Library::shipped(&TOOLS),
+        );
         let mouth: Arc<dyn Speak> = hands.clone();
         let shared = Shared { ear: hands.clone(), mouth, mind: Arc::new(mind) };
         let own = Own {

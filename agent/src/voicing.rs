@@ -3,7 +3,9 @@
 
 use crate::answer::model::GatewayModels;
 use crate::answer::timers::TimerBook;
-use crate::answer::{About, Mind, World, bell};
+use crate::answer::{self, About, Mind, World, bell};
+use crate::brain::library::Library;
+use crate::brain::message;
 use crate::cluster::Cluster;
 use crate::doors::Doors;
 use crate::enrolling::Joined;
@@ -46,7 +48,9 @@ pub struct Voice {
     pub talks: Arc<Talks>,
     pub doors: Doors,
     mouth: Arc<Mouth>,
-    mind: Arc<Mind>,
+    pub mind: Arc<Mind>,
+    /// Text in, an answer out.
+    pub messages: message::Door,
     home: Arc<Home>,
     settings: Arc<Settings>,
     sound: Sound,
@@ -112,7 +116,8 @@ impl Voice {
         };
         let home = Arc::new(home);
         let models = Arc::new(GatewayModels { gateway: gateway.clone(), runtime: Handle::current() });
-        let mind = Arc::new(Mind::new(home.clone(), models, Arc::new(TimerBook::open())));
+        let library = Library::open(root, &answer::TOOLS);
+        let mind = Arc::new(Mind::new(home.clone(), models, Arc::new(TimerBook::open()), library));
         let shared = Shared { ear: ear.clone(), mouth: mouth.clone(), mind: mind.clone() };
         let talks = Talks::new(shared.clone(), force);
         // Set once, here.
@@ -122,8 +127,9 @@ impl Voice {
         let keys = LocalKeys::start(root, Some(&now.keys), &post).context("no thread for keys")?;
         let begun = talks.begin(Whose::Here, Over::default(), (post, events), own);
         begun.ok().context("no thread for the conversation of this PC")?;
+        let messages = message::Door::new(gateway.clone(), mind.clone());
         let doors = Doors::new(talks.clone(), shared, (gateway, node, ear), wyoming);
-        Ok(Voice { talks, doors, mouth, mind, home, settings, sound, keys })
+        Ok(Voice { talks, doors, mouth, mind, messages, home, settings, sound, keys })
     }
 
     pub fn timers(&self) -> Arc<TimerBook> {
@@ -148,6 +154,7 @@ impl Voice {
             reason = self.talks.watch() => reason,
             () = self.doors.run() => "the doors to the voice closed".into(),
             () = bell::run(self.talks.clone(), self.mind.clone()) => "the bell fell silent".into(),
+            () = self.mind.brain.library.follow() => "nobody follows the workflows".into(),
             () = self.follow() => "nobody follows the settings".into(),
         }
     }

@@ -260,3 +260,48 @@ fn an_address_that_the_owner_set_gets_everything() {
     assert_eq!(parts(&gateway.get("/v1/models")).0, 200);
     assert!(model.last().0.starts_with("GET /v1/models "));
 }
+
+fn words_of(answer: &str) -> String {
+    let words = answer.lines().filter_map(|line| line.strip_prefix("data: {\"words\":"));
+    words.filter_map(|json| serde_json::from_str::<String>(json.strip_suffix('}')?).ok()).collect()
+}
+
+#[test]
+fn a_message_is_answered_by_the_workflow_of_turns_and_its_conversation_goes_on() {
+    let model = Model::new(Manner::Well);
+    let program = Path::new(env!("CARGO_BIN_EXE_agent-under-test"));
+    let words = ["--llm-url".to_owned(), format!("http://{}", model.address)];
+    let gateway = Gateway::start(program, "message", LIMITS, &words);
+    let body = |text: &str| json!({"text": text, "conversation": "c"}).to_string();
+    assert_eq!(parts(&gateway.ask("POST", "/api/message", "", &body("hi"))).0, 401);
+    let evil = format!("Authorization: Bearer {KEY}\r\nOrigin: http://evil.example\r\n");
+    assert_eq!(parts(&gateway.ask("POST", "/api/message", &evil, &body("hi"))).0, 403);
+    assert_eq!(parts(&gateway.post("/api/message", "{}")).0, 400);
+    assert_eq!(parts(&gateway.post("/api/message", r#"{"text":"hi","workflow":"none"}"#)).0, 404);
+
+    let told = gateway.post("/api/message", &body("Who are you?"));
+    assert!(told.contains("event: by\ndata: {\"by\":\"intent who\"}"), "{told}");
+    assert_eq!(model.n_heard(), 0);
+
+    let told = gateway.post("/api/message", &body("Tell me a story about a lamp."));
+    assert!(!words_of(&told).is_empty() && told.contains("event: done\n"), "{told}");
+    assert!(told.contains("\"node\":\"router\""), "{told}");
+    gateway.post("/api/message", &body("And then what happened to it?"));
+    let (head, asked) = model.last();
+    assert!(head.starts_with("POST /v1/chat/completions "), "{head}");
+    let said: Vec<&Value> = asked["messages"].as_array().unwrap().iter().map(|one| &one["content"]).collect();
+    assert!(said.contains(&&json!("Tell me a story about a lamp.")), "{said:?}");
+
+    let (status, shown) = parts(&gateway.get("/api/workflows"));
+    assert_eq!((status, &shown["troubles"]), (200, &json!([])));
+    let turn = shown["workflows"].as_array().unwrap().iter().find(|one| one["name"] == "tiered").unwrap();
+    assert_eq!(turn["last"]["end"]["end"], "answered");
+    assert_eq!(parts(&gateway.get("/api/personas")).1["personas"][0]["name"], "coding");
+}
+
+#[test]
+fn without_any_model_a_message_says_why_it_cannot_be_answered() {
+    let gateway = gateway("message-alone", LIMITS, &[]);
+    let told = gateway.post("/api/message", &json!({"text": "Tell me a story."}).to_string());
+    assert!(words_of(&told).starts_with("I cannot reach a model: no node serves a model for this"), "{told}");
+}

@@ -225,6 +225,7 @@ fn talked(name: &str) -> Status {
         heard: vec![heard],
         by: vec!["local on attic (fastest)".into()],
         troubles: vec![],
+        steps: vec![],
         said: None,
         answer: None,
     };

@@ -6,9 +6,9 @@ use crate::talk::news::cut;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Turns that a model is told of.
-const TURNS_MAX: usize = 4;
+const TURNS_MAX: usize = 10;
 /// Of their texts together; about four bytes are a token.
-const CONTEXT_BYTES_MAX: usize = 2400;
+const CONTEXT_BYTES_MAX: usize = 3200;
 const SAID_BYTES_MAX: usize = 600;
 const ANSWER_BYTES_MAX: usize = 1200;
 /// Conversations that are remembered.
@@ -93,15 +93,15 @@ mod tests {
     #[test]
     fn a_model_is_told_the_last_turns_of_its_conversation_alone() {
         let mut memory = Memory::default();
-        for n in 0..10 {
+        for n in 0..14 {
             memory.began(1, &format!("q{n}"), n == 8);
             memory.words(1, &format!("a{n}"));
         }
         memory.began(2, "other", false);
         let said: Vec<String> = memory.before(1).into_iter().map(|turn| turn.said).collect();
-        assert_eq!(said, ["q5", "q6", "q7", "q9"]);
+        assert_eq!(said, ["q3", "q4", "q5", "q6", "q7", "q9", "q10", "q11", "q12", "q13"]);
         assert!(memory.before(2).is_empty());
-        assert_eq!(memory.last_answer(1), Some("a9"));
+        assert_eq!(memory.last_answer(1), Some("a13"));
     }
 
     #[test]

@@ -1,44 +1,50 @@
 //! Asks a model of the cluster, through this node's own gateway, in the same program.
 
-use super::memory::Turn;
 use crate::gateway::Gateway;
+use crate::gateway::route::AUTO;
 use crate::talk::parts::{Part, Stop};
-use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Tokens of one answer: a minute and a half of speech. A person who wants more asks again.
-const TOKENS_MAX: u32 = 300;
 /// How soon a stop is seen.
 const STOP_EVERY: Duration = Duration::from_millis(40);
 
 /// A request to a model.
 pub struct ModelJob {
     pub body: Vec<u8>,
+    /// What it is about: an expert with this tag is asked first.
+    pub tag: Option<String>,
     pub stop: Stop,
     pub sink: Box<dyn FnMut(Part) + Send>,
 }
 
-/// Whoever has models.
-pub trait Models: Send + Sync {
-    fn ask(&self, job: ModelJob);
+/// What models there are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    pub n_models: usize,
+    /// What they are for.
+    pub tags: BTreeSet<String>,
+    pub makes_vectors: bool,
+    /// One server answers for all experts; what it is for is not known.
+    pub takes_all: bool,
 }
 
-/// The request as the API has it. The experts know best how to behave, so no words on that are sent: what is sent before
-/// is the same every time, and a copy keeps it.
-pub fn body(before: &[Turn], text: &str) -> Vec<u8> {
-    let message = |role: &str, content: &str| json!({ "role": role, "content": content });
-    let turns =
-        before.iter().flat_map(|turn| [message("user", &turn.said), message("assistant", &turn.answer)]);
-    let messages: Vec<_> = turns.chain([message("user", text)]).collect();
-    let body = json!({
-        "model": crate::gateway::route::AUTO,
-        "messages": messages,
-        "stream": true,
-        "max_tokens": TOKENS_MAX,
-    });
-    body.to_string().into_bytes()
+pub type Vectors = Result<Vec<Vec<f32>>, String>;
+
+/// Whoever has models. Each callback is called once, soon or late.
+pub trait Models: Send + Sync {
+    fn ask(&self, job: ModelJob);
+
+    fn live(&self, done: Box<dyn FnOnce(Live) + Send>) {
+        done(Live::default());
+    }
+
+    /// A vector for each text.
+    fn vectors(&self, _texts: Vec<String>, done: Box<dyn FnOnce(Vectors) + Send>) {
+        done(Err("no model makes vectors".into()));
+    }
 }
 
 /// The models of the cluster, asked from the program's own runtime.
@@ -52,13 +58,23 @@ impl Models for GatewayModels {
         let gateway = self.gateway.clone();
         self.runtime.spawn(async move { answer(&gateway, job).await });
     }
+
+    fn live(&self, done: Box<dyn FnOnce(Live) + Send>) {
+        let gateway = self.gateway.clone();
+        self.runtime.spawn(async move { done(gateway.live().await) });
+    }
+
+    fn vectors(&self, texts: Vec<String>, done: Box<dyn FnOnce(Vectors) + Send>) {
+        let gateway = self.gateway.clone();
+        self.runtime.spawn(async move { done(gateway.vectors_for_this_node(AUTO, &texts).await) });
+    }
 }
 
 /// Until the answer has ended, or nobody waits for it any more: then the stream is dropped, and the copy stops.
 pub async fn answer(gateway: &Arc<Gateway>, job: ModelJob) {
-    let ModelJob { body, stop, mut sink } = job;
+    let ModelJob { body, tag, stop, mut sink } = job;
     let begun = tokio::select! {
-        begun = gateway.ask_for_this_node(body) => begun,
+        begun = gateway.ask_for_this_node(body, tag.as_deref()) => begun,
         () = stopped(&stop) => return,
     };
     let mut told = match begun {

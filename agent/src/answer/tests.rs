@@ -1,5 +1,6 @@
 //! What people say, and what a mind answers, with a world and a model of the test's own.
 
+use super::model::ModelJob;
 use super::*;
 use crate::talk::parts::Stop;
 use crate::talk::trace::{Stage, Took};
@@ -77,7 +78,7 @@ impl Room {
         };
         fake.lock().about = about;
         let served = Arc::new(fake.clone());
-        let mind = Mind::new(served.clone(), served, Arc::default());
+        let mind = Mind::new(served.clone(), served, Arc::default(), Library::shipped(&TOOLS));
         Room { fake, mind }
     }
 

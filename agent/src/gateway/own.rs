@@ -6,9 +6,11 @@ use super::record::{self, Fault};
 use super::route::{self, Purpose};
 use super::stream::{Kind, Splitter, judge};
 use super::{Gateway, Guest, begin, relay};
+use crate::answer::model::Live;
 use crate::talk::parts::Part;
 use openai::{ApiError, Routing};
 use serde::Deserialize;
+use service::door::ResponseBody;
 use service::events::{self, Events};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,11 +28,17 @@ pub struct Told {
 }
 
 impl Gateway {
-    /// Asks a model for this node itself. To drop the answer stops the copy that writes it.
-    pub async fn ask_for_this_node(self: &Arc<Self>, body: Vec<u8>) -> Result<Told, ApiError> {
+    /// Asks a model for this node itself, an expert with this tag where there is one. To drop the answer stops the copy
+    /// that writes it.
+    pub async fn ask_for_this_node(
+        self: &Arc<Self>,
+        body: Vec<u8>,
+        tag: Option<&str>,
+    ) -> Result<Told, ApiError> {
         let routing = Routing::read(&body)?;
         let view = self.view().await;
-        let candidates = route::route(&view, &routing.model, Purpose::Text)?;
+        let expert = tag.and_then(|tag| route::with_tag(&view, tag));
+        let candidates = route::route(&view, expert.unwrap_or(&routing.model), Purpose::Text)?;
         let id = format!("voice-{:016x}", u64::from_ne_bytes(crate::enrolling::random()));
         let whom = Whom { candidates, path: "/v1/chat/completions", id, form: Form::Events };
         let guest = Guest { gateway: self.clone(), key: VOICE.into(), tokens: 0 };
@@ -43,6 +51,64 @@ impl Gateway {
         tokio::spawn(relay::stream(begun, pipe));
         Ok(Told { by, events, splitter: Splitter::default(), waiting: VecDeque::new() })
     }
+
+    /// What models answer now, and what they are for.
+    pub async fn live(&self) -> Live {
+        let view = self.view().await;
+        // What an address of the owner's has is not known; it is asked.
+        let takes_all = view.set.is_some();
+        let n_models = usize::from(takes_all);
+        let mut live = Live { n_models, makes_vectors: takes_all, takes_all, ..Live::default() };
+        for copy in view.copies.iter().filter(|copy| copy.health == cluster::Health::Passing) {
+            let manner = view.manners.get(&copy.expert);
+            if manner.is_some_and(|manner| manner.is_for_embeddings) {
+                live.makes_vectors = true;
+                continue;
+            }
+            live.n_models += 1;
+            live.tags.extend(manner.into_iter().flat_map(|manner| manner.tags.iter().cloned()));
+        }
+        live
+    }
+
+    /// Vectors of texts, for this node itself; the sentence says why there are none.
+    pub async fn vectors_for_this_node(
+        self: &Arc<Self>,
+        model: &str,
+        texts: &[String],
+    ) -> Result<Vec<Vec<f32>>, String> {
+        let body = serde_json::json!({ "model": model, "input": texts }).to_string().into_bytes();
+        let told = |error: ApiError| error.message;
+        let candidates = route::route(&self.view().await, model, Purpose::Embeddings).map_err(told)?;
+        let id = format!("own-{:016x}", u64::from_ne_bytes(crate::enrolling::random()));
+        let whom = Whom { candidates, path: "/v1/embeddings", id, form: Form::Whole };
+        let guest = Guest { gateway: self.clone(), key: VOICE.into(), tokens: 0 };
+        let response = relay::whole(Job::new(guest, whom, body, false)).await.map_err(told)?;
+        match response.body {
+            ResponseBody::Whole(body) => vectors(&body, texts.len()),
+            ResponseBody::Events(_) => Err("vectors came in pieces".into()),
+        }
+    }
+}
+
+/// The vectors of an answer, in the order of their texts.
+fn vectors(body: &[u8], n_texts: usize) -> Result<Vec<Vec<f32>>, String> {
+    #[derive(Deserialize)]
+    struct Body {
+        data: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        index: usize,
+        embedding: Vec<f32>,
+    }
+    let body: Body =
+        serde_json::from_slice(body).map_err(|error| format!("the vectors are unreadable: {error}"))?;
+    let mut vectors = vec![vec![]; n_texts];
+    for One { index, embedding } in body.data {
+        *vectors.get_mut(index).ok_or("there are more vectors than texts")? = embedding;
+    }
+    if vectors.iter().any(Vec::is_empty) { Err("a vector is missing".into()) } else { Ok(vectors) }
 }
 
 impl Told {
@@ -113,6 +179,13 @@ mod tests {
 
     fn check(event: &str, want: &[Part]) {
         assert_eq!(parts(event.as_bytes()), want, "{event}");
+    }
+
+    #[test]
+    fn vectors_come_in_the_order_of_their_texts() {
+        let body = br#"{"data":[{"index":1,"embedding":[2]},{"index":0,"embedding":[1.5]}]}"#;
+        assert_eq!(vectors(body, 2), Ok(vec![vec![1.5], vec![2.0]]));
+        assert!(vectors(body, 1).is_err() && vectors(body, 3).is_err() && vectors(b"{}", 0).is_err());
     }
 
     #[test]

@@ -118,6 +118,20 @@ pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate
     Err(ApiError::unknown_model(model))
 }
 
+/// The expert for a tag, of those that answer now: the one that has the best copy.
+pub fn with_tag<'a>(view: &'a View, tag: &str) -> Option<&'a str> {
+    if tag == GENERAL {
+        // `auto` knows more of it: who takes the place of whom.
+        return None;
+    }
+    let has_tag = |copy: &&Copy| {
+        let manner = view.manners.get(&copy.expert);
+        manner.is_some_and(|manner| !manner.is_for_embeddings && manner.tags.iter().any(|one| one == tag))
+    };
+    let up = view.copies.iter().filter(|copy| copy.health != Health::Critical && !copy.is_doubted);
+    up.filter(has_tag).min_by_key(|copy| order(copy)).map(|copy| copy.expert.as_str())
+}
+
 /// The small model, wherever it is not among these already, best first.
 fn small(view: &View, found: &[Candidate]) -> Vec<Candidate> {
     let is_small = |copy: &&Copy| {

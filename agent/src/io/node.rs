@@ -96,6 +96,7 @@ impl Node {
             hearing: None,
             voice: None,
             turns: vec![],
+            workflows: crate::brain::shown::Shown::default(),
         }
     }
 

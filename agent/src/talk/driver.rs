@@ -308,6 +308,7 @@ impl Talk {
                 self.turns.handle(now, Input::Words { turn, words: &words });
                 self.board.tell(News::Words { turn, words });
             }
+            Part::Steps(steps) => self.draft.steps(steps),
             Part::End => {
                 self.asking = None;
                 self.turns.handle(now, Input::AnswerEnded { turn });

@@ -119,6 +119,8 @@ pub enum Part {
     /// Who answers and why, for the trace: `intent time`, `local on duet-1 (fastest)`.
     By(String),
     Words(String),
+    /// What the workflow did, told before its end.
+    Steps(Vec<brain::Step>),
     End,
     /// With a sentence for a person.
     Failed(String),

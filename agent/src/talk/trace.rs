@@ -15,6 +15,8 @@ const ANSWER_BYTES_MAX: usize = 2048;
 /// Words on who answered, and on what went wrong, of one turn.
 const NOTES_MAX: usize = 8;
 const NOTE_BYTES_MAX: usize = 300;
+/// Steps of a workflow that are kept.
+const STEPS_MAX: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -143,6 +145,8 @@ pub struct Trace {
     /// Who answered, and why.
     pub by: Vec<String>,
     pub troubles: Vec<String>,
+    /// What the workflow did.
+    pub steps: Vec<brain::Step>,
     /// Private.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
@@ -156,6 +160,7 @@ pub struct Draft {
     heard: Vec<HearTrace>,
     by: Vec<String>,
     troubles: Vec<String>,
+    steps: Vec<brain::Step>,
     said: Option<String>,
     answer: Option<String>,
 }
@@ -185,6 +190,11 @@ impl Draft {
         note(&mut self.troubles, sentence);
     }
 
+    pub fn steps(&mut self, steps: Vec<brain::Step>) {
+        self.steps = steps;
+        self.steps.truncate(STEPS_MAX);
+    }
+
     pub fn said(&mut self, text: &str) {
         self.said = Some(cut(text, SAID_BYTES_MAX).to_owned());
     }
@@ -197,7 +207,7 @@ impl Draft {
 
     /// What is left when the turn is over.
     pub fn done(self, talk: u64, whose: &str, unix_s: u64, report: &Report) -> Trace {
-        let Draft { heard, by, troubles, said, answer } = self;
+        let Draft { heard, by, troubles, steps, said, answer } = self;
         let took = took(report);
         let since_release = |at: Duration| {
             let released = report.released.filter(|released| *released <= at)?;
@@ -219,6 +229,7 @@ impl Draft {
             heard,
             by,
             troubles,
+            steps,
             said,
             answer,
         }
@@ -260,7 +271,9 @@ impl Trace {
 
     /// Without what was said.
     pub fn closed(&self) -> Trace {
-        Trace { said: None, answer: None, ..self.clone() }
+        // A note of a step may quote it.
+        let steps = self.steps.iter().map(|step| brain::Step { notes: vec![], ..step.clone() }).collect();
+        Trace { said: None, answer: None, steps, ..self.clone() }
     }
 }
 
@@ -302,6 +315,7 @@ pub fn example() -> Trace {
         heard: vec![],
         by: vec!["local on attic".into()],
         troubles: vec![],
+        steps: vec![],
         said: None,
         answer: None,
     }

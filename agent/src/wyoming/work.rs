@@ -86,7 +86,7 @@ impl<'a> Work<'a> {
             Output::Ask { text, conversation } => {
                 let mut errand = self.errand(News::Answered(Err(LEFT_ALONE.into())));
                 let sink = Box::new(move |part: Part| match part {
-                    Part::By(_) => {}
+                    Part::By(_) | Part::Steps(_) => {}
                     Part::Words(words) => errand.lane.put(News::Words(words)),
                     Part::End => errand.end(News::Answered(Ok(()))),
                     Part::Failed(why) => errand.end(News::Answered(Err(why))),

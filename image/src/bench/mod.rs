@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod kernels;
 pub mod llm;
 pub mod plot;
+pub mod routing;
 pub mod split;
 pub mod stt;
 pub mod turn;
@@ -24,6 +25,7 @@ use argh::{ArgsInfo, FromArgs};
     example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick",
     example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt",
     example = "From the key to the first sound of an answer:\n  duet bench turn --quick",
+    example = "How often each way of choosing an expert is right:\n  duet bench routing",
     example = "Speech to text beside a model that writes:\n  duet bench beside",
     example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split"
 )]
@@ -40,6 +42,7 @@ pub enum What {
     Gateway(gateway::GatewayArgs),
     Kernels(kernels::KernelsArgs),
     Llm(llm::args::LlmArgs),
+    Routing(routing::RoutingArgs),
     Split(split::SplitArgs),
     Stt(stt::SttArgs),
     Turn(turn::TurnArgs),
@@ -53,6 +56,7 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Gateway(args) => gateway::command(&args),
         What::Kernels(args) => kernels::command(&args),
         What::Llm(args) => llm::command(&args),
+        What::Routing(args) => routing::command(&args),
         What::Split(args) => split::command(&args),
         What::Stt(args) => stt::command(&args),
         What::Turn(args) => turn::command(&args),

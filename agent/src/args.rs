@@ -24,7 +24,7 @@ pub struct Args {
 pub enum Command {
     Serve(Serve),
     Status(StatusArgs),
-    Console(Console),
+    Diag(Diag),
     Reached(Reached),
     Overlay(Overlay),
     Stick(Stick),
@@ -99,10 +99,15 @@ pub struct StatusArgs {
     pub root: PathBuf,
 }
 
-/// Print the status on a serial line, again whenever Enter is pressed.
+/// Find out on a serial line or a screen what this PC has and what is wrong with it.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "console", example = "agent console </dev/ttyS0 >/dev/ttyS0")]
-pub struct Console {
+#[argh(
+    subcommand,
+    name = "diag",
+    example = "agent diag </dev/ttyS0 >/dev/ttyS0",
+    note = "It ends with 75 where the PC is to start anew and with 76 where a root shell is wanted: diag@.service does both."
+)]
+pub struct Diag {
     /// folder with the agent's socket (default /run/duet-talk)
     #[argh(option, default = "PathBuf::from(\"/run/duet-talk\")")]
     pub agent: PathBuf,

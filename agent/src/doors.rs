@@ -6,6 +6,7 @@ use crate::hear;
 use crate::hear::desk::Readiness;
 use crate::io::node::Node;
 use crate::session::{self, Sessions};
+use crate::sound::lent::Lent;
 use crate::talk::{Shared, Talks};
 use crate::wyoming::info::Offer;
 use crate::wyoming::{self, mdns, mdns::cards::Card};
@@ -17,6 +18,7 @@ pub struct Doors {
     http: session::Door,
     wyoming: Arc<wyoming::serve::Door>,
     node: Arc<Node>,
+    lent: Lent,
 }
 
 impl Doors {
@@ -26,6 +28,7 @@ impl Doors {
         shared: Shared,
         (gateway, node, ear): (Arc<Gateway>, Arc<Node>, Arc<hear::desk::Desk>),
         wyoming: Option<SocketAddr>,
+        lent: Lent,
     ) -> Doors {
         let force = talks.force.clone();
         let of = (force.clone(), node.clone(), shared.mouth.clone());
@@ -45,7 +48,7 @@ impl Doors {
         let wyoming = wyoming::serve::Door::new(shared, force, wyoming, Box::new(offer));
         let sessions = Sessions::new(talks, Box::new(hear::detect::earshot));
         let http = session::Door::new(gateway, Arc::new(sessions));
-        Doors { http, wyoming: Arc::new(wyoming), node }
+        Doors { http, wyoming: Arc::new(wyoming), node, lent }
     }
 
     /// Whether a path is one of ours.
@@ -75,7 +78,7 @@ impl Doors {
             self.http.run(),
             self.wyoming.clone().run(),
             mdns::run(self.wyoming.clone(), cards),
-            session::local::run(self.http.sessions.talks().clone()),
+            session::local::run(self.http.sessions.talks().clone(), self.lent.clone()),
         );
     }
 }

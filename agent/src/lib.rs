@@ -2,7 +2,7 @@
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `console` are the rim that touches the machine.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `diag` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
 //! `brain` runs the workflows by which it answers, and chooses who does.
@@ -14,7 +14,7 @@ pub mod answer;
 pub mod args;
 pub mod brain;
 pub mod cluster;
-mod console;
+mod diag;
 mod doors;
 pub mod enrol;
 mod enrolling;
@@ -62,7 +62,11 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
         Command::Status(args) => runtime.block_on(status(args)),
-        Command::Console(args) => console::run(&runtime, &args.agent),
+        Command::Diag(args) => {
+            let end = diag::run(&runtime, &args.agent)?;
+            // Nothing is open here that would want an end of its own.
+            std::process::exit(end.status().into())
+        }
         Command::Reached(args) => reached::run(&args.root),
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),

@@ -3,7 +3,7 @@
 //! Pure, and tested without a card: `rate` converts between rates, `loudness` is volume and meter, `earcon` makes the
 //! three sounds that are no speech, `tape` is what is to be played, `pump` keeps a card in sound and lets it rest,
 //! `devices` says which card is taken, `echo` when the node hears itself, `state` is what a person sees of all that.
-//! `inbox` is the way from a conversation to the thread of its speaker.
+//! `inbox` is the way from a conversation to the thread of its speaker, `lent` lets another program have the cards.
 //! `wav` reads and writes files of sound, `wav_device` stands for a whole card, on a clock that is only told.
 //!
 //! Behind the feature `sound`: `open` and `mixer` are the face of libasound, `finding` looks for cards, `recording` and
@@ -17,6 +17,7 @@ pub mod echo;
 #[cfg(feature = "sound")]
 mod finding;
 pub mod inbox;
+pub mod lent;
 #[cfg(feature = "sound")]
 pub mod local;
 pub mod loudness;

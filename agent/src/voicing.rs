@@ -14,6 +14,7 @@ use crate::hear::{self, detect::Detector};
 use crate::io::node::Node;
 use crate::keys::listening::{KeysState, LocalKeys};
 use crate::settings::Settings;
+use crate::sound::lent::Lent;
 use crate::sound::state::{SideState, SoundState};
 use crate::speech::{self, mouth::Mouth, mouth::MouthFacts};
 use crate::talk::force::{Force, Over};
@@ -123,12 +124,13 @@ impl Voice {
         // Set once, here.
         let _ = home.talks.set(Arc::downgrade(&talks));
         let (post, events) = post();
-        let (sound, own) = Sound::start(root, &now, &post, ear.detector())?;
+        let lent = Lent::default();
+        let (sound, own) = Sound::start(root, &now, &post, ear.detector(), &lent)?;
         let keys = LocalKeys::start(root, Some(&now.keys), &post).context("no thread for keys")?;
         let begun = talks.begin(Whose::Here, Over::default(), (post, events), own);
         begun.ok().context("no thread for the conversation of this PC")?;
         let messages = message::Door::new(gateway.clone(), mind.clone());
-        let doors = Doors::new(talks.clone(), shared, (gateway, node, ear), wyoming);
+        let doors = Doors::new(talks.clone(), shared, (gateway, node, ear), wyoming, lent);
         Ok(Voice { talks, doors, mouth, mind, messages, home, settings, sound, keys })
     }
 
@@ -212,8 +214,9 @@ impl Sound {
         settings: &VoiceSettings,
         post: &crate::talk::Post,
         detector: Box<dyn Detector>,
+        lent: &Lent,
     ) -> anyhow::Result<(Sound, Own)> {
-        let sound = crate::sound::local::LocalSound::start(root, settings, post);
+        let sound = crate::sound::local::LocalSound::start(root, settings, post, lent);
         let sound = sound.context("no threads for the sound card")?;
         let own =
             Own { speaker: Box::new(sound.speaker()), microphone: Box::new(sound.microphone()), detector };
@@ -240,6 +243,7 @@ impl Sound {
         _: &VoiceSettings,
         post: &crate::talk::Post,
         detector: Box<dyn Detector>,
+        _: &Lent,
     ) -> anyhow::Result<(Sound, Own)> {
         let device = crate::sound::wav_device::WavDevice::new(16_000).context("no such rate")?;
         let own =

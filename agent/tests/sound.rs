@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
 use admission::VoiceSettings;
+use agent::sound::lent::{Lent, REASON};
 use agent::sound::local::LocalSound;
 use agent::sound::wav;
 use agent::talk::parts::{Event, Microphone, Speaker};
@@ -87,6 +88,7 @@ fn inner() {
         "refuse" => refuse(device),
         "prefer" => prefer(&folder),
         "vanish" => vanish(&folder),
+        "lend" => lend(),
         other => panic!("no case {other}"),
     }
 }
@@ -99,7 +101,10 @@ struct Talk {
 fn talk(microphone: &str, speaker: &str) -> Talk {
     let (post, events) = post_for(EVENTS_MAX);
     let settings = settings(microphone, speaker);
-    Talk { sound: LocalSound::start(Path::new("/nothing"), &settings, &post).unwrap(), events }
+    Talk {
+        sound: LocalSound::start(Path::new("/nothing"), &settings, &post, &Lent::default()).unwrap(),
+        events,
+    }
 }
 
 fn settings(microphone: &str, speaker: &str) -> VoiceSettings {
@@ -131,6 +136,14 @@ fn until_both_lost(events: &Events) {
         |event: &Event| matches!(event, Event::SpeakerLost),
     ];
     until_both(events, is_lost);
+}
+
+fn until_both_back(events: &Events) {
+    let is_back = [
+        |event: &Event| matches!(event, Event::MicrophoneBack),
+        |event: &Event| matches!(event, Event::SpeakerBack),
+    ];
+    until_both(events, is_back);
 }
 
 fn tone(rate: u32, hz: f64, seconds: f64) -> Vec<i16> {
@@ -252,7 +265,7 @@ fn prefer(folder: &Path) {
     let card = "pcm.!plughw { @args [ CARD DEV ] @args.CARD { type string } @args.DEV { type integer } type null }\n";
     write(&format!("{}{card}", whole.replace("pcm.mic44 ", "pcm.later ")));
     let (post, events) = post_for(EVENTS_MAX);
-    let sound = LocalSound::start(folder, &settings("mic44", "spk16"), &post).unwrap();
+    let sound = LocalSound::start(folder, &settings("mic44", "spk16"), &post, &Lent::default()).unwrap();
     sound.microphone().listen(true);
     until(&events, |event| matches!(event, Event::Frame(_)).then_some(()));
     let state = sound.state().microphone;
@@ -287,14 +300,29 @@ fn vanish(folder: &Path) {
     until_both_lost(&talk.events);
     assert_eq!(talk.sound.state().microphone.reason.as_deref(), Some("there is no sound device mic48"));
     write(&whole);
-    let is_back = [
-        |event: &Event| matches!(event, Event::MicrophoneBack),
-        |event: &Event| matches!(event, Event::SpeakerBack),
-    ];
-    until_both(&talk.events, is_back);
+    until_both_back(&talk.events);
     talk.sound.microphone().listen(true);
     until(&talk.events, |event| matches!(event, Event::Frame(_)).then_some(()));
     assert_eq!(talk.sound.state().microphone.device.as_deref(), Some("mic48"));
+}
+
+/// Another program of the PC has the cards for a while.
+fn lend() {
+    let (post, events) = post_for(EVENTS_MAX);
+    let lent = Lent::default();
+    let sound = LocalSound::start(Path::new("/nothing"), &settings("mic16", "spk16"), &post, &lent).unwrap();
+    sound.microphone().listen(true);
+    until(&events, |event| matches!(event, Event::Frame(_)).then_some(()));
+    sound.microphone().listen(false);
+    let loan = lent.ask();
+    until_both_lost(&events);
+    assert!(loan.is_free());
+    for side in [sound.state().microphone, sound.state().speaker] {
+        assert_eq!((side.device, side.reason.as_deref()), (None, Some(REASON)));
+    }
+    drop(loan);
+    until_both_back(&events);
+    assert_eq!(sound.state().speaker.device.as_deref(), Some("spk16"));
 }
 
 fn check(case: &str, microphone: &[i16]) {
@@ -347,4 +375,9 @@ fn another_card_is_taken_until_the_wished_one_can_be_opened() {
 #[test]
 fn a_device_that_vanished_comes_back() {
     check("vanish-all", &[]);
+}
+
+#[test]
+fn cards_that_are_lent_are_let_go_and_taken_again() {
+    check("lend-all", &[]);
 }

@@ -5,6 +5,6 @@ use image::build::recipe::Recipe;
 
 #[test]
 fn the_shipped_lists_give_the_plan_of_the_golden_file() {
-    let recipe = Recipe::read(tests::repository()).expect("the shipped recipe is right");
+    let recipe = Recipe::read(tests::repository(), &[]).expect("the shipped recipe is right");
     tests::golden("plan.txt", &Plan::of(&recipe).to_string());
 }

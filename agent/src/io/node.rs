@@ -210,7 +210,7 @@ impl Node {
     }
 
     /// Nothing where rpc-worker does not answer.
-    async fn holds(&self) -> Option<Holds> {
+    pub async fn holds(&self) -> Option<Holds> {
         let reply = service::fetch::get(&self.worker, "/health").await.ok();
         reply.filter(|reply| reply.status == 200).map(|reply| holds(&reply.body))
     }

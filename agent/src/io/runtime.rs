@@ -1,7 +1,7 @@
 //! Files in the agent's own folders on a tmpfs, which systemd gives it and which go with the power.
 //!
 //! The first is for all of it, and other programs of the node are shown it. The second is for the key of this PC's ear,
-//! and only the console is shown it. Where there is one folder, it is both.
+//! and only the diagnosis is shown it. Where there is one folder, it is both.
 //! Elsewhere, such as on a developer's PC, there is no such folder and nothing is kept.
 
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ pub fn path(name: &str) -> Option<PathBuf> {
     Some(folders(&std::env::var_os("RUNTIME_DIRECTORY")?).0?.join(name))
 }
 
-/// A path in the folder that only the console is shown.
+/// A path in the folder that only the diagnosis is shown.
 pub fn console_path(name: &str) -> Option<PathBuf> {
     Some(folders(&std::env::var_os("RUNTIME_DIRECTORY")?).1?.join(name))
 }

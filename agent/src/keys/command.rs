@@ -29,7 +29,8 @@ pub fn run(args: &args::Keys) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn line(input: Input) -> String {
+/// What was pressed, for a person.
+pub fn line(input: Input) -> String {
     let key = |source, what| match source {
         Source::Key { device, code } => match names::name(code) {
             Some(name) => format!("{name} {what} (event{device}, code {code})"),

@@ -2,6 +2,7 @@
 
 use super::devices::{Device, Side, candidates};
 use super::finding::devices;
+use super::lent::Lent;
 use super::local::LocalSound;
 use super::loudness::{Meter, SILENT_DB};
 use super::open::{Ability, ability};
@@ -84,7 +85,8 @@ fn text(list: &List) -> String {
 pub fn level(args: &args::Level) -> anyhow::Result<()> {
     let (post, events) = post_for(EVENTS_MAX);
     let settings = VoiceSettings { microphone: args.microphone.clone(), ..VoiceSettings::default() };
-    let sound = LocalSound::start(&args.root, &settings, &post).context("cannot start the microphone")?;
+    let sound = LocalSound::start(&args.root, &settings, &post, &Lent::default())
+        .context("cannot start the microphone")?;
     sound.microphone().listen(true);
     let end = Duration::from_secs(args.seconds.into());
     let (began, mut meter, mut loudest, mut heard) = (Instant::now(), Meter::default(), SILENT_DB, 0);
@@ -137,7 +139,7 @@ fn draw(db: f32) -> anyhow::Result<()> {
         .context("cannot write the level")
 }
 
-fn verdict(loudest_db: f32) -> &'static str {
+pub fn verdict(loudest_db: f32) -> &'static str {
     match loudest_db {
         db if db <= -80.0 => "it hears nothing: is it plugged in, and is its switch on?",
         db if db < -30.0 => "it is soft: go nearer, or take another microphone",

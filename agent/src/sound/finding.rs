@@ -1,6 +1,7 @@
 //! Finds the card that is to be taken, and notices when it should be another.
 
 use super::devices::{Device, LIST_BYTES_MAX, Side, candidates, parse};
+use super::lent::{self, Lent};
 use super::mixer;
 use super::open::{Opened, open};
 use super::state::Shown;
@@ -15,11 +16,12 @@ use std::time::{Duration, Instant};
 pub struct Wanted {
     root: PathBuf,
     wish: Mutex<Option<String>>,
+    lent: Lent,
 }
 
 impl Wanted {
-    pub fn new(root: &Path, wish: Option<&str>) -> Wanted {
-        Wanted { root: root.to_path_buf(), wish: Mutex::new(wish.map(str::to_string)) }
+    pub fn new(root: &Path, wish: Option<&str>, lent: &Lent) -> Wanted {
+        Wanted { root: root.to_path_buf(), wish: Mutex::new(wish.map(str::to_string)), lent: lent.clone() }
     }
 
     /// Says whether it is another than before.
@@ -75,9 +77,11 @@ impl Found {
         let pause =
             self.retry.filter(|_| is_same).map_or(RETRY_FIRST, |(_, last)| (2 * last).min(RETRY_LAST));
         *self = Found { wish, devices, instead: None, retry: None };
+        let taken = wanted.lent.take().ok_or(lent::REASON)?;
         for name in candidates(&self.devices, self.wish.as_deref(), side) {
             match open(&name, side, period, buffer) {
-                Ok(opened) => {
+                Ok(mut opened) => {
+                    opened.taken = Some(taken);
                     mixer::open_up(&name, side);
                     self.retry = self.instead.is_some().then(|| (Instant::now() + pause, pause));
                     return Ok(opened);
@@ -91,10 +95,13 @@ impl Found {
             .unwrap_or_else(|| format!("no sound card that can {} was found", side.verb())))
     }
 
-    /// Whether there are other cards now, or another wish, or it is time to try the first choice again.
+    /// Whether there are other cards now, or another wish, or it is lent, or it is time to try the first choice again.
     pub fn is_stale(&self, wanted: &Wanted) -> bool {
         let is_time = self.retry.is_some_and(|(at, _)| Instant::now() >= at);
-        is_time || self.wish != wanted.wish() || self.devices != devices(&wanted.root)
+        is_time
+            || wanted.lent.is_asked_for()
+            || self.wish != wanted.wish()
+            || self.devices != devices(&wanted.root)
     }
 
     pub fn show(&self, shown: &Shown, opened: &Opened) {

@@ -3,6 +3,7 @@
 use super::echo::Echo;
 use super::finding::Wanted;
 use super::inbox::Mouthpiece;
+use super::lent::Lent;
 use super::playing::Playing;
 use super::recording::{Earpiece, Recording};
 use super::state::{Shown, SoundState};
@@ -26,13 +27,13 @@ pub struct LocalSound {
 }
 
 impl LocalSound {
-    /// What happens is told to `post`; cards are looked for below `root`, which is `/`.
-    pub fn start(root: &Path, settings: &VoiceSettings, post: &Post) -> io::Result<LocalSound> {
+    /// What happens is told to `post`; cards are looked for below `root`, which is `/`, and let go while they are `lent`.
+    pub fn start(root: &Path, settings: &VoiceSettings, post: &Post, lent: &Lent) -> io::Result<LocalSound> {
         let wishes = [&settings.microphone, &settings.speaker];
         let mut sound = LocalSound {
             ear: Earpiece::default(),
             mouth: Mouthpiece::default(),
-            wanted: wishes.map(|wish| Arc::new(Wanted::new(root, wish.as_deref()))),
+            wanted: wishes.map(|wish| Arc::new(Wanted::new(root, wish.as_deref(), lent))),
             shown: Default::default(),
             echo: Echo::new(Instant::now()),
             threads: Vec::new(),

@@ -1,6 +1,7 @@
 //! Opens a card through libasound, and says in a sentence why it cannot be opened.
 
 use super::devices::{Side, is_name};
+use super::lent::Use;
 use super::rate::RATES;
 use crate::hear::RATE;
 use alsa::pcm::{Access, Format, Frames, HwParams, PCM};
@@ -29,6 +30,8 @@ pub struct Opened {
     pub channels: usize,
     /// Of one channel.
     pub period: usize,
+    /// Behind `pcm`: given up once that is closed.
+    pub taken: Option<Use>,
 }
 
 /// `period` and `buffer` are wishes; a card has its own mind.
@@ -48,7 +51,7 @@ pub fn open(name: &str, side: Side, period: Duration, buffer: Duration) -> Resul
     if !RATES.contains(&rate) {
         return Err(format!("{name} has {rate} samples a second, which is not known"));
     }
-    Ok(Opened { name: name.to_string(), pcm, rate, channels, period })
+    Ok(Opened { name: name.to_string(), pcm, rate, channels, period, taken: None })
 }
 
 fn configure(

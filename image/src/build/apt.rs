@@ -122,7 +122,8 @@ impl Apt {
             });
         }
         packages.sort();
-        let lock = Lock { suite: recipe.settings.suite.clone(), wish: recipe.wish(), packages };
+        let (suite, wish, profiles) = (recipe.settings.suite.clone(), recipe.wish(), recipe.profiles.clone());
+        let lock = Lock { suite, wish, profiles, packages };
         // What comes from outside must survive the strict reader before it is trusted.
         Lock::parse("the package lists", &lock.to_text())?;
         Ok(lock)

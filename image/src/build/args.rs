@@ -32,6 +32,9 @@ pub struct BuildArgs {
     /// suite of Debian to take instead of the one in buildroot/build.toml
     #[argh(option)]
     pub suite: Option<String>,
+    /// add a profile of buildroot/profiles, such as shell; may be repeated
+    #[argh(option)]
+    pub profile: Vec<String>,
     /// leave the promoted release as it is
     #[argh(switch)]
     pub no_promote: bool,

@@ -3,6 +3,7 @@
 //! It is text that a person can read and compare: one package a line.
 
 use super::lists::{self, ListError};
+use super::profile;
 use std::fmt::{self, Write};
 
 /// A Debian package is never larger than this; apt is not asked to fetch a mistake.
@@ -39,6 +40,7 @@ pub struct Lock {
     pub suite: String,
     /// The hash of what was asked for: another wish needs another lock file.
     pub wish: String,
+    pub profiles: Vec<String>,
     pub packages: Vec<Package>,
 }
 
@@ -73,6 +75,9 @@ impl Lock {
              # Written by `duet build --update`; the same lock file gives the same image.\n",
         );
         let _ = writeln!(text, "suite {}\nwish {}", self.suite, self.wish);
+        for profile in &self.profiles {
+            let _ = writeln!(text, "profile {profile}");
+        }
         for p in &packages {
             let _ = writeln!(
                 text,
@@ -84,12 +89,18 @@ impl Lock {
     }
 
     pub fn parse(file: &str, text: &str) -> Result<Lock, ListError> {
-        let mut lock = Lock { suite: String::new(), wish: String::new(), packages: Vec::new() };
+        let (suite, wish) = Default::default();
+        let mut lock = Lock { suite, wish, profiles: Vec::new(), packages: Vec::new() };
         for entry in lists::entries(file, text)? {
             let words: Vec<&str> = entry.words.iter().map(String::as_str).collect();
             match words[..] {
                 ["suite", suite] if super::recipe::is_suite(suite) => lock.suite = suite.into(),
                 ["wish", wish] if wish.len() <= 64 => lock.wish = wish.into(),
+                ["profile", name]
+                    if profile::is_name(name) && lock.profiles.len() < profile::PROFILES_MAX =>
+                {
+                    lock.profiles.push(name.into());
+                }
                 [used, name, version, architecture, bytes, sha256] => {
                     let package = package(used, name, version, architecture, bytes, sha256);
                     lock.packages.push(package.map_err(|what| fail(file, entry.line, what))?);

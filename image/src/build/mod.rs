@@ -14,6 +14,7 @@ mod mirror;
 mod modules;
 mod papers;
 pub mod plan;
+mod profile;
 pub mod programs;
 pub mod publish;
 pub mod recipe;
@@ -52,6 +53,8 @@ pub struct Options {
     pub out: PathBuf,
     pub mirror: Option<String>,
     pub suite: Option<String>,
+    /// Of `buildroot/profiles`; a lock file that is kept to brings its own.
+    pub profiles: Vec<String>,
     /// A lock file to keep to, whatever the recipe would ask for today.
     pub lock: Option<PathBuf>,
     pub update: bool,
@@ -62,7 +65,16 @@ pub struct Options {
 
 impl Options {
     pub fn new(out: PathBuf) -> Options {
-        Options { out, mirror: None, suite: None, lock: None, update: false, promote: true, target: None }
+        Options {
+            out,
+            mirror: None,
+            suite: None,
+            profiles: Vec::new(),
+            lock: None,
+            update: false,
+            promote: true,
+            target: None,
+        }
     }
 }
 
@@ -93,22 +105,21 @@ pub fn command(args: BuildArgs) -> Result<()> {
         return variant::command(&args.out, args.ggml_source.as_deref(), args.yes);
     }
     let repository = repository()?;
+    let options = Options {
+        mirror: args.mirror,
+        suite: args.suite,
+        profiles: args.profile,
+        lock: args.lock,
+        update: args.update,
+        promote: !args.no_promote,
+        ..Options::new(args.out)
+    };
     if args.plan {
-        print!("{}", Plan::of(&read_recipe(&repository, args.suite.as_deref())?));
+        print!("{}", Plan::of(&read_recipe(&repository, &options)?));
         return Ok(());
     }
     setup::ensure(&[For::Build], args.yes)?;
-    let built = build(
-        &repository,
-        &Options {
-            mirror: args.mirror,
-            suite: args.suite,
-            lock: args.lock,
-            update: args.update,
-            promote: !args.no_promote,
-            ..Options::new(args.out)
-        },
-    )?;
+    let built = build(&repository, &options)?;
     if args.json {
         println!("{}", built.to_json());
     } else {
@@ -129,7 +140,7 @@ pub fn repository() -> Result<PathBuf> {
 /// Builds a release, or finds that it stands already.
 pub fn build(repository: &Path, options: &Options) -> Result<Built> {
     programs::check_path(repository)?;
-    let recipe = read_recipe(repository, options.suite.as_deref())?;
+    let recipe = read_recipe(repository, options)?;
     fs::create_dir_all(&options.out).with_context(|| format!("making {}", options.out.display()))?;
     let out = fs::canonicalize(&options.out).with_context(|| format!("{}", options.out.display()))?;
     let _alone = alone(&out)?;
@@ -137,13 +148,31 @@ pub fn build(repository: &Path, options: &Options) -> Result<Built> {
     Build::new(repository, recipe, out, options)?.run()
 }
 
-fn read_recipe(repository: &Path, suite: Option<&str>) -> Result<Recipe> {
-    let mut recipe = Recipe::read(repository)?;
-    if let Some(suite) = suite {
+fn read_recipe(repository: &Path, options: &Options) -> Result<Recipe> {
+    let profiles = match &options.lock {
+        Some(lock) => read_lock(lock)?.profiles,
+        None => options.profiles.clone(),
+    };
+    let mut recipe = Recipe::read(repository, &profiles)?;
+    if let Some(suite) = options.suite.as_deref() {
         anyhow::ensure!(recipe::is_suite(suite), "{suite:?} is not the name of a Debian suite");
         recipe.settings.suite = suite.into();
     }
     Ok(recipe)
+}
+
+fn read_lock(path: &Path) -> Result<Lock> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("reading {name}"))?;
+    Ok(Lock::parse(&name, &text)?)
+}
+
+/// Images with and without profiles are built by turns, each from its own packages.
+fn lock_name(profiles: &[String]) -> String {
+    match profiles {
+        [] => "packages.lock".into(),
+        some => format!("packages-{}.lock", some.join("+")),
+    }
 }
 
 /// Two builds in one folder would tread on each other; the lock goes with the process.
@@ -240,11 +269,11 @@ impl<'a> Build<'a> {
 
     /// The lock file in force: the owner's, or the one in `out`, or a new one when the wish has changed.
     fn lock(&self) -> Result<Lock> {
-        let path = self.options.lock.clone().unwrap_or_else(|| self.out.join("packages.lock"));
+        let own = self.out.join(lock_name(&self.recipe.profiles));
+        let path = self.options.lock.clone().unwrap_or(own);
         let name = path.display().to_string();
         if path.exists() && !self.options.update {
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {name}"))?;
-            let lock = Lock::parse(&name, &text)?;
+            let lock = read_lock(&path)?;
             if self.options.lock.is_some() || lock.wish == self.recipe.wish() {
                 self.progress.skip(Work::Lock.sentence());
                 return Ok(lock);

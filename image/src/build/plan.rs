@@ -89,6 +89,7 @@ impl fmt::Display for Plan<'_> {
         writeln!(f, "\nSettings")?;
         writeln!(f, "  suite {}, kernel {}, file times {}", settings.suite, settings.kernel, settings.epoch)?;
         writeln!(f, "  zstd level {}, blocks of {} bytes", settings.compression_level, settings.block_bytes)?;
+        list(f, "Profiles", &recipe.profiles)?;
         list(f, "First stages, from", &settings.loaders)?;
         list(f, "Unpacked for speech, without what they depend on", &settings.speech)?;
         list(f, "Languages that are spoken", &settings.languages)?;

@@ -3,6 +3,7 @@
 //! A recipe is data. What follows from it is the plan (`plan.rs`), which never looks at a disk again.
 
 use super::lists::{self, Globs, ListError};
+use super::profile;
 use super::steps::KeyMaker;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -38,6 +39,8 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub settings: Settings,
+    /// What was chosen of `buildroot/profiles`.
+    pub profiles: Vec<String>,
     pub packages: Vec<String>,
     pub excludes: Vec<String>,
     pub prune: Vec<String>,
@@ -67,8 +70,8 @@ pub enum Preset {
 }
 
 impl Recipe {
-    /// Reads the recipe below the repository's root.
-    pub fn read(repository: &Path) -> Result<Recipe> {
+    /// Reads the recipe below the repository's root, and adds these profiles.
+    pub fn read(repository: &Path, profiles: &[String]) -> Result<Recipe> {
         let buildroot = repository.join("buildroot");
         let text = |name: &str| read_text(&buildroot.join(name));
         let settings: Settings = toml::from_str(&text("build.toml")?).context("buildroot/build.toml")?;
@@ -79,6 +82,7 @@ impl Recipe {
         let presets = repository.join("systemd/presets.list");
         let mut recipe = Recipe {
             settings,
+            profiles: Vec::new(),
             packages: lists::packages("buildroot/packages.list", &text("packages.list")?)?,
             excludes: lists::words("buildroot/excludes.list", &text("excludes.list")?)?,
             prune: lists::words("buildroot/prune.list", &text("prune.list")?)?,
@@ -99,6 +103,9 @@ impl Recipe {
         recipe
             .overlay
             .insert("usr/share/duet/manifest.toml".into(), Overlay::File { bytes, executable: false });
+        for name in profiles {
+            profile::add(&mut recipe, repository, name)?;
+        }
         Ok(recipe)
     }
 
@@ -106,9 +113,9 @@ impl Recipe {
     pub fn wish(&self) -> String {
         let settings = &self.settings;
         let key = KeyMaker::new("wish").with(&settings.suite).with(&settings.kernel);
-        key.with_each(&settings.loaders).with_each(&settings.speech).with_each(&self.packages).key().as_str()
-            [..16]
-            .into()
+        let key = key.with_each(&settings.loaders).with_each(&settings.speech).with_each(&self.packages);
+        let key = if self.profiles.is_empty() { key } else { key.with_each(&self.profiles) };
+        key.key().as_str()[..16].into()
     }
 
     pub fn prune_globs(&self) -> Globs {
@@ -120,7 +127,7 @@ pub fn is_suite(name: &str) -> bool {
     !name.is_empty() && name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c == '-')
 }
 
-fn parse_presets(file: &str, text: &str) -> Result<Vec<Preset>, ListError> {
+pub fn parse_presets(file: &str, text: &str) -> Result<Vec<Preset>, ListError> {
     let one = |entry: &lists::Entry| match &entry.words[..] {
         [word, unit] if word == "enable" => Ok(Preset::Enable(unit.clone())),
         [word, unit] if word == "mask" => Ok(Preset::Mask(unit.clone())),
@@ -144,7 +151,7 @@ fn unit_place(name: &str) -> Option<String> {
     Some(format!("{folder}/{name}"))
 }
 
-fn read_units(folder: &Path, overlay: &mut BTreeMap<String, Overlay>) -> Result<()> {
+pub fn read_units(folder: &Path, overlay: &mut BTreeMap<String, Overlay>) -> Result<()> {
     for (name, path) in sorted(folder)? {
         if path.is_dir() && name.ends_with(".d") {
             for (part, file) in sorted(&path)? {
@@ -158,7 +165,7 @@ fn read_units(folder: &Path, overlay: &mut BTreeMap<String, Overlay>) -> Result<
     Ok(())
 }
 
-fn read_overlay(folder: &Path, below: &str, overlay: &mut BTreeMap<String, Overlay>) -> Result<()> {
+pub fn read_overlay(folder: &Path, below: &str, overlay: &mut BTreeMap<String, Overlay>) -> Result<()> {
     for (name, path) in sorted(folder)? {
         let place = if below.is_empty() { name } else { format!("{below}/{name}") };
         let facts = fs::symlink_metadata(&path).with_context(|| format!("{}", path.display()))?;
@@ -181,7 +188,8 @@ fn read_overlay(folder: &Path, below: &str, overlay: &mut BTreeMap<String, Overl
     Ok(())
 }
 
-fn sorted(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// Names and paths in a folder.
+pub fn sorted(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     let reading = || format!("reading {}", folder.display());
     for entry in fs::read_dir(folder).with_context(reading)? {
@@ -205,7 +213,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(reading)
 }
 
-fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read_bytes(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let line =

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, SocketAddrV4};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -234,6 +235,13 @@ impl Shelf {
         let path = &self.places[pc_idx].serial_log;
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         Ok(console::plain(&String::from_utf8_lossy(&bytes)))
+    }
+
+    /// Types a line at a PC's serial line.
+    pub fn type_line(&self, pc_idx: usize, line: &str) -> Result<()> {
+        let path = &self.places[pc_idx].console;
+        let mut stream = UnixStream::connect(path).context("nobody is at the serial line's other end")?;
+        stream.write_all(format!("{line}\n").as_bytes()).context("the serial line takes nothing")
     }
 
     /// A command that runs a program on the virtual wire, as another machine there.

@@ -3,7 +3,7 @@
 use crate::text::plain;
 use serde_json::Value;
 
-const COLUMNS: usize = 80;
+pub const COLUMNS: usize = 80;
 
 /// What stands on the line that the cursor is in.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Screen {
 impl Screen {
     /// What `t` means now.
     pub fn tap(&self) -> &'static str {
-        if matches!(self.mood.as_str(), "listening" | "waiting") { "stop\n" } else { "start\n" }
+        if matches!(self.mood.as_str(), "listening" | "waiting") { "stop" } else { "start" }
     }
 
     /// A text that begins on a line of its own and ends one.
@@ -26,9 +26,8 @@ impl Screen {
         begin + text
     }
 
-    /// A line of the agent's; what it means here.
-    pub fn told(&mut self, line: &str) -> String {
-        let told: Value = serde_json::from_str(line).unwrap_or_default();
+    /// What the agent tells; what it means here.
+    pub fn told(&mut self, told: &Value) -> String {
         let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
         match told["kind"].as_str().unwrap_or_default() {
             "view" => {
@@ -104,7 +103,7 @@ mod tests {
 
     fn shown(told: &[Value]) -> String {
         let mut screen = Screen::default();
-        told.iter().map(|told| screen.told(&told.to_string())).collect()
+        told.iter().map(|told| screen.told(told)).collect()
     }
 
     fn words(text: &str) -> Value {
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_no_news_shows_nothing() {
-        assert_eq!(Screen::default().told("garbage"), "");
-        assert_eq!(Screen::default().told("{\"kind\":7}"), "");
+        assert_eq!(Screen::default().told(&Value::Null), "");
+        assert_eq!(Screen::default().told(&json!({"kind": 7})), "");
     }
 }

@@ -114,6 +114,11 @@ pub struct Figures {
     pub cpu_overhead_percent_by_round: Vec<f64>,
 }
 
+/// What the figures are held to.
+const CPU_OVERHEAD_PERCENT_MAX: f64 = 3.0;
+/// A client hears nothing for so long at most when a stage is lost.
+const RESUME_S_MAX: f64 = 3.0;
+
 /// Medians of one kind.
 #[derive(Debug, Serialize)]
 pub struct Row {
@@ -127,6 +132,30 @@ pub struct Row {
 }
 
 impl Figures {
+    /// A sentence for each gate that was missed.
+    pub fn missed(&self) -> Vec<String> {
+        let mut missed = Vec::new();
+        if !self.logits_equal {
+            missed.push("the logits of the ring are not those of the whole model".to_owned());
+        }
+        // What is no number is missed too.
+        let over = |value: f64, most: f64| value.is_nan() || value > most;
+        let overhead = self.cpu_overhead_percent;
+        if over(overhead, CPU_OVERHEAD_PERCENT_MAX) {
+            missed.push(format!(
+                "three stages take {overhead:+.1} % processor time, the gate is {CPU_OVERHEAD_PERCENT_MAX:+.0} %"
+            ));
+        }
+        for (what, seconds) in [("killed", self.node_loss_resume_s), ("frozen", self.node_freeze_resume_s)] {
+            if over(seconds, RESUME_S_MAX) {
+                missed.push(format!(
+                    "after a stage was {what} the next token came after {seconds:.2} s, the gate is {RESUME_S_MAX} s"
+                ));
+            }
+        }
+        missed
+    }
+
     pub fn new(
         args: &SplitArgs,
         recipe: &Recipe,
@@ -226,11 +255,11 @@ pub fn table(figures: &Figures) -> String {
     }
     let _ = writeln!(
         text,
-        "\nprocessor time of three stages over the whole   {:+.1} %   (gate: +3 %)\n\
+        "\nprocessor time of three stages over the whole   {:+.1} %   (gate: {CPU_OVERHEAD_PERCENT_MAX:+.0} %)\n\
          instructions of three slices over the whole     {:+.2} %\n\
          every logit of {} tokens the same              {equal}\n\
-         stage killed, to a ring and to the next token  {:.2} s, {:.2} s   (gate: 3 s)\n\
-         stage frozen, to a ring and to the next token  {:.2} s, {:.2} s   (gate: 3 s)",
+         stage killed, to a ring and to the next token  {:.2} s, {:.2} s   (gate: {RESUME_S_MAX} s)\n\
+         stage frozen, to a ring and to the next token  {:.2} s, {:.2} s   (gate: {RESUME_S_MAX} s)",
         figures.cpu_overhead_percent,
         figures.instructions_overhead_percent,
         figures.tokens_compared,
@@ -266,6 +295,21 @@ mod tests {
     #[test]
     fn the_overhead_is_the_median_of_the_rounds() {
         assert!((figures().cpu_overhead_percent - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_gate_that_is_missed_has_a_sentence() {
+        assert_eq!(figures().missed(), Vec::<String>::new());
+        let mut bad = figures();
+        (bad.cpu_overhead_percent, bad.node_freeze_resume_s, bad.logits_equal) = (3.1, 3.5, false);
+        let want = [
+            "the logits of the ring are not those of the whole model",
+            "three stages take +3.1 % processor time, the gate is +3 %",
+            "after a stage was frozen the next token came after 3.50 s, the gate is 3 s",
+        ];
+        assert_eq!(bad.missed(), want);
+        let none = Figures { cpu_overhead_percent: f64::NAN, ..figures() };
+        assert_eq!(none.missed().len(), 1);
     }
 
     #[test]

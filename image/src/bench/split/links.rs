@@ -59,7 +59,10 @@ pub fn go_inside(program: &Path) -> Result<()> {
         command.arg("--program").arg(program);
     }
     let status = command.status().context("starting unshare")?;
-    ensure!(status.success(), "the run in its own network failed, see above; --loopback does without one");
+    ensure!(
+        status.success(),
+        "the sentence above is of the run in a network of its own; --loopback does without one"
+    );
     Ok(())
 }
 

@@ -38,6 +38,7 @@ const COMPARED_TOKENS: u32 = 32;
     name = "split",
     example = "As data, some minutes:\n  duet bench split --json",
     example = "A small part of the model, without namespaces:\n  duet bench split --layers 6 --rounds 1 --loopback",
+    error_code(1, "A gate is missed, or nothing could be measured; one sentence on stderr says what."),
     note = "The model has the shape of SmolLM2-135M in Q8_0, and random weights. Each process has one thread."
 )]
 pub struct SplitArgs {
@@ -94,6 +95,8 @@ pub fn command(args: &SplitArgs) -> Result<()> {
     } else {
         print!("{}", figures::table(&figures));
     }
+    let missed = figures.missed();
+    ensure!(missed.is_empty(), "a gate is missed: {}", missed.join("; "));
     Ok(())
 }
 

@@ -151,7 +151,7 @@ impl Planner {
         let in_force = self.plan.as_ref().map(|plan| plan.seats.clone());
         let made = tokio::task::spawn_blocking(move || {
             let (experts, models) = (&shelf.experts, place::told::known(&shelf.models, &tolds));
-            let nodes: Vec<_> = tolds.iter().map(|told| told.node(&models, experts, false)).collect();
+            let nodes: Vec<_> = tolds.iter().map(|told| told.node(experts, false)).collect();
             let in_force = in_force.unwrap_or_else(|| place::told::in_force(&tolds, &models, experts));
             place::plan(&nodes, &models, experts, &in_force)
         });

@@ -29,7 +29,8 @@ pub fn models_manifest(bytes: &[u8]) {
         ram_bytes: id << 30,
         wire_mbit: 1000,
         speeds: Vec::new(),
-        files: None,
+        files: Vec::new(),
+        can_fetch: true,
     };
     let expert = |(idx, model): (usize, &place::Model)| {
         let text = format!(

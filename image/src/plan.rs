@@ -63,7 +63,7 @@ fn answer(
         bail!("{} tells of no PC that is alive", args.facts.display());
     }
     let nodes: Vec<place::Node> =
-        found.nodes.iter().map(|n| n.told.node(models, experts, args.anywhere || n.anywhere)).collect();
+        found.nodes.iter().map(|n| n.told.node(experts, args.anywhere || n.anywhere)).collect();
     let tolds: Vec<told::Told> = found.nodes.iter().map(|n| n.told.clone()).collect();
     let in_force = if args.anew { Vec::new() } else { told::in_force(&tolds, models, experts) };
     let mut plan = place::plan(&nodes, models, experts, &in_force);

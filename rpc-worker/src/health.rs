@@ -33,8 +33,15 @@ pub struct Health {
 }
 
 pub fn now(uptime: Duration, in_force: InForce, hall: &Hall, models: &Path) -> Health {
-    let health = health(uptime, in_force, &read("/proc/meminfo"), &read("/proc/self/status"));
-    Health { experts: hall.shown(), stages: hall.parts().shown(), holds: holds::now(hall, models), ..health }
+    let status = read("/proc/self/status");
+    let taken = kib(&status, "RssAnon:") * 1024;
+    let health = health(uptime, in_force, &read("/proc/meminfo"), &status);
+    Health {
+        experts: hall.shown(),
+        stages: hall.parts().shown(),
+        holds: holds::now(hall, models, taken),
+        ..health
+    }
 }
 
 fn health(uptime: Duration, in_force: InForce, meminfo: &str, status: &str) -> Health {

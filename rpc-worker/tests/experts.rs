@@ -326,8 +326,10 @@ fn what_the_node_holds_follows_its_assignment() {
     assert_eq!([told(0), told(1)], [("bad", HeldState::Failed, 0), ("good", HeldState::Ready, 1)]);
     let files: Vec<&str> = holds.files.iter().map(|told| told.file.as_str()).collect();
     assert_eq!((files, holds.speeds[0].model.as_str()), (vec!["a.gguf", "broken.gguf"], "a.gguf"));
-    // The weights, and 128 positions of 5 layers of 4 heads of 8 numbers, keys and values, a little over a byte each.
-    assert_eq!(holds.experts[1].bytes, health["experts"][1]["weight_bytes"].as_u64().unwrap() + 128 * 5 * 68);
+    // Beside the weights, 256 positions of 5 layers of 4 heads of 8 numbers, keys and values, two bytes each, and what
+    // computing takes.
+    let beside = holds.experts[1].bytes - health["experts"][1]["weight_bytes"].as_u64().unwrap();
+    assert!((256 * 5 * 128..8 << 20).contains(&beside), "{beside}");
     assert!(holds.experts[0].sentence.contains("broken.gguf"), "{}", holds.experts[0].sentence);
     body["model"] = json!("local");
     assert_eq!(worker.chat(body.clone()).error().0, 404);

@@ -25,9 +25,13 @@ fn given(name: &str) -> Value {
 
 /// A stage of the ring with this digit for a key, whose next one is at the address of this number.
 fn stage(test: usize, idx: usize, key: &str, next: usize) -> Value {
+    stage_of("cut", test, idx, key, next)
+}
+
+fn stage_of(name: &str, test: usize, idx: usize, key: &str, next: usize) -> Value {
     let (first, last) = (CUTS[idx], CUTS[idx + 1]);
     json!({
-        "given": given("cut"),
+        "given": given(name),
         "first": first,
         "last": last,
         "of": 7,
@@ -235,6 +239,32 @@ fn an_answer_goes_on_over_a_ring_that_a_new_assignment_made() {
     drop(others);
     let said = head.hear("lost");
     assert!(!said.contains("is served"), "{said}");
+}
+
+#[test]
+fn two_experts_of_one_model_answer_with_the_same_slices() {
+    let folder = Folder::new("ring-twins");
+    let stages = |idx| {
+        let next = (idx + 1) % 3;
+        [stage(3, idx, "a", next), stage_of("twin", 3, idx, "b", next)]
+    };
+    let mut others = [1, 2].map(|idx| node(&folder.0, 3, idx, &[], &stages(idx)));
+    for other in &mut others {
+        (0..2).for_each(|_| drop(other.hear("is ready")));
+    }
+    let mut head = node(&folder.0, 3, 0, &[], &stages(0));
+    (0..2).for_each(|_| drop(head.hear("the ring is closed")));
+    let ask = |name: &str| {
+        let messages = json!([{"role": "user", "content": "the cat sat on the mat"}]);
+        let body = json!({"model": name, "messages": messages, "max_tokens": 24, "temperature": 0});
+        head.chat(body).json()["choices"][0]["message"]["content"].as_str().map(str::to_owned)
+    };
+    assert_eq!(ask("cut").unwrap(), ask("twin").unwrap());
+    for node in [&head, &others[0], &others[1]] {
+        let health = node.health();
+        let files = health["holds"]["files"].as_array().unwrap();
+        assert_eq!(files.len(), 2, "the whole and one slice: {health}");
+    }
 }
 
 #[test]

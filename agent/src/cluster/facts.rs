@@ -28,6 +28,7 @@ const WORKER_PORT: u16 = 8081;
 pub fn tell(status: &Status) -> Facts {
     let mib = |kib: u64| kib / 1024;
     let (total, free) = (mib(status.memory.total_kib), mib(status.memory.available_kib));
+    let step = |mib: u64| u32::try_from(mib / FREE_STEP_MIB * FREE_STEP_MIB).unwrap_or(u32::MAX);
     let wire_mbit = status.interfaces.iter().filter(|i| i.carrier).filter_map(|i| i.speed_mbit).max();
     Facts {
         name: cut(&status.name),
@@ -42,13 +43,14 @@ pub fn tell(status: &Status) -> Facts {
             mhz: narrow(status.processor.mhz.into()),
             isa: sets(&status.processor.instruction_sets),
             ram_mb: u32::try_from(total).unwrap_or(u32::MAX),
-            ram_free_mb: u32::try_from(free / FREE_STEP_MIB * FREE_STEP_MIB).unwrap_or(u32::MAX),
+            ram_free_mb: step(free),
             disk_mb: 0,
             wire_mbit: narrow(wire_mbit.unwrap_or(0).into()),
         },
         speeds: speeds(&status.holds, status.hearing.as_ref()),
         models: models(&status.holds),
         services: services(status),
+        room_mb: step(mib(status.memory.room_kib).min(total)),
         ..Facts::default()
     }
 }
@@ -56,10 +58,11 @@ pub fn tell(status: &Status) -> Facts {
 /// Whether `new` is worth telling before its time: everything but the passing of time and memory's small waves.
 pub fn is_news(old: &Facts, new: &Facts) -> bool {
     const FREE_WAVE_MB: u32 = 128;
-    let wave = old.hardware.ram_free_mb.abs_diff(new.hardware.ram_free_mb);
+    let free = old.hardware.ram_free_mb.abs_diff(new.hardware.ram_free_mb);
+    let wave = free.max(old.room_mb.abs_diff(new.room_mb));
     let still = |facts: &Facts| {
         let hardware = Hardware { ram_free_mb: 0, ..facts.hardware.clone() };
-        Facts { uptime_s: 0, hardware, ..facts.clone() }
+        Facts { uptime_s: 0, room_mb: 0, hardware, ..facts.clone() }
     };
     wave > FREE_WAVE_MB || still(old) != still(new)
 }
@@ -200,7 +203,8 @@ mod tests {
 
     fn status() -> Status {
         let mut status = Status { name: "kitchen".into(), ..Status::default() };
-        status.memory = Memory { total_kib: 2 << 20, available_kib: 1000 << 10, ..Memory::default() };
+        let (total_kib, available_kib, room_kib) = (2 << 20, 1000 << 10, 1500 << 10);
+        status.memory = Memory { total_kib, available_kib, room_kib, ..Memory::default() };
         status.processor.instruction_sets = vec!["SSE2", "SSE3", "SSSE3", "POPCNT"];
         let unit =
             |name: &str, active: &str| Unit { name: name.into(), active: active.into(), ..Unit::default() };
@@ -211,7 +215,7 @@ mod tests {
     #[test]
     fn a_node_tells_its_memory_in_steps_and_its_services_as_they_are() {
         let facts = tell(&status());
-        assert_eq!((facts.hardware.ram_mb, facts.hardware.ram_free_mb), (2048, 960));
+        assert_eq!((facts.hardware.ram_mb, facts.hardware.ram_free_mb, facts.room_mb), (2048, 960, 1472));
         assert_eq!(facts.tier, Tier::Edge);
         assert_eq!(isa::names(facts.hardware.isa).collect::<Vec<_>>(), ["sse2", "sse3", "ssse3"]);
         let services: Vec<_> = facts.services.iter().map(|s| (s.name.as_str(), s.health)).collect();
@@ -276,7 +280,12 @@ mod tests {
         let mut new = Facts { uptime_s: 99, ..old.clone() };
         new.hardware.ram_free_mb -= 128;
         assert!(!is_news(&old, &new));
+        new.room_mb -= 128;
+        assert!(!is_news(&old, &new));
         new.hardware.ram_free_mb -= 64;
+        assert!(is_news(&old, &new));
+        new.hardware.ram_free_mb += 64;
+        new.room_mb -= 64;
         assert!(is_news(&old, &new));
         let mut failed = old.clone();
         failed.services[0].health = Health::Critical;

@@ -10,13 +10,16 @@ pub struct Memory {
     pub available_kib: u64,
     /// Total less free: page cache and the image in memory count too.
     pub occupied_kib: u64,
+    /// What programs can still get, and what models take already: seen at the same moment as the models.
+    pub room_kib: u64,
 }
 
 pub fn parse(meminfo: &str) -> Memory {
     let total_kib = kib(meminfo, "MemTotal");
     let free_kib = kib(meminfo, "MemFree").min(total_kib);
     let available_kib = kib(meminfo, "MemAvailable").min(total_kib);
-    Memory { total_kib, free_kib, available_kib, occupied_kib: total_kib - free_kib }
+    let occupied_kib = total_kib - free_kib;
+    Memory { total_kib, free_kib, available_kib, occupied_kib, room_kib: available_kib }
 }
 
 /// Also reads `/proc/<pid>/status`, which has the same form.

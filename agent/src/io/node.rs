@@ -44,6 +44,8 @@ struct Slow {
     units: Units,
     worker_answers: bool,
     holds: Holds,
+    /// Memory that models may take.
+    room_kib: u64,
 }
 
 /// The part of rpc-worker's `/health` that a node's facts are made of.
@@ -85,7 +87,7 @@ impl Node {
             system: self.system(),
             boot: boot_facts.map(|facts| self.boot(&facts)),
             processor: processor::parse(&self.text("proc/cpuinfo")),
-            memory: self.memory(),
+            memory: memory::Memory { room_kib: slow.room_kib, ..self.memory() },
             sound_cards: sound::parse(&self.text("proc/asound/cards"), &self.text("proc/asound/pcm")),
             input_devices: input::parse(&self.text("proc/bus/input/devices")),
             interfaces,
@@ -222,14 +224,17 @@ impl Node {
             _ => {}
         }
         let socket = self.root.join(systemd::UNITS_SOCKET);
-        let (units, worker) = tokio::join!(systemd::units(&socket), self.holds());
+        // While models are loaded what is free falls as what they take grows, so both are looked at together.
+        let worker = async { (self.holds().await, self.memory().available_kib) };
+        let (units, (worker, available_kib)) = tokio::join!(systemd::units(&socket), worker);
         let worker_answers = worker.is_some();
         let mut holds = worker.unwrap_or_default();
         // A worker that starts anew is the same program: its node goes on to belong to those of its build.
         if let (true, Some((_, old))) = (holds.build.is_empty(), &*kept) {
             holds.build.clone_from(&old.holds.build);
         }
-        let slow = Slow { units, worker_answers, holds };
+        let room_kib = available_kib.saturating_add(holds.taken_bytes / 1024);
+        let slow = Slow { units, worker_answers, holds, room_kib };
         *kept = Some((Instant::now(), slow.clone()));
         slow
     }

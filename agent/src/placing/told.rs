@@ -48,7 +48,7 @@ fn of(member: &Member) -> Option<Told> {
         id: member.id.0,
         name: member.name.clone(),
         cores: facts.hardware.cores.into(),
-        ram_free_mib: facts.hardware.ram_free_mb.into(),
+        room_mib: facts.room_mb.into(),
         wire_mbit: facts.hardware.wire_mbit.into(),
         speeds: facts.speeds.iter().map(|speed| (speed.what.clone(), speed.milli.into())).collect(),
         models: facts.models.iter().map(|m| (m.name.clone(), m.size_mb.into(), m.is_loaded)).collect(),

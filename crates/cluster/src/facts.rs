@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::record::BODY_BYTES_MAX;
 
 /// The schema that this program writes.
-pub const SCHEMA: u8 = 2;
+pub const SCHEMA: u8 = 3;
 /// Told nothing of plans, which came to the end.
 const SCHEMA_WITHOUT_PLAN: u8 = 1;
+/// Told nothing of the memory that models may take, which came behind it.
+const SCHEMA_WITHOUT_ROOM: u8 = 2;
 pub const MODELS_MAX: usize = 8;
 pub const SERVICES_MAX: usize = 12;
 pub const SPEEDS_MAX: usize = 8;
@@ -37,6 +39,8 @@ pub struct Facts {
     pub overlay_port: u16,
     /// The plan of models that it follows.
     pub plan: Option<PlanMark>,
+    /// What models may take: memory that is free, and what they take already. 0 where it was not told.
+    pub room_mb: u32,
 }
 
 /// A plan, by the node that made it and how many went before.
@@ -181,16 +185,15 @@ impl Facts {
         if schema < SCHEMA_WITHOUT_PLAN || body.len() > BODY_BYTES_MAX {
             return Err(FactsError::Form);
         }
-        // A body without the last field reads as one with none.
-        let older;
-        let rest = if schema == SCHEMA_WITHOUT_PLAN {
-            older = [rest, &[0]].concat();
-            &older
-        } else {
-            rest
+        // A body without the last fields reads as one with none of them.
+        let missing: &[u8] = match schema {
+            SCHEMA_WITHOUT_PLAN => &[0, 0],
+            SCHEMA_WITHOUT_ROOM => &[0],
+            _ => &[],
         };
+        let whole = [rest, missing].concat();
         // Every entry has at least a byte, so what is allocated follows from what came.
-        let (facts, rest) = postcard::take_from_bytes::<Facts>(rest).map_err(|_| FactsError::Form)?;
+        let (facts, rest) = postcard::take_from_bytes::<Facts>(&whole).map_err(|_| FactsError::Form)?;
         if !rest.is_empty() {
             return Err(FactsError::Form);
         }
@@ -267,13 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn facts_of_the_schema_without_a_plan_are_still_read() {
+    fn facts_of_older_schemas_are_still_read() {
         let mut body = full().encode().unwrap();
-        assert_eq!(body.pop(), Some(0), "the plan is the last field");
-        body[0] = SCHEMA_WITHOUT_PLAN;
-        assert_eq!(Facts::decode(&body), Ok(full()));
+        for (schema, what) in [(SCHEMA_WITHOUT_ROOM, "room"), (SCHEMA_WITHOUT_PLAN, "plan")] {
+            assert_eq!(body.pop(), Some(0), "the {what} is the last field");
+            body[0] = schema;
+            assert_eq!(Facts::decode(&body), Ok(full()));
+        }
         let plan = Some(PlanMark { generation: 7, coordinator: 3 });
-        let facts = Facts { plan, ..full() };
+        let facts = Facts { plan, room_mb: 1856, ..full() };
         assert_eq!(Facts::decode(&facts.encode().unwrap()), Ok(facts));
     }
 

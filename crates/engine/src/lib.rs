@@ -29,10 +29,9 @@ mod state;
 pub mod stock;
 pub mod trial;
 
-pub use context::{
-    Cache, Context, N_BATCH_MAX, N_CTX_MAX, N_SEQS_MAX, N_THREADS_MAX, Row, Seq, Settings, Stopper,
-};
+pub use context::{Context, N_BATCH_MAX, N_CTX_MAX, N_SEQS_MAX, N_THREADS_MAX, Row, Seq, Settings, Stopper};
 pub use error::Error;
+pub use gguf::Cache;
 /// The kernels, so that a program can choose whose run and see that they do.
 pub use kernels;
 pub use model::{Load, Model, Token, check_file};

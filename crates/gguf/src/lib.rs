@@ -24,7 +24,7 @@ mod write;
 pub use error::Error;
 pub use file::{check_slice_file, read_head, write_slice_file};
 pub use kind::Kind;
-pub use model::{Facts, check_model};
+pub use model::{Cache, Facts, check_model};
 pub use read::{Gguf, Tensor};
 pub use seal::{SEAL_BYTES, Sealer, check_seal};
 pub use slice::{ModelId, SLICES_MAX, Slice, even_cuts};

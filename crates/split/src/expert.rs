@@ -17,6 +17,10 @@ pub const TAG_BYTES_MAX: usize = 24;
 pub const COPIES_MAX: u32 = 256;
 pub const CONTEXT_LEAST: u32 = 64;
 pub const CONTEXT_MAX: u32 = 131_072;
+/// Positions of a model that makes vectors: a text is one batch.
+pub const TEXT_POSITIONS_MAX: u32 = 4096;
+/// An engine takes no fewer.
+const POSITIONS_LEAST: u32 = 8;
 pub const SLOTS_MAX: u32 = 16;
 /// Longest system prompt: some 4000 tokens, which a Core 2 reads once at start.
 pub const PERSONA_BYTES_MAX: usize = 16 * 1024;
@@ -129,6 +133,11 @@ impl Expert {
         format!("{SERVICE}{}", self.name)
     }
 
+    /// Positions that one conversation gets of a model that was trained for so many; 0 where nobody knows.
+    pub fn positions(&self, n_trained: u64) -> u32 {
+        positions_of(self.purpose, self.context, n_trained)
+    }
+
     /// The first key that breaks a limit, and the sentence about it. For experts that came another way than by a file.
     pub fn wrong(&self) -> Option<(&'static str, String)> {
         let is_word = |text: &str| {
@@ -180,6 +189,17 @@ impl Expert {
             .or_else(|| share("min_p", self.sampling.min_p, 1.0))
             .or_else(|| share("repeat_penalty", self.sampling.repeat_penalty, 2.0))
     }
+}
+
+/// What is asked for, and no more than a model was trained for: behind that it knows no place. Plans and programs both go
+/// by this.
+pub fn positions_of(purpose: Purpose, asked: u32, n_trained: u64) -> u32 {
+    let most = match purpose {
+        Purpose::Chat => CONTEXT_MAX,
+        Purpose::Embeddings => TEXT_POSITIONS_MAX,
+    };
+    let trained = u32::try_from(n_trained).ok().filter(|n| *n > 0).unwrap_or(u32::MAX);
+    asked.min(trained).min(most).max(POSITIONS_LEAST)
 }
 
 /// The experts of a folder's files, by name, each with its file's stem and text; and what is wrong with the others.
@@ -277,6 +297,14 @@ mod tests {
         check("least_tokens_per_second = -1.0\n", "line 5: least_tokens_per_second lies between 0 and 1000");
         let tags = ["\"t\""; TAGS_MAX + 1].join(",");
         check(&format!("tags = [{tags}]\n"), "line 5: an expert has at most 8 tags");
+    }
+
+    #[test]
+    fn nobody_gets_more_positions_than_a_model_was_trained_for() {
+        let chat = Expert::parse(LEAST).unwrap();
+        assert_eq!([0, 1, 512, 1 << 40].map(|n| chat.positions(n)), [2048, 8, 512, 2048]);
+        let text = LEAST.replace("2048", "8192") + "use = \"embeddings\"\n";
+        assert_eq!(Expert::parse(&text).unwrap().positions(0), TEXT_POSITIONS_MAX);
     }
 
     #[test]

@@ -6,12 +6,14 @@
 //! so two nodes that plan agree.
 //!
 //! A plan in force is mended rather than made anew: a model that moves is loaded again, for seconds in which it is silent.
-//! `cost` knows needs and speeds, `cut` the dynamic programme, `table` who sits where, `fill` the rules, `tell` the sentences.
+//! `need` knows memory, `cost` speeds, `cut` the dynamic programme, `table` who sits where, `share` what they have together, `fill` the rules, `tell` the sentences.
 
 mod cost;
 mod cut;
 mod fill;
 mod give;
+mod need;
+mod share;
 mod table;
 mod tell;
 #[cfg(test)]
@@ -22,12 +24,14 @@ use crate::assign;
 use crate::expert::Expert;
 use serde::{Deserialize, Serialize};
 
+pub use cost::Role;
 pub use give::{Place, give};
+pub use need::{
+    BEGINNING_MAX, RING_ROWS, Talks, WHOLE_ROWS, beginning_max, stage_beside, whole_beside, whole_weights,
+};
 
 /// Left to the agent, to speech, and to the page cache in which a root in memory lives.
 pub const RESERVE_BYTES: u64 = 256 << 20;
-/// What a context takes beside weights and attention cache: logits, scratch of the graph.
-pub const WORKING_BYTES: u64 = 48 << 20;
 /// Assumed where nothing was measured: weights that two cores of a Core 2 read in a second.
 pub const WEIGHT_BYTES_PER_S: u64 = 2_500_000_000;
 /// One hop of a ring at half a round trip of 0.2 ms, and the software on both sides of it.
@@ -73,13 +77,15 @@ pub struct Node {
     pub id: NodeId,
     pub name: String,
     pub cores: u32,
-    /// What models may take, before the reserve: free memory and what models take already.
+    /// What models may take, before the reserve: free memory, and what they take already beside files that lie there.
     pub ram_bytes: u64,
     /// 0 where nobody knows.
     pub wire_mbit: u32,
     pub speeds: Vec<Speed>,
-    /// The models whose files lie there; `None` where any model can be fetched.
-    pub files: Option<Vec<String>>,
+    /// The models whose files lie there. A node has no disk: they take their memory, held or not.
+    pub files: Vec<String>,
+    /// Whether any other model can be fetched.
+    pub can_fetch: bool,
 }
 
 /// Measured on that node.
@@ -101,6 +107,12 @@ pub struct Model {
     pub kv_bytes: u64,
     /// Numbers that go from stage to stage for one token.
     pub width: u32,
+    /// The same within a layer, where it is widest.
+    pub inner: u32,
+    /// Tokens of its vocabulary.
+    pub n_vocab: u32,
+    /// Positions it was trained for, more than which it is never held for; 0 where nobody knows.
+    pub n_ctx_trained: u32,
     /// Stages begin at multiples of this; 0 where the model is not known to give the same bits when it is cut.
     pub split_step: u32,
 }
@@ -111,6 +123,7 @@ pub struct Part {
     pub node: NodeId,
     pub first: u32,
     pub last: u32,
+    /// Memory that it takes there, beside the models that lie there and the weights that another seat counts.
     pub bytes: u64,
 }
 

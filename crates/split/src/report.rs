@@ -25,6 +25,9 @@ pub struct Holds {
     pub doubts: Vec<Doubt>,
     /// The models that lie in the models' folder, loaded or not.
     pub files: Vec<FileTold>,
+    /// Memory that models take now beside their files, as the system counts it, and that of slices, which are cut again
+    /// where they are needed: all that a new plan may give to others.
+    pub taken_bytes: u64,
     /// Measured here, for every model that ever ran since the start.
     pub speeds: Vec<SpeedTold>,
 }

@@ -6,7 +6,7 @@
 use crate::assign::LAYERS_MAX;
 use crate::expert::is_model_file;
 use crate::place::Model;
-use gguf::{Error, Gguf};
+use gguf::{Cache, Error, Gguf};
 use serde::Deserialize;
 
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -14,9 +14,8 @@ pub const MODELS_MAX: usize = 256;
 /// Of one layer, of an embedding: more is no number of bytes.
 const BYTES_MAX: u64 = 1 << 40;
 const WIDTH_MAX: u32 = 1 << 17;
-/// The attention cache holds keys and values as Q8_0: 34 bytes for 32 numbers.
-const CACHE_BYTES: u64 = 34;
-const CACHE_NUMBERS: u64 = 32;
+const INNER_MAX: u32 = 1 << 20;
+const VOCABULARY_MAX: u32 = 1 << 22;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +37,12 @@ pub struct Entry {
     #[serde(default)]
     pub head_bytes: u64,
     pub width: u32,
+    /// Of a layer's inner part.
+    pub inner: u32,
+    /// Tokens that it knows.
+    pub vocabulary: u32,
+    /// Positions it was trained for.
+    pub context: u32,
     /// Numbers that one position keeps in one layer, keys and values together.
     pub cache_numbers: u64,
     /// Whether stages of it were compared with the whole, bit by bit.
@@ -69,6 +74,9 @@ impl Entry {
         }
         if !(1..=LAYERS_MAX).contains(&self.layers)
             || self.width > WIDTH_MAX
+            || self.inner > INNER_MAX
+            || !(1..=VOCABULARY_MAX).contains(&self.vocabulary)
+            || self.context == 0
             || sizes.iter().any(|n| *n > BYTES_MAX)
         {
             return Err(format!("{} has a number that no model has", self.file));
@@ -78,8 +86,12 @@ impl Entry {
             layer_bytes: vec![self.layer_bytes; self.layers as usize],
             embedding_bytes: self.embedding_bytes,
             head_bytes: self.head_bytes,
-            kv_bytes: self.cache_numbers * CACHE_BYTES / CACHE_NUMBERS,
+            // Heads of all these models are multiples of its blocks.
+            kv_bytes: Cache::Q8_0.bytes(self.cache_numbers),
             width: self.width,
+            inner: self.inner,
+            n_vocab: self.vocabulary,
+            n_ctx_trained: self.context,
             split_step: u32::from(self.can_split),
         })
     }
@@ -93,10 +105,15 @@ pub fn step_of(head: &Gguf) -> u32 {
 /// The shape of a model whose head was read. `split_step` is 0 for a model that must not be cut.
 pub fn of_file(file: &str, head: &Gguf, split_step: u32) -> Result<Model, Error> {
     let facts = gguf::check_model(head)?;
+    let short = |n: u64, most: u32| u32::try_from(n).unwrap_or(most);
     let mut model = Model {
         file: file.to_owned(),
         layer_bytes: vec![0; usize::try_from(facts.n_layers).unwrap_or(0)],
-        width: u32::try_from(facts.n_embd).unwrap_or(WIDTH_MAX),
+        kv_bytes: facts.cache().bytes(facts.cache_numbers()),
+        width: short(facts.n_embd, WIDTH_MAX),
+        inner: short(facts.n_inner, INNER_MAX),
+        n_vocab: short(facts.n_vocab, VOCABULARY_MAX),
+        n_ctx_trained: short(facts.n_ctx, u32::MAX),
         split_step,
         ..Model::default()
     };
@@ -114,12 +131,6 @@ pub fn of_file(file: &str, head: &Gguf, split_step: u32) -> Result<Model, Error>
         };
         *place = place.saturating_add(tensor.bytes);
     }
-    let of = |key: &str| head.uint(&format!("{}.{key}", facts.architecture));
-    let n_heads = facts.n_heads.iter().copied().max().unwrap_or(0).max(1);
-    let width = facts.n_embd / n_heads;
-    let each = of("attention.key_length").unwrap_or(width) + of("attention.value_length").unwrap_or(width);
-    let n_heads_kv = facts.n_heads_kv.iter().copied().max().unwrap_or(0);
-    model.kv_bytes = n_heads_kv.saturating_mul(each).saturating_mul(CACHE_BYTES) / CACHE_NUMBERS;
     Ok(model)
 }
 
@@ -155,11 +166,13 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_strictly() {
-        let one = "[[model]]\nfile = \"a.gguf\"\nlicence = \"MIT\"\nlayers = 2\nlayer_bytes = 1\nembedding_bytes = 1\nwidth = 1\ncache_numbers = 1\n";
+        let one = "[[model]]\nfile = \"a.gguf\"\nlicence = \"MIT\"\nlayers = 2\nlayer_bytes = 1\nembedding_bytes = 1\nwidth = 1\ninner = 1\nvocabulary = 1\ncontext = 1\ncache_numbers = 1\n";
         assert_eq!(manifest(one).unwrap().len(), 1);
         let told = |text: String| manifest(&text).unwrap_err();
-        assert!(told(format!("{one}colour = 1\n")).starts_with("line 9: unknown field `colour`"));
-        assert_eq!(told(one.replace("= 2", "= 0")), "a.gguf has a number that no model has");
+        assert!(told(format!("{one}colour = 1\n")).starts_with("line 12: unknown field `colour`"));
+        for (number, odd) in [("layers = 2", "layers = 0"), ("context = 1", "context = 0")] {
+            assert_eq!(told(one.replace(number, odd)), "a.gguf has a number that no model has");
+        }
         assert_eq!(told(one.replace("a.gguf", "a/b.gguf")), "\"a/b.gguf\" is no model's file");
     }
 }

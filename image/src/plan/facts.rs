@@ -80,7 +80,7 @@ fn short(nodes: Vec<Short>) -> Result<Found> {
                 id,
                 name: node.name,
                 cores: node.cores,
-                ram_free_mib: node.ram_free_mb,
+                room_mib: node.ram_free_mb,
                 wire_mbit: node.wire_mbit,
                 speeds: node.speeds.into_iter().map(|(m, s)| (format!("{DECODE}{m}"), milli(s))).collect(),
                 models: node
@@ -145,7 +145,7 @@ fn told(id: u64, name: String, facts: Facts) -> Told {
         id,
         name,
         cores: facts.hardware.cores.into(),
-        ram_free_mib: facts.hardware.ram_free_mb.into(),
+        room_mib: facts.room_mb.into(),
         wire_mbit: facts.hardware.wire_mbit.into(),
         speeds: facts.speeds.into_iter().map(|speed| (speed.what, speed.milli.into())).collect(),
         models: facts.models.into_iter().map(|m| (m.name, m.size_mb.into(), m.is_loaded)).collect(),

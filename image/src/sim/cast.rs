@@ -182,6 +182,7 @@ pub fn facts(idx: usize, mark: u32) -> Vec<u8> {
             .map(|what| cluster::Speed { what: what.to_owned(), milli: 17_500 })
             .to_vec(),
         overlay_port: 51820,
+        room_mb: 2688,
         ..Facts::default()
     };
     facts.encode().expect("they are within their limits")

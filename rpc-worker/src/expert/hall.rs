@@ -116,7 +116,7 @@ pub struct Shown {
     pub waiting: usize,
     pub context: u32,
     pub weight_bytes: u64,
-    /// Of weights and caches.
+    /// Of weights, caches, and what computing takes.
     pub bytes: u64,
     /// 0 before anything was measured.
     pub prompt_tokens_per_second: f64,

@@ -2,6 +2,7 @@
 
 use super::figures::Speeds;
 use super::hall::{Hall, Shown};
+use crate::ring::slices;
 use crate::ring::told::Shown as Part;
 use service::log::{self, Level};
 use split::expert::is_model_file;
@@ -10,7 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-pub fn now(hall: &Hall, models: &Path) -> Holds {
+/// `own_bytes` is the memory that this process alone has.
+pub fn now(hall: &Hall, models: &Path, own_bytes: u64) -> Holds {
     let shown = hall.shown();
     let parts = hall.parts().shown();
     let head = |name: &str| parts.iter().find(|part| part.name == name && part.stage_idx == 0);
@@ -21,6 +23,7 @@ pub fn now(hall: &Hall, models: &Path) -> Holds {
         stages: parts.iter().map(|part| part.held(cut)).collect(),
         doubts: parts.iter().filter_map(Part::doubt).collect(),
         files: files(models),
+        taken_bytes: own_bytes.saturating_add(slices::bytes(models)),
         speeds: hall.speeds().into_iter().filter_map(speed).collect(),
     }
 }

@@ -9,7 +9,8 @@ use crate::probe;
 use crate::ring::keeper::{Keeper, Share};
 use engine::{Context, Settings};
 use service::log::{self, Level};
-use split::expert::{Expert, Purpose};
+use split::expert::{Expert, Purpose, TEXT_POSITIONS_MAX};
+use split::place::WHOLE_ROWS;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Rows of a batch: a piece of a prompt, and a token of each running answer.
-const ROWS: u32 = 192;
+/// A text for vectors is one batch.
+const _: () = assert!(TEXT_POSITIONS_MAX <= engine::N_BATCH_MAX);
 
 /// Until nobody wishes any more.
 pub(super) fn fill(inside: &Mutex<Inside>, inbox: &Receiver<Wishes>, manner: &Manner, keeper: &mut Keeper) {
@@ -142,13 +143,12 @@ fn load(wish: &Wish, manner: &Manner, keeper: &mut Keeper) -> Result<Serving, St
     }
     let model = probe::load(&wish.model).map_err(sentence)?;
     let Wish { expert, persona, .. } = wish;
-    let n_ctx =
-        expert.context.min(u32::try_from(model.n_ctx_trained()).unwrap_or(u32::MAX)).max(CONTEXT_LEAST);
+    let n_ctx = expert.positions(model.n_ctx_trained() as u64);
     let n_threads = manner.n_threads;
     match expert.purpose {
         Purpose::Chat => {
             let warm = manner.warm.as_ref().map(|folder| warm_file(folder, expert, persona));
-            let plan = Plan { n_slots: expert.slots, n_ctx, n_rows: ROWS, n_threads, warm };
+            let plan = Plan { n_slots: expert.slots, n_ctx, n_rows: WHOLE_ROWS, n_threads, warm };
             let whole = Whole::new(model, plan).map_err(|e| e.to_string())?;
             Serving::chat(expert.clone(), persona, whole)
         }
@@ -161,9 +161,6 @@ fn load(wish: &Wish, manner: &Manner, keeper: &mut Keeper) -> Result<Serving, St
         }
     }
 }
-
-/// The engine takes no smaller context.
-const CONTEXT_LEAST: u32 = 8;
 
 /// Where the warm beginning of this expert lies. Of each expert there is one; that of another persona goes.
 fn warm_file(folder: &Path, expert: &Expert, persona: &str) -> PathBuf {

@@ -12,6 +12,7 @@ use openai::ApiError;
 use openai::answer::Head;
 use service::log::{self, Level};
 use split::expert::{Expert, Purpose};
+use split::place::{Role, Talks, stage_beside, whole_beside};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -32,7 +33,7 @@ pub struct Serving {
     /// Positions of one conversation.
     pub n_ctx: u32,
     pub weight_bytes: u64,
-    /// Of weights and caches.
+    /// Of weights, caches, and what computing takes.
     pub bytes: u64,
     pub figures: Arc<Figures>,
     created: u64,
@@ -94,11 +95,7 @@ impl Serving {
         let fingerprint = format!("duet-{}-{}", env!("CARGO_PKG_VERSION"), expert.quantisation);
         let thread = Mutex::new(Some(thread));
         let (weight_bytes, ids) = (model.weight_bytes(), Ids::new());
-        let caches = match expert.purpose {
-            Purpose::Chat => cache_bytes(model).saturating_mul(u64::from(n_slots) * u64::from(n_ctx)),
-            Purpose::Embeddings => 0,
-        };
-        let bytes = weight_bytes.saturating_add(caches);
+        let bytes = bytes(model, Talks::of(&expert));
         Serving {
             expert,
             n_slots,
@@ -210,10 +207,18 @@ impl Serving {
     }
 }
 
-/// Bytes of one position in the caches of all layers, by the rule that the placement counts with.
-pub fn cache_bytes(model: &Model) -> u64 {
+/// What a model takes here, whole or as a slice, by the rule that the placement counts with.
+pub fn bytes(model: &Model, talks: Talks) -> u64 {
     let shape = split::shape::of_file("", model.head(), 0).unwrap_or_default();
-    shape.kv_bytes.saturating_mul(shape.layer_bytes.len() as u64)
+    let beside = match model.slice() {
+        None => whole_beside(&shape, talks),
+        Some(slice) => {
+            let n_layers = u32::try_from(shape.layer_bytes.len()).unwrap_or(u32::MAX);
+            let ends = (slice.is_first(), slice.is_last());
+            stage_beside(&shape, talks, n_layers, Role::with_ends(ends))
+        }
+    };
+    model.weight_bytes().saturating_add(beside)
 }
 
 /// How a failed sequence is told to a client.

@@ -3,6 +3,8 @@
 use super::backend::{Backend, BackendError, Chosen, Event, Manner, Shape, Slot, Work};
 use super::chances;
 use engine::{Context, Error, Model, Row, Sampler, Seq, Settings, Token};
+use split::expert::CONTEXT_MAX;
+use split::place::{BEGINNING_MAX, beginning_max};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,7 +33,7 @@ pub struct Whole {
 impl Whole {
     pub fn new(model: Arc<Model>, plan: Plan) -> Result<Whole, Error> {
         let settings = Settings {
-            n_ctx: plan.n_ctx * plan.n_slots + prefix_max(&plan),
+            n_ctx: plan.n_ctx * plan.n_slots + beginning_max(plan.n_ctx),
             n_batch: plan.n_rows,
             n_threads: plan.n_threads,
             n_seqs: plan.n_slots + 1,
@@ -155,7 +157,7 @@ impl Backend for Whole {
     }
 
     fn keep_prefix(&mut self, tokens: &[Token]) -> Result<bool, BackendError> {
-        if tokens.len() > prefix_max(&self.plan) as usize {
+        if tokens.len() > beginning_max(self.plan.n_ctx) as usize {
             return Ok(false);
         }
         self.warm_up(tokens).map_err(|e| broken(&e))?;
@@ -169,13 +171,8 @@ impl Backend for Whole {
     }
 }
 
-/// Tokens of a kept beginning, and no more than a quarter of a slot. It takes room of its own where no slot begins
-/// with it.
-const PREFIX_MAX: u32 = 512;
-
-fn prefix_max(plan: &Plan) -> u32 {
-    plan.n_ctx.div_ceil(4).min(PREFIX_MAX)
-}
+/// All conversations that an expert may have, and the beginning that they share.
+const _: () = assert!(CONTEXT_MAX + BEGINNING_MAX <= engine::N_CTX_MAX);
 
 fn rows(work: &Work, looks: bool) -> impl Iterator<Item = Row> {
     let last = work.tokens.len() - 1;

@@ -2,11 +2,12 @@
 
 use super::Seat;
 use super::door::{Came, Registry};
-use super::head::{ROWS, Tell};
+use super::head::Tell;
 use super::told::Part;
 use super::wire::{Line, until};
 use service::log::{self, Level};
 use split::pipe::{self, Head, Input, LinkOutput, Output};
+use split::place::RING_ROWS;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::mpsc::Sender;
@@ -52,7 +53,7 @@ pub async fn run(
 ) {
     let now = Instant::now();
     let mut hands = Hands {
-        head: Head::new(now, seat.hello.clone(), ROWS, RandomState::new().hash_one(0)),
+        head: Head::new(now, seat.hello.clone(), RING_ROWS as usize, RandomState::new().hash_one(0)),
         before: None,
         after: None,
         dial: None,

@@ -11,6 +11,7 @@ use super::told::Part;
 use crate::expert::backend::{Backend, BackendError, Chosen, Event, Manner, Shape, Slot, Work};
 use engine::Model;
 use split::pipe::{self, Input};
+use split::place::RING_ROWS;
 use split::wire::{self as frames, Blame};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,8 +20,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Rows of a piece: few enough that a prompt of some hundred tokens keeps every stage busy.
-pub(super) const ROWS: usize = 64;
 /// How long the scheduler's thread waits before it looks after new requests.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -59,16 +58,17 @@ impl Split {
         part: Option<Part>,
     ) -> anyhow::Result<Split> {
         let (model, seat) = super::load(slice, ring)?;
-        let layers = Layers::new(model, ring.n_ctx, ring.n_slots, ROWS as u32, n_threads)?;
+        let (n_ctx, n_slots) = (seat.hello.n_ctx, ring.n_slots);
+        let layers = Layers::new(model, n_ctx, n_slots, RING_ROWS, n_threads)?;
         let (commands, inbox) = unbounded_channel();
         let (tell, told) = channel();
-        let bytes = super::bytes(layers.model(), ring.n_ctx, ring.n_slots);
+        let bytes = super::bytes(layers.model(), &seat.hello);
         part.as_ref().inspect(|part| part.loaded(bytes));
         let knocks = registry.expect(seat.hello.key);
         rings.spawn(hands::run(seat, knocks, registry.clone(), inbox, tell, part));
-        let n_slots = u32::from(ring.n_slots);
-        let shape = Shape { n_slots, n_ctx: ring.n_ctx, n_rows: ROWS, n_ahead: pipe::AHEAD_MAX };
-        Ok(Split { layers, shape, commands, told, slots: vec![(0, false, 0); n_slots as usize] })
+        let shape =
+            Shape { n_slots: n_slots.into(), n_ctx, n_rows: RING_ROWS as usize, n_ahead: pipe::AHEAD_MAX };
+        Ok(Split { layers, shape, commands, told, slots: vec![(0, false, 0); n_slots.into()] })
     }
 
     /// What the ring is remade by.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -195,8 +195,10 @@ async fn once(
     stage::serve(loaded, wishes.clone(), registry.clone(), Some(part)).await
 }
 
-/// Cuts the slice if it is not there yet.
+/// Cuts the slice if it is not there yet. Two experts of one model may want the same one at the same time.
 fn cut(share: &Share) -> anyhow::Result<()> {
+    static CUTTING: Mutex<()> = Mutex::new(());
+    let _turn = CUTTING.lock().unwrap_or_else(PoisonError::into_inner);
     if !share.slice.exists() {
         gguf::write_slice_file(&share.model, share.layers.clone(), &share.slice)?;
     }

@@ -19,11 +19,13 @@ pub mod stage;
 pub mod told;
 mod wire;
 
-use crate::expert::serving::cache_bytes;
+use crate::expert::serving;
 use crate::probe;
 use anyhow::{Context, bail};
 use engine::Model;
 use rustix::fs::{Advice, fadvise};
+use split::expert::{Purpose, positions_of};
+use split::place::Talks;
 use split::wire::Hello;
 use std::fs::File;
 use std::io::Read;
@@ -50,6 +52,7 @@ pub struct Ring {
     pub stage_idx: u16,
     pub n_stages: u16,
     pub next: SocketAddr,
+    /// Positions that are asked for; a model that was trained for fewer gets fewer.
     pub n_ctx: u32,
     pub n_slots: u16,
 }
@@ -77,7 +80,7 @@ pub fn seat(model: &Model, ring: &Ring) -> anyhow::Result<Seat> {
         end: number(says.layers.end)?,
         of: number(says.of)?,
         n_embd: u32::try_from(model.n_embd())?,
-        n_ctx: ring.n_ctx,
+        n_ctx: positions_of(Purpose::Chat, ring.n_ctx, model.n_ctx_trained() as u64),
         n_slots: ring.n_slots,
     };
     let is_at_its_place =
@@ -89,10 +92,10 @@ pub fn seat(model: &Model, ring: &Ring) -> anyhow::Result<Seat> {
     Ok(Seat { hello, next: ring.next })
 }
 
-/// What a slice takes: weights, and the caches of all its slots.
-fn bytes(model: &Model, n_ctx: u32, n_slots: u16) -> u64 {
-    let caches = cache_bytes(model).saturating_mul(u64::from(n_ctx) * u64::from(n_slots));
-    model.weight_bytes().saturating_add(caches)
+/// What a slice takes: weights, caches, and what computing takes.
+fn bytes(model: &Model, hello: &Hello) -> u64 {
+    let talks = Talks { purpose: Purpose::Chat, n_ctx: hello.n_ctx, n_slots: hello.n_slots.into() };
+    serving::bytes(model, talks)
 }
 
 /// 32 hex digits as bytes.

@@ -29,6 +29,17 @@ pub fn sweep(models: &Path, wished: &[&OsStr]) {
     }
 }
 
+/// What the slices of this folder take, whole or half written, whose model lies there too.
+pub fn bytes(models: &Path) -> u64 {
+    let entries = fs::read_dir(models).into_iter().flatten().flatten().take(FILES_MAX);
+    let size = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let (model, ..) = slice_named(name.strip_suffix(".part").unwrap_or(&name))?;
+        models.join(model).is_file().then(|| entry.metadata().map_or(0, |facts| facts.len()))
+    };
+    entries.filter_map(size).fold(0, u64::saturating_add)
+}
+
 /// Whether name and head say slice, and the model is beside it.
 fn can_be_cut_again(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);

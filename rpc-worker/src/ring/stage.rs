@@ -34,9 +34,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Of weights and caches.
+    /// Of weights, caches, and what computing takes.
     pub fn bytes(&self) -> u64 {
-        super::bytes(&self.model, self.seat.hello.n_ctx, self.seat.hello.n_slots)
+        super::bytes(&self.model, &self.seat.hello)
     }
 }
 
@@ -45,7 +45,7 @@ pub async fn load(slice: &Path, ring: &Ring, n_threads: u32, tells_logits: bool)
     let (path, given) = (slice.to_owned(), ring.clone());
     let loaded = tokio::task::spawn_blocking(move || {
         let (model, seat) = super::load(&path, &given)?;
-        let mut layers = Layers::new(model, given.n_ctx, given.n_slots, ROWS_MAX as u32, n_threads)?;
+        let mut layers = Layers::new(model, seat.hello.n_ctx, given.n_slots, ROWS_MAX as u32, n_threads)?;
         layers.tells_logits = tells_logits;
         anyhow::Ok((layers, seat))
     });

@@ -31,7 +31,7 @@ pub struct Shown {
     pub next: SocketAddr,
     /// Whether it could not be reached when it was tried last.
     pub next_is_doubted: bool,
-    /// Of weights and caches.
+    /// Of weights, caches, and what computing takes.
     pub bytes: u64,
 }
 

@@ -139,10 +139,19 @@ impl Shelf {
         found.and_then(|told| told["busy"].as_u64()).unwrap_or(0)
     }
 
+    /// Memory that a host's models take, beside their files.
+    pub fn taken(&self, idx: usize) -> u64 {
+        self.worker(idx)["holds"]["taken_bytes"].as_u64().unwrap_or(0)
+    }
+
     fn worker_experts(&self, idx: usize) -> Vec<Value> {
+        self.worker(idx)["experts"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What a host's rpc-worker says of itself.
+    fn worker(&self, idx: usize) -> Value {
         let health = self.network.hosts[idx].on(|| get_at(8081, "/health"));
-        let health: Value = serde_json::from_str(&health).unwrap_or_default();
-        health["experts"].as_array().cloned().unwrap_or_default()
+        serde_json::from_str(&health).unwrap_or_default()
     }
 
     /// The hosts of these that serve an expert.

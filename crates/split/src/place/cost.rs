@@ -1,7 +1,6 @@
-//! What a model needs on a node, and how long a token takes there, in whole numbers that cannot overflow.
+//! How long a token takes on a node, in whole numbers that cannot overflow.
 
-use super::{HOP_NS, Model, Node, WEIGHT_BYTES_PER_S, WORKING_BYTES};
-use crate::expert::Expert;
+use super::{HOP_NS, Model, Node, WEIGHT_BYTES_PER_S};
 
 const NS_PER_S: u128 = 1_000_000_000;
 /// Where nobody knows the wire.
@@ -15,21 +14,17 @@ impl Model {
     }
 
     /// The head's weights: the embedding again, where there is no matrix of its own.
-    fn head(&self) -> u64 {
+    pub(super) fn head(&self) -> u64 {
         if self.head_bytes == 0 { self.embedding_bytes } else { self.head_bytes }
     }
 
-    fn layers(&self) -> u64 {
+    pub(super) fn layers(&self) -> u64 {
         self.layer_bytes.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 
     /// What is read for one token: of the embedding only a row.
     fn read_per_token(&self) -> u64 {
         self.layers().saturating_add(self.head()).max(1)
-    }
-
-    fn cache_per_layer(&self, expert: &Expert) -> u64 {
-        self.kv_bytes.saturating_mul(u64::from(expert.context)).saturating_mul(u64::from(expert.slots))
     }
 }
 
@@ -42,6 +37,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// Of a slice with the first layer, the last, both or none.
+    pub fn with_ends(ends: (bool, bool)) -> Role {
+        match ends {
+            (true, _) => Role::First,
+            (_, true) => Role::Last,
+            _ => Role::Middle,
+        }
+    }
+
     /// Of the stage `idx` of `n`.
     pub fn of(idx: usize, n: usize) -> Role {
         match idx {
@@ -50,42 +54,6 @@ impl Role {
             _ => Role::Middle,
         }
     }
-}
-
-/// Weights, attention cache of all conversations, and room to work.
-pub fn whole_bytes(model: &Model, expert: &Expert) -> u64 {
-    let cache = model.cache_per_layer(expert).saturating_mul(u64::from(model.n_layers()));
-    let ends = model.embedding_bytes.saturating_add(model.head_bytes).saturating_add(WORKING_BYTES);
-    model.layers().saturating_add(cache).saturating_add(ends)
-}
-
-/// The cache of `n` layers and room to work: what a loaded model takes beside its weights.
-pub fn beside_bytes(model: &Model, expert: &Expert, n: u32) -> u64 {
-    model.cache_per_layer(expert).saturating_mul(u64::from(n)).saturating_add(WORKING_BYTES)
-}
-
-/// Of any `n` layers: all count like the largest, so that any of them fit.
-pub fn stage_bytes(model: &Model, expert: &Expert, n: u32, role: Role) -> u64 {
-    layer_bytes(model, expert).saturating_mul(u64::from(n)).saturating_add(carried(model, role))
-}
-
-pub fn layers_that_fit(model: &Model, expert: &Expert, free: u64, role: Role) -> u32 {
-    let n = free.saturating_sub(carried(model, role)) / layer_bytes(model, expert);
-    u32::try_from(n).unwrap_or(u32::MAX).min(model.n_layers())
-}
-
-fn layer_bytes(model: &Model, expert: &Expert) -> u64 {
-    let largest = model.layer_bytes.iter().copied().max().unwrap_or(0);
-    largest.saturating_add(model.cache_per_layer(expert)).max(1)
-}
-
-fn carried(model: &Model, role: Role) -> u64 {
-    let end = match role {
-        Role::First => model.embedding_bytes,
-        Role::Middle => 0,
-        Role::Last => model.head(),
-    };
-    end.saturating_add(WORKING_BYTES)
 }
 
 /// How long a token takes on one node.

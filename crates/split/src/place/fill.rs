@@ -49,7 +49,7 @@ fn keep(table: &mut Table, seat: &Seat) {
         }
         _ => {
             if n == 0 && want.expert.split && want.model.split_step > 0 {
-                table.seat_same_cut(want_idx, &stages);
+                table.seat_same_cut(want_idx, &stages, true);
             }
         }
     }
@@ -101,7 +101,7 @@ fn clear(table: &mut Table, want_idx: usize, node_idx: usize) -> bool {
             .collect();
         // Whoever lives elsewhere too goes first, then the largest.
         there.sort_by_key(|(idx, _)| {
-            (table.now.copies[*idx].len() == 1, std::cmp::Reverse(table.wants[*idx].bytes), *idx)
+            (table.now.copies[*idx].len() == 1, std::cmp::Reverse(table.wants[*idx].bytes()), *idx)
         });
         let moved = there.into_iter().any(|(idx, copy_idx)| {
             if table.now.copies[idx].len() > 1 {
@@ -176,7 +176,13 @@ fn copies(table: &mut Table) {
 fn cuts(table: &mut Table) {
     for want_idx in 0..table.wants.len() {
         let want = &table.wants[want_idx];
-        if table.now.copies[want_idx].is_empty() && want.expert.split && want.model.split_step > 0 {
+        if !table.now.copies[want_idx].is_empty() || !want.expert.split || want.model.split_step == 0 {
+            continue;
+        }
+        if let Some(stages) = table.ring_of_same_model(want_idx) {
+            table.seat_same_cut(want_idx, &stages, false);
+        }
+        if table.now.copies[want_idx].is_empty() {
             table.seat_cut(want_idx);
         }
     }

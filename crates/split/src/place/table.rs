@@ -2,7 +2,7 @@
 
 use super::cost::{self, Pace, Role, StageCost};
 use super::cut::{self, Candidate, NoCut};
-use super::{Model, NODE_COPIES_MAX, Node, RESERVE_BYTES, SPLIT_NS_MAX};
+use super::{Model, NODE_COPIES_MAX, Node, RESERVE_BYTES, SPLIT_NS_MAX, Talks, need};
 use crate::expert::Expert;
 use std::cmp::Reverse;
 
@@ -11,11 +11,20 @@ pub struct Want<'a> {
     pub expert: &'a Expert,
     pub model: &'a Model,
     /// Of one whole copy.
-    pub bytes: u64,
+    pub weights: u64,
+    pub beside: u64,
     /// On each node.
     pub paces: Vec<Pace>,
     /// Whether the model's file is there or can come.
     pub has_file: Vec<bool>,
+    /// Whether it is there, and so takes its memory already.
+    pub lies: Vec<bool>,
+}
+
+impl Want<'_> {
+    pub fn bytes(&self) -> u64 {
+        self.weights.saturating_add(self.beside)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +32,19 @@ pub struct Chair {
     pub node_idx: usize,
     pub first: u32,
     pub last: u32,
-    pub bytes: u64,
+    /// 0 where they lie there anyway, or where another seat of the same layers counts them.
+    pub weights: u64,
+    pub beside: u64,
+}
+
+impl Chair {
+    pub fn bytes(&self) -> u64 {
+        self.weights.saturating_add(self.beside)
+    }
+
+    pub fn layers(&self) -> (u32, u32) {
+        (self.first, self.last)
+    }
 }
 
 /// One copy, whole or cut.
@@ -78,16 +99,18 @@ impl<'a> Table<'a> {
             if wants.iter().any(|want| want.expert.name == expert.name) {
                 continue;
             }
-            let has_file = |node: &&Node| node.files.as_ref().is_none_or(|files| files.contains(&model.file));
+            let lies = |node: &&Node| node.files.contains(&model.file);
             wants.push(Want {
                 expert,
                 model,
-                bytes: cost::whole_bytes(model, expert),
+                weights: need::whole_weights(model),
+                beside: need::whole_beside(model, Talks::of(expert)),
                 paces: nodes.iter().map(|node| cost::pace(node, model, models, best)).collect(),
-                has_file: nodes.iter().map(has_file).collect(),
+                has_file: nodes.iter().map(|node| node.can_fetch || lies(node)).collect(),
+                lies: nodes.iter().map(lies).collect(),
             });
         }
-        wants.sort_by(|a, b| (a.bytes, &a.expert.name).cmp(&(b.bytes, &b.expert.name)));
+        wants.sort_by(|a, b| (a.bytes(), &a.expert.name).cmp(&(b.bytes(), &b.expert.name)));
         let now = Seating {
             used: vec![0; nodes.len()],
             n_homes: vec![0; nodes.len()],
@@ -121,7 +144,15 @@ impl<'a> Table<'a> {
 
     fn fits_in(&self, want_idx: usize, node_idx: usize, left: u64) -> bool {
         let is_new = !self.sits(want_idx, node_idx) && self.has_chair(node_idx);
-        is_new && left >= self.wants[want_idx].bytes && self.suits(want_idx, node_idx)
+        is_new && left >= self.whole_chair(want_idx, node_idx).bytes() && self.suits(want_idx, node_idx)
+    }
+
+    /// What a whole copy takes on a node.
+    pub fn whole_chair(&self, want_idx: usize, node_idx: usize) -> Chair {
+        let want = &self.wants[want_idx];
+        let weights = if want.lies[node_idx] { 0 } else { want.weights };
+        let chair = Chair { node_idx, first: 0, last: want.model.n_layers(), weights, beside: want.beside };
+        self.shared(want_idx, chair)
     }
 
     /// Memory that a new model may take.
@@ -155,15 +186,14 @@ impl<'a> Table<'a> {
     }
 
     pub fn seat_whole(&mut self, want_idx: usize, node_idx: usize, is_kept: bool) {
-        let want = &self.wants[want_idx];
-        let (last, bytes, ns) = (want.model.n_layers(), want.bytes, want.paces[node_idx].ns);
-        self.seat(want_idx, Copy { chairs: vec![Chair { node_idx, first: 0, last, bytes }], ns, is_kept });
+        let (chair, ns) = (self.whole_chair(want_idx, node_idx), self.wants[want_idx].paces[node_idx].ns);
+        self.seat(want_idx, Copy { chairs: vec![chair], ns, is_kept });
     }
 
     pub fn seat(&mut self, want_idx: usize, copy: Copy) {
         let is_home = self.now.copies[want_idx].is_empty();
         for chair in &copy.chairs {
-            self.now.used[chair.node_idx] += chair.bytes;
+            self.now.used[chair.node_idx] += chair.bytes();
             // A plan over memory must not leave this file.
             assert!(
                 self.now.used[chair.node_idx] <= self.nodes[chair.node_idx].ram_bytes,
@@ -179,7 +209,8 @@ impl<'a> Table<'a> {
     pub fn unseat(&mut self, want_idx: usize, copy_idx: usize) {
         let copy = self.now.copies[want_idx].remove(copy_idx);
         for chair in &copy.chairs {
-            self.now.used[chair.node_idx] -= chair.bytes;
+            let left = self.hand_on(want_idx, chair);
+            self.now.used[chair.node_idx] -= chair.bytes() - left;
             self.now.n_copies[chair.node_idx] -= 1;
             self.now.n_homes[chair.node_idx] -= u64::from(copy_idx == 0);
         }
@@ -229,7 +260,7 @@ impl<'a> Table<'a> {
             .map(|node_idx| Candidate {
                 node_idx,
                 n_layers_max: [Role::First, Role::Middle, Role::Last]
-                    .map(|role| cost::layers_that_fit(model, expert, self.left(node_idx), role)),
+                    .map(|role| need::layers_that_fit(model, Talks::of(expert), self.left(node_idx), role)),
                 cost: self.stage_cost(want_idx, node_idx),
             })
             .collect();
@@ -240,28 +271,28 @@ impl<'a> Table<'a> {
         });
         match found {
             Ok(cut) => {
-                let chairs = chairs(&cut.stages, |n, role| cost::stage_bytes(model, expert, n, role));
+                let chairs = self.chairs(want_idx, &cut.stages);
                 self.seat(want_idx, Copy { chairs, ns: cut.ns, is_kept: false });
             }
             Err(why) => self.uncut[want_idx] = Some(why),
         }
     }
 
-    /// A cut that was in force, if it still can be.
-    pub fn seat_same_cut(&mut self, want_idx: usize, stages: &[(usize, u32)]) {
+    /// A cut that is there: in force, or that of another expert with the same model.
+    pub fn seat_same_cut(&mut self, want_idx: usize, stages: &[(usize, u32)], is_kept: bool) {
         let want = &self.wants[want_idx];
-        let (model, expert) = (want.model, want.expert);
-        let chairs = chairs(stages, |n, role| cost::stage_bytes(model, expert, n, role));
+        let chairs = self.chairs(want_idx, stages);
         let is_new =
             |chair: &Chair| chairs.iter().filter(|other| other.node_idx == chair.node_idx).count() == 1;
         let can_hold = |chair: &Chair| {
-            let has_room = self.left_to_kept(chair.node_idx) >= chair.bytes && self.has_chair(chair.node_idx);
-            has_room && want.has_file[chair.node_idx] && is_new(chair)
+            let node_idx = chair.node_idx;
+            let left = if is_kept { self.left_to_kept(node_idx) } else { self.left(node_idx) };
+            left >= chair.bytes() && self.has_chair(node_idx) && want.has_file[node_idx] && is_new(chair)
         };
-        let covers = chairs.last().is_some_and(|chair| chair.last == model.n_layers())
+        let covers = chairs.last().is_some_and(|chair| chair.last == want.model.n_layers())
             && chairs
                 .iter()
-                .all(|chair| chair.first < chair.last && chair.first % model.split_step.max(1) == 0);
+                .all(|chair| chair.first < chair.last && chair.first % want.model.split_step.max(1) == 0);
         if !covers || chairs.len() < 2 || !chairs.iter().all(can_hold) {
             return;
         }
@@ -271,19 +302,24 @@ impl<'a> Table<'a> {
         });
         let ns = each.fold(0u64, u64::saturating_add);
         if ns <= SPLIT_NS_MAX && self.is_fast_enough(want_idx, ns) {
-            self.seat(want_idx, Copy { chairs, ns, is_kept: true });
+            self.seat(want_idx, Copy { chairs, ns, is_kept });
         }
     }
-}
 
-fn chairs(stages: &[(usize, u32)], bytes: impl Fn(u32, Role) -> u64) -> Vec<Chair> {
-    let mut first = 0u32;
-    let mut seat = |(idx, (node_idx, n)): (usize, &(usize, u32))| {
-        let last = first.saturating_add(*n);
-        let bytes = bytes(*n, Role::of(idx, stages.len()));
-        let chair = Chair { node_idx: *node_idx, first, last, bytes };
-        first = last;
-        chair
-    };
-    stages.iter().enumerate().map(&mut seat).collect()
+    /// A slice is a file of its own, also where the whole lies.
+    fn chairs(&self, want_idx: usize, stages: &[(usize, u32)]) -> Vec<Chair> {
+        let (model, expert) = (self.wants[want_idx].model, self.wants[want_idx].expert);
+        let mut first = 0u32;
+        let chair = |(idx, (node_idx, n)): (usize, &(usize, u32))| {
+            let (last, role) = (first.saturating_add(*n), Role::of(idx, stages.len()));
+            let (weights, beside) = (
+                need::stage_weights(model, *n, role),
+                need::stage_beside(model, Talks::of(expert), *n, role),
+            );
+            let chair = Chair { node_idx: *node_idx, first, last, weights, beside };
+            first = last;
+            self.shared(want_idx, chair)
+        };
+        stages.iter().enumerate().map(chair).collect()
+    }
 }

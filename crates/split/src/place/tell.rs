@@ -68,7 +68,7 @@ fn parts(table: &Table, copy: &Copy) -> Vec<Part> {
         node: table.nodes[chair.node_idx].id,
         first: chair.first,
         last: chair.last,
-        bytes: chair.bytes,
+        bytes: chair.bytes(),
     };
     copy.chairs.iter().map(part).collect()
 }
@@ -112,7 +112,7 @@ fn whole(table: &Table, want: &Want, home: &Copy) -> String {
         true => "it stays where it was",
         false => "of the nodes with room it answers soonest there",
     };
-    let (node, speed, size) = (&table.nodes[node_idx].name, speed(home.ns), mib(want.bytes));
+    let (node, speed, size) = (&table.nodes[node_idx].name, speed(home.ns), mib(home.chairs[0].bytes()));
     format!("{name} lives whole on {node}: {speed}, {how}, {size}; {why}")
 }
 
@@ -124,7 +124,7 @@ fn cut(table: &Table, want_idx: usize, home: &Copy) -> String {
     let stages: Vec<String> = home.chairs.iter().map(stage).collect();
     let why = match home.is_kept {
         true => "the cut stays as it was".to_owned(),
-        false => format!("whole it needs {}, and {}", mib(want.bytes), no_room(table, want_idx)),
+        false => no_room(table, want_idx),
     };
     let (name, n, speed) = (&want.expert.name, home.chairs.len(), speed(home.ns));
     format!("{name} is cut over {n} nodes ({}): {speed}; {why}", stages.join(", "))
@@ -170,7 +170,7 @@ fn homeless(table: &Table, want_idx: usize) -> String {
             "{head}{least} tokens/s are asked for, and the fastest node, {node}, would give {speed}"
         );
     }
-    let whole = format!("whole it needs {}, and {}", mib(want.bytes), no_room(table, want_idx));
+    let whole = no_room(table, want_idx);
     let cut = match table.uncut[want_idx] {
         Some(NoCut::Room { n_layers }) => {
             format!(
@@ -197,10 +197,13 @@ fn no_room(table: &Table, want_idx: usize) -> String {
     let roomiest = (0..table.nodes.len())
         .filter(|idx| table.suits(want_idx, *idx))
         .max_by_key(|idx| (table.left(*idx), std::cmp::Reverse(*idx)));
-    match roomiest {
-        Some(idx) => format!("{} has the most left, {}", table.nodes[idx].name, mib(table.left(idx))),
-        None => "no node alone is fast enough".to_owned(),
-    }
+    let Some(idx) = roomiest else { return "no node alone is fast enough for all of it".to_owned() };
+    let needs = mib(table.whole_chair(want_idx, idx).bytes());
+    format!(
+        "whole it needs {needs}, and {} has the most left, {}",
+        table.nodes[idx].name,
+        mib(table.left(idx))
+    )
 }
 
 fn speed(ns: u64) -> String {

@@ -13,6 +13,10 @@ const MIB: u64 = 1 << 20;
 /// Of a model whose shape nobody knows, the attention cache of so many positions is taken to be as large as its weights:
 /// more than that of the models that are known, so that it has room.
 const CACHE_LIKE_WEIGHTS: u64 = 4096;
+/// And it is taken to be as wide, and to know as many tokens, as the largest of those.
+const WIDTH_UNKNOWN: u32 = 4096;
+const INNER_UNKNOWN: u32 = 12_288;
+const VOCABULARY_UNKNOWN: u32 = 152_000;
 
 /// A node as its facts tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -20,7 +24,8 @@ pub struct Told {
     pub id: u64,
     pub name: String,
     pub cores: u32,
-    pub ram_free_mib: u64,
+    /// What models may take: memory that is free, and what they take already beside files that lie there.
+    pub room_mib: u64,
     pub wire_mbit: u32,
     /// What was measured, tokens a second times a thousand: `decode/` and the expert, or its model without `.gguf`.
     pub speeds: Vec<(String, u64)>,
@@ -33,32 +38,8 @@ pub struct Told {
 impl Told {
     /// `anywhere` supposes that every model can be fetched; otherwise only what lies there counts.
     ///
-    /// What models take now is free to the plan, which decides anew who takes it. A node has no disk: a file that lies
-    /// there lies in memory, loaded or not; what is served has its attention cache and room to work beside it.
-    pub fn node(&self, models: &[Model], experts: &[Expert], anywhere: bool) -> Node {
-        let files =
-            self.models.iter().fold(0u64, |sum, (_, mib, _)| sum.saturating_add(mib.saturating_mul(MIB)));
-        let known = experts.iter().filter_map(|expert| {
-            let model = models.iter().find(|model| model.file == expert.model)?;
-            Some((expert, model))
-        });
-        let is_loaded =
-            |stem: &str| self.models.iter().any(|(name, _, is_loaded)| *is_loaded && name == stem);
-        let beside = |(expert, model): (&Expert, &Model)| {
-            let serves = |name: &String| name.strip_prefix(SERVICE) == Some(expert.name.as_str());
-            let stem = model.file.strip_suffix(".gguf").unwrap_or(&model.file);
-            let loaded = self.models.iter().filter(|(_, _, is_loaded)| *is_loaded);
-            let stage = loaded.filter_map(|(name, ..)| layers(name, stem)).next();
-            match stage {
-                Some((first, last)) => super::cost::beside_bytes(model, expert, last.saturating_sub(first)),
-                // What failed to load, or has not yet, took nothing.
-                None if self.services.iter().any(serves) && is_loaded(stem) => {
-                    super::cost::beside_bytes(model, expert, model.n_layers())
-                }
-                None => 0,
-            }
-        };
-        let beside = known.map(beside).fold(0u64, u64::saturating_add);
+    /// What models take now is free to the plan, which decides anew who takes it.
+    pub fn node(&self, experts: &[Expert], anywhere: bool) -> Node {
         let speed = |(what, milli): &(String, u64)| {
             let name = what.strip_prefix(DECODE)?;
             let model =
@@ -71,11 +52,16 @@ impl Told {
             id: NodeId(self.id),
             name: if self.name.is_empty() { NodeId(self.id).to_string() } else { self.name.clone() },
             cores: self.cores,
-            ram_bytes: self.ram_free_mib.saturating_mul(MIB).saturating_add(files).saturating_add(beside),
+            ram_bytes: self.room_mib.saturating_mul(MIB),
             wire_mbit: self.wire_mbit,
             speeds: self.speeds.iter().filter_map(speed).collect(),
-            files: (!anywhere).then(|| names.collect()),
+            files: names.collect(),
+            can_fetch: anywhere,
         }
+    }
+
+    fn serves(&self, expert: &Expert) -> bool {
+        self.services.iter().any(|name| name.strip_prefix(SERVICE) == Some(expert.name.as_str()))
     }
 }
 
@@ -89,8 +75,15 @@ pub fn known(models: &[Model], told: &[Told]) -> Vec<Model> {
             continue;
         }
         let bytes = mib.saturating_mul(MIB);
-        let (layer_bytes, kv_bytes) = (vec![bytes], bytes / CACHE_LIKE_WEIGHTS);
-        known.push(Model { file, layer_bytes, kv_bytes, ..Model::default() });
+        known.push(Model {
+            file,
+            layer_bytes: vec![bytes],
+            kv_bytes: bytes / CACHE_LIKE_WEIGHTS,
+            width: WIDTH_UNKNOWN,
+            inner: INNER_UNKNOWN,
+            n_vocab: VOCABULARY_UNKNOWN,
+            ..Model::default()
+        });
     }
     known
 }
@@ -102,15 +95,13 @@ pub fn in_force(told: &[Told], models: &[Model], experts: &[Expert]) -> Vec<Seat
     for expert in experts {
         let Some(model) = models.iter().find(|model| model.file == expert.model) else { continue };
         let stem = model.file.strip_suffix(".gguf").unwrap_or(&model.file);
-        let serves = |told: &&Told| {
-            let service = |name: &String| name.strip_prefix(SERVICE) == Some(expert.name.as_str());
-            told.services.iter().any(service) && told.models.iter().any(|(name, _, is)| *is && name == stem)
-        };
+        let serves =
+            |told: &&Told| told.serves(expert) && told.models.iter().any(|(name, _, is)| *is && name == stem);
         let mut whole: Vec<(u64, Seat)> = told
             .iter()
             .filter(serves)
             .map(|told| {
-                let ns = super::cost::pace(&told.node(models, experts, true), model, models, None).ns;
+                let ns = super::cost::pace(&told.node(experts, true), model, models, None).ns;
                 let part = Part { node: NodeId(told.id), first: 0, last: model.n_layers(), bytes: 0 };
                 (ns, Seat { expert: expert.name.clone(), parts: vec![part], tokens_per_s_milli: 0 })
             })
@@ -122,13 +113,14 @@ pub fn in_force(told: &[Told], models: &[Model], experts: &[Expert]) -> Vec<Seat
     seats
 }
 
-/// The stages of one model that are loaded somewhere, if they are one whole ring.
+/// The stages of one model that are loaded somewhere, if they are one whole ring whose head serves this expert.
 fn ring(told: &[Told], expert: &Expert, stem: &str, n_layers: u32) -> Option<Seat> {
     let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
     for node in told {
         for (name, _, is_loaded) in &node.models {
             let Some((first, last)) = layers(name, stem) else { continue };
-            if *is_loaded {
+            // The others do not tell whose stages theirs are.
+            if *is_loaded && (first > 0 || node.serves(expert)) {
                 parts.entry(first).or_insert(Part { node: NodeId(node.id), first, last, bytes: 0 });
             }
         }
@@ -159,7 +151,7 @@ mod tests {
     use super::*;
 
     fn told(id: u64) -> Told {
-        Told { id, name: format!("n{id}"), cores: 2, ram_free_mib: 1000, ..Told::default() }
+        Told { id, name: format!("n{id}"), cores: 2, room_mib: 1000, ..Told::default() }
     }
 
     fn world() -> (Vec<Model>, Vec<Expert>) {
@@ -170,22 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_models_take_counts_as_free_to_the_plan() {
-        let (models, experts) = world();
+    fn a_node_is_what_it_tells() {
+        let (_, experts) = world();
         let mut one = told(1);
         one.models = vec![("m".into(), 300, true), ("n".into(), 200, false)];
         one.speeds = vec![("decode/large".into(), 5000), ("prompt/m".into(), 9000), ("decode/n".into(), 0)];
-        let node = one.node(&models, &experts, false);
-        assert_eq!(node.ram_bytes, 1500 * MIB);
-        one.services = vec!["llama-api-large".into()];
-        let beside = super::super::WORKING_BYTES;
-        assert_eq!(one.node(&models, &experts, false).ram_bytes, 1500 * MIB + beside);
-        one.models[0].2 = false;
-        assert_eq!(one.node(&models, &experts, false).ram_bytes, 1500 * MIB, "it failed to load");
-        one.models[0].2 = true;
-        assert_eq!(node.files, Some(vec!["m.gguf".into(), "n.gguf".into()]));
+        let node = one.node(&experts, false);
+        assert_eq!((node.ram_bytes, node.can_fetch), (1000 * MIB, false));
+        assert_eq!(node.files, ["m.gguf", "n.gguf"]);
         assert_eq!(node.speeds, [Speed { model: "m".into(), decode_ns: 200_000_000 }]);
-        assert_eq!(one.node(&[], &[], true).files, None);
+        assert!(one.node(&[], true).can_fetch);
     }
 
     #[test]
@@ -220,6 +206,8 @@ mod tests {
         let mut nodes = [told(1), told(2)];
         nodes[0].models = vec![("m.layers-5-8".into(), 300, true)];
         nodes[1].models = vec![("m.layers-0-5".into(), 300, true)];
+        assert!(in_force(&nodes, &models, &experts).is_empty(), "the ring is another expert's");
+        nodes[1].services = vec!["llama-api-large".into()];
         let seats = in_force(&nodes, &models, &experts);
         assert_eq!(seats[0].parts.iter().map(|part| part.node.0).collect::<Vec<_>>(), [2, 1]);
         nodes[1].models[0].0 = "m.layers-0-4".into();

@@ -1,8 +1,10 @@
-//! Remote microphones: a phone's or laptop's page, or any program with a key, talks with this node over a WebSocket.
+//! Remote microphones: a phone's or laptop's page, or any program with a key for the voice, talks with this node over a
+//! WebSocket.
 //!
-//! `words` and `frame` read what callers send, `access` says who may come, `down` is the queue to a remote speaker: pure.
-//! `desk` knows which sessions there are, `carry` is one socket's hands, `door` answers requests, `local` is for programs of
-//! this PC.
+//! `words` and `frame` read what callers send, `access` says who may come, `limits` what they may cost, `down` is the queue
+//! to a remote speaker: pure.
+//! `desk` knows which sessions there are, `carry` is one socket's hands, `door` answers requests, `local` is for this PC's
+//! console.
 
 pub mod access;
 mod carry;
@@ -10,6 +12,7 @@ pub mod desk;
 mod door;
 pub mod down;
 pub mod frame;
+pub mod limits;
 pub mod local;
 #[cfg(test)]
 mod tests;

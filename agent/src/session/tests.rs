@@ -2,8 +2,9 @@
 
 use super::access::Handshake;
 use super::carry::carry;
-use super::desk::{Begun, Carried, Limits, Sessions};
+use super::desk::{Begun, Carried, Sessions};
 use super::frame::tests::masked;
+use super::limits::Limits;
 use super::words::Start;
 use crate::talk::force::Force;
 use crate::talk::parts::{Hear, HearJob};

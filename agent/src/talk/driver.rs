@@ -1,30 +1,28 @@
 //! One conversation: events become inputs of key and turn, and their wishes become jobs of ear, mind, mouth and speaker.
 //!
 //! It reads no clock and waits for nobody. Whatever it began it can stop, and whatever comes after a stop is dropped.
+//! `ear` is what it hears, `mouth` what it says.
+
+mod ear;
+mod mouth;
 
 use super::news::{Board, News};
-use super::parts::{
-    ANNOUNCEMENTS, Answer, AskJob, Event, Hear, HearEnd, HearJob, Made, Microphone, Part, Sound, Speak,
-    SpeakJob, Speaker, Stop, Who,
-};
+use super::parts::{Answer, AskJob, Event, Hear, Microphone, Part, Speak, Speaker, Stop};
 use super::post::Post;
 use super::saying::Saying;
 use super::trace::{Draft, Trace};
-use crate::hear::detect::{Detector, FRAME};
+use crate::hear::detect::Detector;
 use crate::speech::sayings;
 use admission::{KeyManner, VoiceSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use voice::key::{self, Key, Manner};
-use voice::ms;
 use voice::speakable::Sayings;
-use voice::turn::{Clause, Earcon, Heard, Input, Mood, Output, Report, Rules, Turns};
+use voice::turn::{Earcon, Input, Mood, Output, Report, Rules, Turns};
 
 /// How long a room rings after the speaker: in hands-free mode nothing counts as a voice until then.
 const ECHO: Duration = Duration::from_millis(250);
-/// More sound than this in one event is a mistake of the microphone's.
-const FRAME_SAMPLES_MAX: usize = voice::RATE;
 
 /// Who serves all conversations of a node.
 #[derive(Clone)]
@@ -217,61 +215,6 @@ impl Talk {
         }
     }
 
-    fn listen(&mut self, now: Duration, is_wanted: bool) {
-        if is_wanted {
-            self.stop_announcing();
-        }
-        if is_wanted != self.is_listening {
-            self.is_listening = is_wanted;
-            self.rest.clear();
-            self.own.detector.reset();
-            self.own.microphone.listen(is_wanted);
-        }
-        if !is_wanted {
-            self.key.handle(now, key::Input::Ended);
-        }
-    }
-
-    fn frame(&mut self, now: Duration, pcm: &[i16]) {
-        if !self.is_listening {
-            return;
-        }
-        let is_echo = self.settings.hands_free && (now < self.deaf_until || self.announcing().is_some());
-        self.rest.extend_from_slice(&pcm[..pcm.len().min(FRAME_SAMPLES_MAX)]);
-        let rest = std::mem::take(&mut self.rest);
-        let mut frames = rest.chunks_exact(FRAME);
-        for frame in &mut frames {
-            let Ok(whole) = <&[i16; FRAME]>::try_from(frame) else { continue };
-            // The detector hears all, so that it knows the room.
-            let is_voice = self.own.detector.is_voice(whole) && !is_echo;
-            self.turns.handle(now, Input::Frame { pcm: frame, is_voice });
-        }
-        self.rest = frames.remainder().to_vec();
-    }
-
-    fn transcribe(&mut self, wish: u32, pcm: Vec<i16>, is_guess: bool) {
-        let (stop, post, sound_ms) = (Stop::default(), self.post.clone(), ms(pcm.len()));
-        self.hearing.insert(wish, Hearing { stop: stop.clone(), is_guess, sound_ms });
-        let done = Box::new(move |end| _ = post.tell(Event::Heard { wish, end }));
-        let who = if is_guess { Who::Guess } else { Who::Person };
-        let language = Some(self.settings.language.clone());
-        self.shared.ear.hear(HearJob { pcm, who, language, stop, done });
-    }
-
-    fn heard(&mut self, now: Duration, wish: u32, end: &HearEnd) {
-        let Some(Hearing { is_guess, sound_ms, .. }) = self.hearing.remove(&wish) else { return };
-        self.draft.heard(end, is_guess, sound_ms);
-        let heard = match &end.text {
-            Ok(text) if text.trim().is_empty() => Heard::Nothing,
-            Ok(text) => Heard::Text(text),
-            Err(sentence) => {
-                self.trouble(&format!("nothing was heard: {sentence}"));
-                Heard::Failed
-            }
-        };
-        self.turns.handle(now, Input::Heard { wish, heard });
-    }
-
     fn ask(&mut self, now: Duration, turn: u32, text: String) {
         self.board.tell(News::Heard { turn, text: text.clone() });
         self.draft.said(&text);
@@ -319,103 +262,6 @@ impl Talk {
                 self.turns.handle(now, Input::AnswerFailed { turn });
             }
         }
-    }
-
-    fn say(&mut self, turn: u32, clause: &Clause) {
-        if let Some(saying) = self.saying.as_mut().filter(|saying| saying.turn == turn) {
-            saying.push(self.sayings.say(clause));
-        }
-    }
-
-    /// Has the next clause made, if one is wanted.
-    fn make(&mut self) {
-        let Some(saying) = self.saying.as_mut() else { return };
-        let Some((clause_idx, text)) = saying.next() else { return };
-        let (turn, stop, post) = (saying.turn, Stop::default(), self.post.clone());
-        // The one before has ended, or was said to.
-        self.making.replace(stop.clone()).inspect(Stop::stop);
-        let sink = Box::new(move |sound: Sound<'_>| {
-            let made = match sound {
-                Sound::Piece { rate, pcm } => Made::Piece { rate, pcm: pcm.to_vec() },
-                Sound::End => Made::End,
-                Sound::Failed(sentence) => Made::Failed(sentence.to_owned()),
-            };
-            post.tell(Event::Made { turn, clause_idx, made });
-        });
-        let voice = self.settings.voice.as_ref().unwrap_or(&self.settings.language);
-        let voice = Some(voice.clone());
-        self.shared.mouth.speak(SpeakJob { text, talk: self.id, voice, stop, sink });
-    }
-
-    fn made(&mut self, turn: u32, clause_idx: u32, made: Made) {
-        let Some(saying) = self.saying.as_mut().filter(|saying| saying.turn == turn) else { return };
-        match &made {
-            Made::Piece { rate, pcm } => {
-                if saying.piece(clause_idx) {
-                    self.own.speaker.play(turn, clause_idx, *rate, pcm);
-                }
-            }
-            Made::End | Made::Failed(_) => {
-                if saying.end(clause_idx) {
-                    self.own.speaker.end(turn, clause_idx);
-                }
-            }
-        }
-        let Made::Failed(sentence) = made else { return };
-        if !std::mem::replace(&mut self.has_failed_to_speak, true) {
-            self.own.speaker.earcon(Earcon::Error);
-        }
-        self.trouble(&format!("the answer is not spoken: {sentence}"));
-    }
-
-    fn spoken(&mut self, now: Duration, turn: u32, clause_idx: u32) {
-        let Some(saying) = self.saying.as_mut().filter(|saying| saying.turn == turn) else { return };
-        saying.spoken(clause_idx);
-        self.deaf_until = now + ECHO;
-        self.turns.handle(now, Input::Spoken { turn, clause_idx });
-    }
-
-    fn announce(&mut self, now: Duration, text: &str) {
-        let is_free = matches!(self.turns.mood(), Mood::Idle | Mood::Waiting);
-        if !is_free || self.announcing().is_some() {
-            return;
-        }
-        self.n_announced += 1;
-        self.has_failed_to_speak = false;
-        self.earcon(now, Earcon::Ring);
-        let mut saying = Saying::new(ANNOUNCEMENTS | self.n_announced, !self.has_speaker);
-        saying.push(self.sayings.say(&Clause::Text(text.to_owned())));
-        self.saying = Some(saying);
-        self.board.tell(News::Announced { text: text.to_owned() });
-    }
-
-    fn stop_announcing(&mut self) {
-        if let Some(turn) = self.announcing() {
-            self.own.speaker.hush(turn);
-            self.forget_saying();
-        }
-    }
-
-    /// The announcement that is being spoken.
-    fn announcing(&self) -> Option<u32> {
-        self.saying
-            .as_ref()
-            .filter(|saying| saying.turn >= ANNOUNCEMENTS && !saying.is_over())
-            .map(|saying| saying.turn)
-    }
-
-    fn speaker_lost(&mut self, now: Duration) {
-        self.has_speaker = false;
-        if let Some(turn) = self.saying.as_ref().map(|saying| saying.turn) {
-            self.forget_saying();
-            self.saying = Some(Saying::new(turn, true));
-        }
-        self.turns.handle(now, Input::SpeakerLost);
-    }
-
-    fn forget_saying(&mut self) {
-        self.saying = None;
-        self.making.take().inspect(Stop::stop);
     }
 
     fn trouble(&mut self, sentence: &str) {

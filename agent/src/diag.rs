@@ -98,7 +98,8 @@ pub fn run(runtime: &tokio::runtime::Runtime, folder: &Path) -> anyhow::Result<E
 
 /// Until the other end closes, or the person wants what only systemd can do.
 fn serve<W: Write>(line: &mut Line<W>, hands: &impl Hands) -> Result<End, Closed> {
-    line.say(&format!("\n{HELLO}"))?;
+    // Somebody has just pressed Enter.
+    obey(line, hands, Command::Overview)?;
     loop {
         match line.wait(None)? {
             Woken::Quiet => {}

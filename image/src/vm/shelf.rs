@@ -13,7 +13,7 @@ use super::watch::{Reached, View, Watch};
 use super::{relay, wire};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -29,6 +29,8 @@ const READY_MAX: Duration = Duration::from_secs(30);
 const END_MAX: Duration = Duration::from_secs(5);
 /// How long QEMU may take to open its control socket.
 const QMP_MAX: Duration = Duration::from_secs(15);
+/// How long a busy PC may take to show what is typed.
+const ECHO_MAX: Duration = Duration::from_secs(10);
 /// How often the boot server is asked for the stages; for a counting PC more often.
 const ASK: Duration = Duration::from_millis(200);
 const ASK_OFTEN: Duration = Duration::from_millis(40);
@@ -241,7 +243,16 @@ impl Shelf {
     pub fn type_line(&self, pc_idx: usize, line: &str) -> Result<()> {
         let path = &self.places[pc_idx].console;
         let mut stream = UnixStream::connect(path).context("nobody is at the serial line's other end")?;
-        stream.write_all(format!("{line}\n").as_bytes()).context("the serial line takes nothing")
+        stream.set_read_timeout(Some(ASK))?;
+        stream.write_all(format!("{line}\n").as_bytes()).context("the serial line takes nothing")?;
+        // Who hangs up before the line has come back takes letters with him that the PC has not taken yet. What comes
+        // back may be torn by a message of the kernel's, so this waits for a while and no longer.
+        let (mut echo, mut bytes, deadline) = (String::new(), [0; 256], Instant::now() + ECHO_MAX);
+        while !echo.contains(&format!("{line}\n")) && Instant::now() < deadline {
+            let n = stream.read(&mut bytes).unwrap_or(0);
+            echo.extend(String::from_utf8_lossy(&bytes[..n]).chars().filter(|letter| *letter != '\r'));
+        }
+        Ok(())
     }
 
     /// A command that runs a program on the virtual wire, as another machine there.

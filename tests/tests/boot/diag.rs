@@ -44,7 +44,7 @@ fn a_booted_pc_tells_and_tries_everything_on_its_serial_line() {
     shelf.power_on(0).unwrap();
     shelf.wait_for(0, Stage::Healthy, BOOT_MAX).unwrap();
     let mut line = Line { shelf: &shelf, begin: 0 };
-    line.until("? what else can be asked");
+    line.until("Press Enter");
 
     // What it tells.
     let overview = line.ask("", "? what else can be asked");

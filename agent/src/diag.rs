@@ -138,8 +138,14 @@ fn obey<W: Write>(line: &mut Line<W>, hands: &impl Hands, command: Command) -> R
         Command::Sound => sound::both(line, hands)?,
         #[cfg(feature = "sound")]
         Command::Level => sound::level(line, hands)?,
+        #[cfg(feature = "sound")]
+        Command::Devices => sound::devices(line, hands)?,
+        #[cfg(feature = "sound")]
+        Command::Choose(choice) => sound::choose(line, hands, choice)?,
         #[cfg(not(feature = "sound"))]
-        Command::Sound | Command::Level => line.say("This agent was built without sound.\n")?,
+        Command::Sound | Command::Level | Command::Devices | Command::Choose(_) => {
+            line.say("This agent was built without sound.\n")?
+        }
         Command::Keys => trying::keys(line, hands)?,
         Command::Memory => trying::memory(line, hands)?,
         Command::Models => trying::models(line, hands)?,

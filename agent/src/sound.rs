@@ -15,7 +15,7 @@ pub mod devices;
 pub mod earcon;
 pub mod echo;
 #[cfg(feature = "sound")]
-mod finding;
+pub mod finding;
 pub mod inbox;
 pub mod lent;
 #[cfg(feature = "sound")]

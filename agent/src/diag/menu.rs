@@ -15,6 +15,8 @@ pub enum Command {
     /// Opens and closes the ear.
     Talk,
     Sound,
+    Devices,
+    Choose(Choice),
     Level,
     Keys,
     Memory,
@@ -24,6 +26,14 @@ pub enum Command {
     /// To be answered as if it had been said.
     Ask(String),
     Unknown(String),
+}
+
+/// Of the sound devices, by the numbers that `d` shows; 0 is the first that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Microphone(usize),
+    Speaker(usize),
+    Volume(u8),
 }
 
 /// A screen less the prompt.
@@ -37,6 +47,7 @@ Type a letter, then Enter.  Enter alone shows how this PC is.
  u  units                 v  voice and last turns  l  log (l 200: more lines)
  a  sound: tone, record   m  microphone's level    k  keys
  y  test the memory       g  ask the models        t  talk, and end it
+ d  sound devices         (d m 1, d s 1: take them; d v 50: volume)
  r  reboot                x  root shell            ?  this
 What is longer is a question: what time is it
 ";
@@ -60,6 +71,9 @@ pub fn parse(line: &str) -> Command {
             (_, Ok(n_lines)) => Command::Log { n_lines: Some(usize::min(n_lines, LOG_LINES_MAX)) },
             _ => Command::Unknown(line.into()),
         },
+        ("d", rest) if !rest.is_empty() => {
+            choice(rest).map_or_else(|| Command::Unknown(line.into()), Command::Choose)
+        }
         (letter, "") if letter.len() == 1 => match letter {
             "?" | "h" => Command::Help,
             "s" => Command::Status,
@@ -69,6 +83,7 @@ pub fn parse(line: &str) -> Command {
             "v" => Command::Part(VOICE),
             "t" => Command::Talk,
             "a" => Command::Sound,
+            "d" => Command::Devices,
             "m" => Command::Level,
             "k" => Command::Keys,
             "y" => Command::Memory,
@@ -78,6 +93,15 @@ pub fn parse(line: &str) -> Command {
             letter => Command::Unknown(letter.into()),
         },
         _ => Command::Ask(line.into()),
+    }
+}
+
+fn choice(words: &str) -> Option<Choice> {
+    match words.split_once(char::is_whitespace)? {
+        ("m", n) => Some(Choice::Microphone(n.trim().parse().ok()?)),
+        ("s", n) => Some(Choice::Speaker(n.trim().parse().ok()?)),
+        ("v", n) => Some(Choice::Volume(n.trim().parse().ok().filter(|percent| *percent <= 100)?)),
+        _ => None,
     }
 }
 
@@ -140,6 +164,10 @@ mod tests {
         assert_eq!(parse("l 200"), Command::Log { n_lines: Some(200) });
         assert_eq!(parse("l 99999999"), Command::Log { n_lines: Some(LOG_LINES_MAX) });
         assert_eq!(parse("l x"), Command::Unknown("l x".into()));
+        assert_eq!(parse("d s 2"), Command::Choose(Choice::Speaker(2)));
+        assert_eq!(parse("d v 50"), Command::Choose(Choice::Volume(50)));
+        assert_eq!(parse("d v 101"), Command::Unknown("d v 101".into()));
+        assert_eq!(parse("d m x"), Command::Unknown("d m x".into()));
         assert_eq!(parse("q"), Command::Unknown("q".into()));
         assert_eq!(parse("what time is it"), Command::Ask("what time is it".into()));
         assert_eq!(parse("hello"), Command::Ask("hello".into()));
@@ -157,7 +185,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(n_letters, 15);
+        assert_eq!(n_letters, 16);
         assert!(HELP.lines().count() < ROWS && HELP.lines().all(|line| line.len() < 80));
     }
 

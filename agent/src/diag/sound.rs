@@ -2,8 +2,11 @@
 
 use super::Hands;
 use super::line::{Closed, Line, Woken};
+use super::menu::Choice;
+use super::trying::AWAY;
 use crate::hear::RATE;
 use crate::sound::commands::verdict;
+use crate::sound::finding;
 use crate::sound::lent::Lent;
 use crate::sound::local::LocalSound;
 use crate::sound::loudness::{Meter, SILENT_DB};
@@ -11,11 +14,13 @@ use crate::sound::state::SideState;
 use crate::talk::parts::{Event, Microphone, Speaker};
 use crate::talk::{Events, post_for};
 use admission::VoiceSettings;
+use serde_json::json;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// The agent gives its cards within ten seconds or says why not.
 const LEND_TIME_MAX: Duration = Duration::from_secs(15);
+const SET_TIME_MAX: Duration = Duration::from_secs(5);
 /// Opening a card and playing a second takes less.
 const PLAY_TIME_MAX: Duration = Duration::from_secs(10);
 const TRY_TIME_MAX: Duration = Duration::from_secs(60);
@@ -102,6 +107,54 @@ fn show_level<W: Write>(
 fn bar(db: f32) -> String {
     let n = ((1.0 - db / SILENT_DB) * BAR as f32) as usize;
     format!("{db:>5.0} dB  {}\n", "#".repeat(n.min(BAR)))
+}
+
+/// All that there are, by numbers.
+pub fn devices<W: Write>(line: &mut Line<W>, hands: &impl Hands) -> Result<(), Closed> {
+    let mut text = String::new();
+    for (idx, device) in finding::devices(hands.root()).iter().enumerate() {
+        let can = match (device.can_play, device.can_record) {
+            (true, true) => "speaker and microphone",
+            (true, false) => "speaker",
+            _ => "microphone",
+        };
+        text += &format!("{:>2}  {}  {} ({}): {can}\n", idx + 1, device.pcm, device.card, device.name);
+    }
+    if text.is_empty() {
+        return line.say("no sound card was found\n");
+    }
+    line.say(
+        &(text + "d m N takes N as microphone, d s N as speaker; 0 is the first that can. d v 50: volume.\n"),
+    )
+}
+
+/// What the page's own choices do.
+pub fn choose<W: Write>(line: &mut Line<W>, hands: &impl Hands, choice: Choice) -> Result<(), Closed> {
+    let devices = finding::devices(hands.root());
+    let name = |n: usize| match n.checked_sub(1) {
+        None => Some(String::new()),
+        Some(idx) => devices.get(idx).map(|device| device.pcm.clone()),
+    };
+    let over = match choice {
+        Choice::Microphone(n) => name(n).map(|name| json!({"microphone": name})),
+        Choice::Speaker(n) => name(n).map(|name| json!({"speaker": name})),
+        Choice::Volume(percent) => Some(json!({"volume": percent})),
+    };
+    let Some(over) = over else { return line.say("There is no device of this number; d shows them.\n") };
+    if !hands.tell(&format!("set {over}")) {
+        return line.say(AWAY);
+    }
+    let until = Instant::now() + SET_TIME_MAX;
+    loop {
+        match line.wait(Some(until.saturating_duration_since(Instant::now())))? {
+            Woken::Told(told) if told["kind"] == "set" => return line.say("It is so now.\n"),
+            Woken::Told(told) if told["kind"] == "kept" => {
+                return line.say(&format!("{}\n", told["sentence"].as_str().unwrap_or_default()));
+            }
+            Woken::Told(_) => {}
+            Woken::Line(_) | Woken::Quiet => return line.say(AWAY),
+        }
+    }
 }
 
 /// The cards, as the owner wishes them; nothing where they cannot be had.

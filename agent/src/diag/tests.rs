@@ -75,6 +75,18 @@ fn done(fake: &Fake, receiver: Receiver<Event>, command: Command, typed: &str) -
     String::from_utf8(output).unwrap()
 }
 
+/// Commands of which each is obeyed before the next is typed.
+#[cfg(feature = "sound")]
+fn typed_one_by_one(fake: &Fake, receiver: Receiver<Event>, typed: &[&str]) -> String {
+    let mut output = Vec::new();
+    let mut line = Line::new(receiver, &mut output);
+    for typed in typed {
+        assert!(matches!(obey(&mut line, fake, menu::parse(typed)), Ok(None)));
+    }
+    drop(line);
+    String::from_utf8(output).unwrap()
+}
+
 #[test]
 fn enter_shows_how_the_pc_is() {
     let (fake, receiver) = fake();
@@ -203,4 +215,27 @@ fn cards_that_the_agent_keeps_are_not_tried() {
     fake.answers.borrow_mut().push(("lend", vec![json!({"kind": "kept", "sentence": "somebody speaks"})]));
     let text = done(&fake, receiver, Command::Sound, "");
     assert!(text.contains("somebody speaks\n") && !text.contains("tone"), "{text}");
+}
+
+#[cfg(feature = "sound")]
+#[test]
+fn a_device_is_chosen_by_its_number() {
+    let (mut fake, receiver) = fake();
+    fake.root = std::env::temp_dir().join(format!("duet-choose-{}", std::process::id()));
+    std::fs::create_dir_all(fake.root.join("proc/asound")).unwrap();
+    let write =
+        |name: &str, text: &str| std::fs::write(fake.root.join("proc/asound").join(name), text).unwrap();
+    write(
+        "cards",
+        " 0 [Intel          ]: HDA-Intel - HDA Intel\n 1 [Set            ]: USB-Audio - Headset\n",
+    );
+    write("pcm", "00-00: A : A : playback 1\n01-00: B : B : playback 1 : capture 1\n");
+    for sentence in ["set {\"microphone\":\"plughw:1,0\"}", "set {\"speaker\":\"\"}", "set {\"volume\":50}"] {
+        fake.answers.borrow_mut().push((sentence, vec![json!({"kind": "set"})]));
+    }
+    let text = typed_one_by_one(&fake, receiver, &["d", "d m 2", "d s 0", "d v 50", "d m 3"]);
+    assert!(text.contains(" 2  plughw:1,0  Headset (B): speaker and microphone\n"), "{text}");
+    assert_eq!(text.matches("It is so now.\n").count(), 3, "{text}");
+    assert!(text.contains("There is no device of this number"), "{text}");
+    std::fs::remove_dir_all(&fake.root).unwrap();
 }

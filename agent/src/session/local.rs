@@ -1,14 +1,16 @@
 //! The PC's own key for its console: a socket without a key, in a folder that only the console's unit is shown.
 //!
 //! Its mode lets everybody in, because the diagnosis is a user of its own; the folder keeps the others out. Lines come
-//! and go: `start` and `stop` of the ear, `ask TEXT`, `lend` and `back` of the sound cards in, what happens as JSON out.
+//! and go: `start` and `stop` of the ear, `ask TEXT`, `lend` and `back` of the sound cards, `set JSON` of what the page sets too in, what happens as JSON out.
 
 use crate::io::runtime;
 use crate::sound::lent::{Lent, Loan};
+use crate::talk::force::Over;
 use crate::talk::parts::{AskJob, Part, Stop};
 use crate::talk::{Line, News, Talks, Told};
 use serde_json::json;
 use service::log::{self, Level};
+use std::collections::VecDeque;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -70,7 +72,8 @@ async fn serve(talks: Arc<Talks>, lent: Lent, mut stream: UnixStream) -> Option<
     };
     send(&mut stream, view(&line)).await?;
     let (sender, mut parts) = mpsc::channel(PARTS_MAX);
-    let mut typed = Typed { talks, line, lent, loan: None, sender, stop: Stop::default() };
+    let mut typed =
+        Typed { talks, line, lent, loan: None, sender, stop: Stop::default(), answers: VecDeque::new() };
     let (mut bytes, mut begun) = ([0; LINE_BYTES_MAX], Vec::new());
     loop {
         let text = tokio::select! {
@@ -83,7 +86,7 @@ async fn serve(talks: Arc<Talks>, lent: Lent, mut stream: UnixStream) -> Option<
                 if begun.len() > LINE_BYTES_MAX {
                     return None;
                 }
-                continue;
+                typed.answers.drain(..).collect()
             }
             lent = typed.lending() => lent,
             Some(part) = parts.recv() => told(part),
@@ -107,6 +110,8 @@ struct Typed {
     loan: Option<(Loan, Option<Instant>)>,
     sender: mpsc::Sender<Part>,
     stop: Stop,
+    /// To be sent before all else.
+    answers: VecDeque<String>,
 }
 
 impl Typed {
@@ -122,8 +127,19 @@ impl Typed {
             line => {
                 if let Some(text) = line.strip_prefix("ask ") {
                     self.ask(text);
+                } else if let Some(text) = line.strip_prefix("set ") {
+                    self.answers.push_back(self.set(text));
                 }
             }
+        }
+    }
+
+    /// As the page does it.
+    fn set(&self, text: &str) -> String {
+        let over = serde_json::from_str::<Over>(text).map_err(|error| error.to_string());
+        match over.and_then(|over| self.talks.force.tell(over)) {
+            Ok(_) => format!("{}\n", json!({"kind": "set"})),
+            Err(sentence) => kept(&sentence),
         }
     }
 
@@ -159,8 +175,7 @@ impl Typed {
                 }
                 Some((_, Some(until))) if Instant::now() > *until => {
                     self.loan = None;
-                    let why = "the sound cards are in use: somebody speaks or is spoken to";
-                    return format!("{}\n", json!({"kind": "kept", "sentence": why}));
+                    return kept("the sound cards are in use: somebody speaks or is spoken to");
                 }
                 Some(_) => tokio::time::sleep(LEND_LOOK).await,
             }
@@ -186,6 +201,11 @@ fn told(part: Part) -> String {
             trouble(&sentence) + &format!("{}\n", json!({"kind": "done", "outcome": "failed"}))
         }
     }
+}
+
+/// What was asked for is not done.
+fn kept(sentence: &str) -> String {
+    format!("{}\n", json!({"kind": "kept", "sentence": sentence}))
 }
 
 fn trouble(sentence: &str) -> String {

@@ -58,6 +58,10 @@ fn a_booted_pc_tells_and_tries_everything_on_its_serial_line() {
     // Nobody speaks into a virtual PC's card.
     let sound = line.ask("a", "The microphone gave no sound.");
     assert!(sound.contains("speaker: plughw:0,0 (HDA Intel)"), "{sound}");
+    line.ask("d", " 1  plughw:0,0  HDA Intel");
+    line.ask("d v 40", "It is so now.");
+    line.ask("d s 1", "It is so now.");
+    line.ask("d s 9", "There is no device of this number");
     line.ask("k", "Press any key");
     let is_seen = wait_until(|| {
         shelf.press(0, "f12", HOLD).unwrap();

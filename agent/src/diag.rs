@@ -155,10 +155,7 @@ fn obey<W: Write>(line: &mut Line<W>, hands: &impl Hands, command: Command) -> R
         Command::Shell => {
             line.say("This image has no root shell; `duet build --profile shell` makes one.\n")?
         }
-        Command::Unknown(text) => {
-            let text: String = text.chars().map(crate::text::plain).collect();
-            line.say(&format!("{text:?} means nothing here.\n{HELLO}"))?;
-        }
+        Command::Unknown(text) => line.say(&format!("{text:?} means nothing here.\n{HELLO}"))?,
     }
     Ok(None)
 }

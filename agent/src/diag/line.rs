@@ -1,6 +1,7 @@
 //! The line itself: what is typed and what the agent tells come in, text goes out; and waiting for either.
 
 use super::screen::Screen;
+use crate::text::plain;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -62,9 +63,11 @@ impl<W: Write> Line<W> {
         }
     }
 
-    /// A text of whole lines that begins on a line of its own.
+    /// A text of whole lines that begins on a line of its own. Names of cards, keys and models come from outside: none of
+    /// their letters moves the cursor.
     pub fn say(&mut self, text: &str) -> Result<(), Closed> {
-        let text = self.screen.alone(text);
+        let text: String = text.chars().map(plain).collect();
+        let text = self.screen.alone(&text);
         self.write(&text)
     }
 

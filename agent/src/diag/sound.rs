@@ -35,8 +35,16 @@ const EVENTS_MAX: usize = 256;
 
 /// A tone, then what the microphone hears in three seconds, played back.
 pub fn both<W: Write>(line: &mut Line<W>, hands: &impl Hands) -> Result<(), Closed> {
+    with_cards(line, hands, try_sound)
+}
+
+fn with_cards<W: Write, H: Hands>(
+    line: &mut Line<W>,
+    hands: &H,
+    tried: impl FnOnce(&mut Line<W>, &H, &VoiceSettings) -> Result<(), Closed>,
+) -> Result<(), Closed> {
     let Some(settings) = borrow(line, hands)? else { return Ok(()) };
-    let end = try_sound(line, hands, &settings);
+    let end = tried(line, hands, &settings);
     hands.tell("back");
     end
 }
@@ -72,10 +80,7 @@ fn try_sound<W: Write>(
 
 /// How loud it is, line by line.
 pub fn level<W: Write>(line: &mut Line<W>, hands: &impl Hands) -> Result<(), Closed> {
-    let Some(settings) = borrow(line, hands)? else { return Ok(()) };
-    let end = show_level(line, hands, &settings);
-    hands.tell("back");
-    end
+    with_cards(line, hands, show_level)
 }
 
 fn show_level<W: Write>(

@@ -227,7 +227,7 @@ fn a_device_is_chosen_by_its_number() {
         |name: &str, text: &str| std::fs::write(fake.root.join("proc/asound").join(name), text).unwrap();
     write(
         "cards",
-        " 0 [Intel          ]: HDA-Intel - HDA Intel\n 1 [Set            ]: USB-Audio - Headset\n",
+        " 0 [Intel          ]: HDA-Intel - HDA \u{1b}[2JIntel\n 1 [Set            ]: USB-Audio - Headset\n",
     );
     write("pcm", "00-00: A : A : playback 1\n01-00: B : B : playback 1 : capture 1\n");
     for sentence in ["set {\"microphone\":\"plughw:1,0\"}", "set {\"speaker\":\"\"}", "set {\"volume\":50}"] {
@@ -235,6 +235,7 @@ fn a_device_is_chosen_by_its_number() {
     }
     let text = typed_one_by_one(&fake, receiver, &["d", "d m 2", "d s 0", "d v 50", "d m 3"]);
     assert!(text.contains(" 2  plughw:1,0  Headset (B): speaker and microphone\n"), "{text}");
+    assert!(text.contains("HDA ?[2JIntel") && text.is_ascii() && !text.contains('\u{1b}'), "{text}");
     assert_eq!(text.matches("It is so now.\n").count(), 3, "{text}");
     assert!(text.contains("There is no device of this number"), "{text}");
     std::fs::remove_dir_all(&fake.root).unwrap();

@@ -6,6 +6,7 @@
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
 //! `brain` runs the workflows by which it answers, and chooses who does.
+//! `tools` are what it can do beside talking, and the desk where each call is allowed, timed and written down.
 //! `turn` plays one whole turn from files.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
@@ -46,6 +47,7 @@ pub mod speech;
 mod stick;
 pub mod talk;
 pub mod text;
+pub mod tools;
 #[cfg(all(feature = "hear", feature = "speak"))]
 mod turn;
 pub mod voicing;

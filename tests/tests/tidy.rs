@@ -24,7 +24,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
     "admission",
     "brain",
     "cluster",
@@ -40,6 +40,7 @@ const PARTS: [&str; 16] = [
     "rpcgate",
     "service",
     "split",
+    "tools",
     "voice",
 ];
 

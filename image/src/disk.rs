@@ -47,6 +47,13 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     open().with_context(|| format!("syncing {}", folder.display()))
 }
 
+/// How much may still be written where this folder lies.
+pub fn free_bytes(folder: &Path) -> Result<u64> {
+    let facts =
+        rustix::fs::statvfs(folder).with_context(|| format!("asking how full {} is", folder.display()))?;
+    Ok(facts.f_bavail * facts.f_frsize)
+}
+
 /// The BLAKE3 hash of a file, as hex digits.
 pub fn hash_file(path: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();

@@ -1,6 +1,8 @@
 //! `duet test`: sets up, builds the image, runs every test there is, and ends with one line of counts.
 
 use crate::build::{self, Options, verify};
+use crate::disk::free_bytes;
+use crate::progress::megabytes;
 use crate::setup::{self, For};
 use anyhow::{Context, Result, bail};
 use argh::{ArgsInfo, FromArgs};
@@ -33,6 +35,10 @@ pub struct TestArgs {
 
 /// The tests that boot PCs. They run alone, because each takes both cores.
 const BOOT_TESTS: &str = "boot";
+
+/// What the first run of all tests writes, measured in a clean checkout, and what one more writes.
+const DISK_BYTES_FIRST: u64 = 9_000_000_000;
+const DISK_BYTES_AGAIN: u64 = 3_000_000_000;
 
 /// What has been counted so far.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -75,6 +81,7 @@ pub fn command(args: TestArgs) -> Result<()> {
     setup::ensure(purposes, args.yes)?;
     fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
     let out = fs::canonicalize(&args.out).with_context(|| format!("{}", args.out.display()))?;
+    enough_disk(&out)?;
     let run = Run { repository: &repository, skips: out.join("skipped.log"), out };
     let mut counts = Counts::default();
     let _ = fs::remove_file(&run.skips);
@@ -105,6 +112,18 @@ pub fn command(args: TestArgs) -> Result<()> {
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
     if counts.failed > 0 {
         bail!("{} tests failed; their names stand above", counts.failed);
+    }
+    Ok(())
+}
+
+/// A full disk fails one test after the other, and none says why as plainly as this.
+fn enough_disk(out: &Path) -> Result<()> {
+    // The programs of an earlier run are written over.
+    let needed = if out.join("releases").exists() { DISK_BYTES_AGAIN } else { DISK_BYTES_FIRST };
+    let free = free_bytes(out)?;
+    if free < needed {
+        let (free, needed) = (megabytes(free), megabytes(needed));
+        bail!("{} has {free} left, all tests need {needed}; free some, or use --out", out.display());
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub mod steps;
 pub mod variant;
 pub mod verify;
 
-use crate::disk::{hash_file, write_whole};
+use crate::disk::{free_bytes, hash_file, write_whole};
 use crate::progress::{Progress, Step, megabytes};
 use crate::setup::{self, For};
 use crate::{releases, tool};
@@ -186,8 +186,7 @@ fn alone(out: &Path) -> Result<File> {
 }
 
 fn enough_disk(out: &Path) -> Result<()> {
-    let facts = rustix::fs::statvfs(out).with_context(|| format!("{}", out.display()))?;
-    let free = facts.f_bavail * facts.f_frsize;
+    let free = free_bytes(out)?;
     // A finished build needs little more; only the first one needs all of it.
     let needed =
         if out.join("work/root.squashfs").exists() { DISK_BYTES_LEAST / 5 } else { DISK_BYTES_LEAST };

@@ -2,6 +2,7 @@
 
 use super::blocks::{Dice, fill};
 use super::shape::{Architecture, Mix, Part, Role, Shape};
+use crate::disk::free_bytes;
 use crate::progress::Step;
 use anyhow::{Context, Result, ensure};
 use gguf::{Array, NewTensor, Texts, Value, Writer};
@@ -167,9 +168,7 @@ fn words(n: u64) -> Vec<(String, Value)> {
 }
 
 fn ensure_room(folder: &Path, bytes: u64) -> Result<()> {
-    let facts =
-        rustix::fs::statvfs(folder).with_context(|| format!("asking how full {} is", folder.display()))?;
-    let free = facts.f_bavail * facts.f_frsize;
+    let free = free_bytes(folder)?;
     ensure!(
         free >= bytes + FREE_BYTES_MIN,
         "{} has {} MB free; the model takes {} MB, and {} MB are to stay free",

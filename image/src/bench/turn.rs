@@ -89,7 +89,8 @@ struct Stage {
 /// Runs the command.
 pub fn command(args: &TurnArgs) -> Result<()> {
     setup::ensure(&[For::Bench], args.yes)?;
-    let progress = Progress::new(if args.quick { 5 } else { 8 });
+    let n_built = usize::from(args.agent.is_none()) + usize::from(args.worker.is_none() && !args.quick);
+    let progress = Progress::new(n_built + if args.quick { 5 } else { 7 });
     let agent = program("agent", args.agent.as_deref(), &args.out, args.yes, &progress)?;
     let folder = args.out.join("bench");
     let matter = Matter::make(&agent, &folder, &progress)?;
@@ -144,7 +145,8 @@ impl Matter<'_> {
     }
 
     fn count(&self, kernels: &str, more: &[&str], progress: &Progress) -> Result<u64> {
-        let step = progress.step(&format!("a turn with kernels {kernels} {}", more.join(" ")), None);
+        let name = [&["a turn with kernels", kernels], more].concat().join(" ");
+        let step = progress.step(&name, None);
         let counts = self.folder.join("turn.callgrind");
         let mut command = tool::command("valgrind");
         command.args(["--tool=callgrind", "--collect-atstart=no"]).arg(format!("--toggle-collect={COUNTED}"));

@@ -37,6 +37,7 @@ pub enum Command {
     Turn(Turn),
     Workflow(Workflow),
     MeasureRouting(MeasureRouting),
+    Memory(Memory),
 }
 
 /// Serve the status page and report this boot to the boot servers.
@@ -79,6 +80,9 @@ pub struct Serve {
     /// name of an API key that may have it; may be given several times
     #[argh(option)]
     pub rpc_key: Vec<String>,
+    /// folder for what this home remembers (default: memory in the folder that systemd gives)
+    #[argh(option)]
+    pub memory: Option<PathBuf>,
     /// ADDRESS:PORT where Home Assistant finds ear, mouth and mind by Wyoming, whatever the cluster says
     #[argh(option)]
     pub wyoming: Option<SocketAddr>,
@@ -402,6 +406,95 @@ pub struct Turn {
     pub json: bool,
 }
 
+/// See and change what this home remembers, as the agent that runs here knows it.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "memory",
+    example = "agent memory search 'when is the bin collected'\nagent memory save memory.jsonl",
+    note = "It needs an API key for the voice, in DUET_API_KEY or in a file."
+)]
+pub struct Memory {
+    /// HTTP://ADDRESS:PORT of the node (default http://127.0.0.1:8000)
+    #[argh(option, from_str_fn(admission::server), default = "usual_agent()")]
+    pub agent: SocketAddr,
+    /// file with the API key
+    #[argh(option)]
+    pub key_file: Option<PathBuf>,
+    #[argh(subcommand)]
+    pub deed: MemoryDeed,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub enum MemoryDeed {
+    List(MemoryList),
+    Search(MemorySearch),
+    Remember(MemoryRemember),
+    Forget(MemoryForget),
+    Save(MemorySave),
+    Load(MemoryLoad),
+    Bench(MemoryBench),
+}
+
+/// Print the newest facts.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "list")]
+pub struct MemoryList {}
+
+/// Print the facts that a question is about.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "search")]
+pub struct MemorySearch {
+    #[argh(positional)]
+    pub text: String,
+}
+
+/// Remember a fact.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "remember")]
+pub struct MemoryRemember {
+    #[argh(positional)]
+    pub text: String,
+}
+
+/// Forget a fact on all nodes.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "forget")]
+pub struct MemoryForget {
+    /// as `list` and `search` print it
+    #[argh(positional)]
+    pub id: String,
+}
+
+/// Write all facts to a file.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "save")]
+pub struct MemorySave {
+    #[argh(positional)]
+    pub file: PathBuf,
+}
+
+/// Add the facts of a file that was saved.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "load")]
+pub struct MemoryLoad {
+    #[argh(positional)]
+    pub file: PathBuf,
+}
+
+/// Measure searching among facts of no meaning, without an agent; prints one JSON object.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "bench")]
+pub struct MemoryBench {
+    /// facts (default 100000)
+    #[argh(option, default = "100_000")]
+    pub facts: usize,
+    /// numbers of each vector (default 384)
+    #[argh(option, default = "384")]
+    pub dimensions: usize,
+}
+
 /// Where the page is.
 pub const PORT: u16 = 8000;
 
@@ -411,6 +504,10 @@ fn overlay_key(text: &str) -> Result<OverlayPublic, String> {
 
 pub fn usual_worker() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8081))
+}
+
+fn usual_agent() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], PORT))
 }
 
 pub fn usual_root() -> PathBuf {

@@ -4,7 +4,7 @@
 //! answer of it, `meters` counts: all pure.
 //! `answer` is the door's, `begin` tries one copy after the other until a first token came (a `job`), `relay` hands on what
 //! follows.
-//! `own` asks for this node's own voice.
+//! `own` asks for this node itself, `vectors` knows which model is its memory's.
 //! An answer whose copy is lost goes on elsewhere (`record`, `resume`); also one in a single piece, because copies are
 //! always asked for a stream.
 //! The gateway deliberately knows no model and no prompt: a request is checked by whoever answers it, and passes unchanged
@@ -24,6 +24,7 @@ mod relay;
 mod resume;
 pub mod route;
 pub mod stream;
+mod vectors;
 pub mod view;
 
 use crate::cluster::Cluster;

@@ -7,6 +7,7 @@ use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
 use crate::hear::{door, open};
 use crate::keeping::{self, Keeping};
+use crate::memory::{Memory, peers};
 use crate::settings::Settings;
 use crate::talk::force::Force;
 use admission::VoiceSettings;
@@ -49,19 +50,22 @@ pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster
     }
 }
 
-/// Never ends: hears for neighbours on the overlay, and keeps their timers.
-pub async fn serve(desk: &Arc<Desk>, timers: &Arc<Keeping>, root: &Path, port: u16) {
+/// Never ends: hears for neighbours on the overlay, keeps their timers, and knows what they know.
+pub async fn serve(desk: &Arc<Desk>, timers: &Arc<Keeping>, memory: &Arc<Memory>, root: &Path, port: u16) {
     let gate = |head: &Head<'_>| match head.path.starts_with(TELL_PATH) {
         true => keeping::gate(head),
+        false if head.path.starts_with(peers::PATH) => peers::gate(head),
         false => door::gate(head),
     };
     let open = |listener| {
-        let (desk, timers) = (desk.clone(), timers.clone());
+        let (desk, timers, memory) = (desk.clone(), timers.clone(), memory.clone());
         service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
-            let (desk, timers) = (desk.clone(), timers.clone());
+            let (desk, timers, memory) = (desk.clone(), timers.clone(), memory.clone());
             async move {
                 if ask.path.starts_with(TELL_PATH) {
                     timers.answer(&ask)
+                } else if ask.path.starts_with(peers::PATH) {
+                    memory.peers.answer(&ask).await
                 } else {
                     door::answer(desk, ask).await
                 }

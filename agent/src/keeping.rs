@@ -35,7 +35,7 @@ pub struct Keeping {
 }
 
 /// Nodes that can be reached, without this one.
-fn live(picture: &Picture) -> BTreeMap<u64, Ipv6Addr> {
+pub fn live(picture: &Picture) -> BTreeMap<u64, Ipv6Addr> {
     let members = picture.members.iter().filter(|member| !member.is_self && member.is_alive());
     let on_overlay =
         members.filter(|member| member.facts.as_ref().is_some_and(|facts| facts.overlay_port > 0));
@@ -43,7 +43,7 @@ fn live(picture: &Picture) -> BTreeMap<u64, Ipv6Addr> {
 }
 
 /// Whose address on the overlay it is, as the certificates say.
-fn owner(picture: &Picture, address: IpAddr) -> Option<u64> {
+pub fn owner(picture: &Picture, address: IpAddr) -> Option<u64> {
     let found = picture.members.iter().find(|member| member.overlay.is_some_and(|own| own == address));
     found.map(|member| member.id.0)
 }

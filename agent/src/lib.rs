@@ -8,6 +8,7 @@
 //! `brain` runs the workflows by which it answers, and chooses who does.
 //! `tools` are what it can do beside talking, and the desk where each call is allowed, timed and written down.
 //! `turn` plays one whole turn from files.
+//! `memory` is what this home remembers, with its rim in it.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
@@ -30,6 +31,7 @@ pub mod io;
 mod keeping;
 pub mod keys;
 mod lending;
+pub mod memory;
 mod offered;
 mod ordering;
 pub mod orders;
@@ -73,6 +75,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),
         Command::Keys(args) => keys::command::run(&args),
+        Command::Memory(args) => runtime.block_on(memory::command::run(args)),
         #[cfg(feature = "sound")]
         Command::Devices(args) => print(&sound::commands::list(&args)?),
         #[cfg(feature = "sound")]

@@ -10,6 +10,7 @@ use crate::gateway::{self, Gateway};
 use crate::hear;
 use crate::io::node::Node;
 use crate::lending::{self, Lending};
+use crate::memory::{Memory, door as memory_door};
 use crate::ordering::Ordering;
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
@@ -64,6 +65,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let lending = Arc::new(lending);
     let lent = lending.clone();
     let ear = hearing::start(&models, &settings, cluster.clone()).context("no thread that hears")?;
+    let folder = args.memory.or_else(Memory::usual_folder);
+    let memory = Memory::start(folder, cluster.clone(), gateway.clone()).context("no thread for memory")?;
+    let memory = Arc::new(memory);
     let parts = voicing::Parts {
         node: node.clone(),
         cluster: cluster.clone(),
@@ -74,6 +78,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     };
     let voice = Arc::new(voicing::Voice::start(parts, &root, args.wyoming)?);
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
+    let remembering = memory.clone();
     let at_the_door = voice.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
@@ -86,6 +91,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         lending: lending.clone(),
         ear: ear.clone(),
         voice: voice.clone(),
+        memory: memory.clone(),
     });
     let desk = shared.desk.clone();
     let (changed, changes) = tokio::sync::watch::channel(());
@@ -95,6 +101,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         listener,
         move |head| match head.path {
             lending::PATH => lent.admit(head),
+            path if memory_door::is_for(path) => memory_door::admit(&remembering, head),
             path if Doors::is_for(path) => at_the_door.doors.admit(head),
             message::PATH => at_the_door.messages.admit(head),
             _ => gate.admit(head, &LIMITS),
@@ -112,8 +119,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = settings.remember() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, &timers, &root, port) => {}
+        _ = hearing::serve(&ear, &timers, &memory, &root, port) => {}
         _ = timers.run() => {}
+        _ = memory.run() => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
@@ -135,6 +143,7 @@ struct Shared {
     lending: Arc<Lending>,
     ear: Arc<hear::desk::Desk>,
     voice: Arc<voicing::Voice>,
+    memory: Arc<Memory>,
 }
 
 impl Shared {
@@ -165,6 +174,9 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     if ask.path == lending::PATH {
         return shared.lending.answer(&ask).await;
     }
+    if memory_door::is_for(&ask.path) {
+        return memory_door::answer(&shared.memory, &ask).await;
+    }
     if Doors::is_for(&ask.path) {
         return shared.voice.doors.answer(&ask);
     }
@@ -194,7 +206,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         shown::PERSONAS_PATH => shown::personas(&shared.voice.mind.brain),
         _ => Answer::text(
             404,
-            "there is /, /v1/models, /api/status, /api/turns, /api/message, /api/workflows, /api/personas, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
+            "there is /, /v1/models, /api/status, /api/turns, /api/message, /api/workflows, /api/personas, /api/memory, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
         ),
     };
     Reply::Whole(whole)

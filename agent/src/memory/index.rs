@@ -1,0 +1,327 @@
+//! The index of memory: where each word occurs, and the vectors of facts, in sled; never the truth.
+//!
+//! It is rebuilt from the book when it is missing or broken, and follows the book when it is older. sled 0.34 may stop the
+//! program on a spoiled file, so a mark stands beside the index while it is opened and read through: one that is still
+//! there at the next start says that the index is to go. sled never syncs its file `conf` nor its folder; that is done here.
+
+use super::vectors::Vectors;
+use super::words::stems;
+use journal::{Book, Chain, FactId};
+use sled::{Batch, Db, Tree};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Counted up whenever words are cut in another way, or are laid down in another.
+const FORMAT: u8 = 1;
+const HEAD: &[u8] = b"head";
+/// Memory that sled keeps pages in.
+const CACHE_BYTES: u64 = 4 << 20;
+/// Facts of one flush while the index follows.
+const FLUSH_EVERY: usize = 5000;
+const LOCK_TRIES: usize = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How often a word counts in one fact.
+const TIMES_MAX: usize = 255;
+
+/// How the index was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Whole,
+    /// So many facts were added or taken out.
+    Older(usize),
+    /// It was made anew, and why.
+    Rebuilt(String),
+}
+
+#[derive(Debug)]
+pub enum IndexError {
+    Sled(sled::Error),
+    Io(io::Error),
+    Garbled(&'static str),
+}
+
+impl std::fmt::Display for IndexError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            IndexError::Sled(error) => error.fmt(f),
+            IndexError::Io(error) => error.fmt(f),
+            IndexError::Garbled(what) => write!(f, "{what} cannot be read"),
+        }
+    }
+}
+
+impl std::error::Error for IndexError {}
+
+impl From<sled::Error> for IndexError {
+    fn from(error: sled::Error) -> IndexError {
+        IndexError::Sled(error)
+    }
+}
+
+impl From<io::Error> for IndexError {
+    fn from(error: io::Error) -> IndexError {
+        IndexError::Io(error)
+    }
+}
+
+/// Where the journal stood when the index was written.
+pub type Head = (u64, Chain);
+
+pub struct Index {
+    db: Db,
+    /// Stem, 0, id: how often.
+    words: Tree,
+    /// Id: how many stems.
+    facts: Tree,
+    /// Id: the vector, of the model that is named beside the head.
+    vectors: Tree,
+    lengths: BTreeMap<FactId, u16>,
+    n_stems: u64,
+    near: Vectors,
+    model: String,
+}
+
+fn id(bytes: &[u8]) -> Result<FactId, IndexError> {
+    bytes.try_into().map(FactId).map_err(|_| IndexError::Garbled("an id"))
+}
+
+fn posting(stem: &str, id: &FactId) -> Vec<u8> {
+    [stem.as_bytes(), &[0], &id.0].concat()
+}
+
+fn counted(text: &str) -> (BTreeMap<String, usize>, u16) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let all = stems(text);
+    let n = all.len().min(usize::from(u16::MAX)) as u16;
+    all.into_iter().for_each(|stem| *counts.entry(stem).or_default() += 1);
+    (counts, n)
+}
+
+impl Index {
+    /// The index in this folder, as the book is.
+    pub fn open(folder: &Path, book: &Book, head: Head) -> Result<(Index, Found), IndexError> {
+        let mark = mark(folder);
+        let why = if mark.exists() {
+            Some("the last start ended while it was read".to_owned())
+        } else if !folder.exists() {
+            Some("it was not there".to_owned())
+        } else {
+            None
+        };
+        if why.is_some() {
+            remove(folder)?;
+        }
+        File::create(&mark)?.sync_all()?;
+        let opened = Index::read(folder).and_then(|mut index| {
+            let n = index.follow(book, head)?;
+            Ok((index, n))
+        });
+        let opened = match (opened, why) {
+            (Ok((index, _)), Some(why)) => Ok((index, Found::Rebuilt(why))),
+            (Ok((index, 0)), None) => Ok((index, Found::Whole)),
+            (Ok((index, n)), None) => Ok((index, Found::Older(n))),
+            (Err(error), _) => {
+                remove(folder)?;
+                let mut index = Index::read(folder)?;
+                index.follow(book, head)?;
+                Ok((index, Found::Rebuilt(error.to_string())))
+            }
+        };
+        fs::remove_file(&mark)?;
+        opened
+    }
+
+    fn read(folder: &Path) -> Result<Index, IndexError> {
+        let is_new = !folder.exists();
+        let db = patiently(folder)?;
+        let (words, facts) = (db.open_tree("words")?, db.open_tree("facts")?);
+        let vectors = db.open_tree("vectors")?;
+        if is_new {
+            db.insert("format", &[FORMAT])?;
+            db.flush()?;
+            sync(folder)?;
+        } else if db.get("format")?.as_deref() != Some(&[FORMAT]) {
+            return Err(IndexError::Garbled("an index of another program"));
+        }
+        let model = db.get("model")?.unwrap_or_default();
+        let model = String::from_utf8(model.to_vec()).map_err(|_| IndexError::Garbled("a model's name"))?;
+        let (mut lengths, mut n_stems, mut near) = (BTreeMap::new(), 0, Vectors::default());
+        for pair in facts.iter() {
+            let (key, value) = pair?;
+            let value = value.as_ref().try_into().map_err(|_| IndexError::Garbled("a length"))?;
+            let length = u16::from_le_bytes(value);
+            n_stems += u64::from(length);
+            lengths.insert(id(&key)?, length);
+        }
+        for pair in vectors.iter() {
+            let (key, value) = pair?;
+            let vector: Vec<i8> = value.iter().map(|byte| *byte as i8).collect();
+            if !near.put(id(&key)?, &vector) {
+                return Err(IndexError::Garbled("a vector"));
+            }
+        }
+        Ok(Index { db, words, facts, vectors, lengths, n_stems, near, model })
+    }
+
+    /// Brings the index to where the book is; how many facts that took.
+    fn follow(&mut self, book: &Book, head: Head) -> Result<usize, IndexError> {
+        let is_here = self.db.get(HEAD)?.is_some_and(|kept| kept == head_bytes(head));
+        if is_here && self.lengths.len() == book.facts().len() {
+            return Ok(0);
+        }
+        let gone: Vec<FactId> = self.lengths.keys().filter(|id| book.fact(id).is_none()).copied().collect();
+        // Without its text nobody knows which words a fact had: they are looked for.
+        if !gone.is_empty() {
+            for key in self.words.iter().keys() {
+                let key = key?;
+                let at = key.len().checked_sub(16).ok_or(IndexError::Garbled("a word"))?;
+                if book.fact(&id(&key[at..])?).is_none() {
+                    self.words.remove(&key)?;
+                }
+            }
+        }
+        for id in &gone {
+            self.drop_fact(id)?;
+        }
+        let lacking: Vec<FactId> =
+            book.facts().map(|fact| fact.id).filter(|id| !self.lengths.contains_key(id)).collect();
+        for (idx, id) in lacking.iter().enumerate() {
+            let Some(fact) = book.fact(id) else { continue };
+            self.put_fact(id, &fact.text)?;
+            if idx % FLUSH_EVERY == FLUSH_EVERY - 1 {
+                self.db.flush()?;
+            }
+        }
+        self.settle(head)?;
+        Ok(gone.len() + lacking.len())
+    }
+
+    /// After the journal has taken a fact; [`Index::settle`] follows.
+    pub fn put_fact(&mut self, id: &FactId, text: &str) -> Result<(), IndexError> {
+        if self.lengths.contains_key(id) {
+            return Ok(());
+        }
+        let (counts, n) = counted(text);
+        let mut batch = Batch::default();
+        for (stem, times) in counts {
+            batch.insert(posting(&stem, id), &[times.min(TIMES_MAX) as u8]);
+        }
+        self.words.apply_batch(batch)?;
+        self.facts.insert(id.0, &n.to_le_bytes())?;
+        self.lengths.insert(*id, n);
+        self.n_stems += u64::from(n);
+        Ok(())
+    }
+
+    fn drop_fact(&mut self, id: &FactId) -> Result<(), IndexError> {
+        self.facts.remove(id.0)?;
+        self.vectors.remove(id.0)?;
+        self.near.remove(id);
+        self.n_stems -= self.lengths.remove(id).map_or(0, u64::from);
+        Ok(())
+    }
+
+    /// Says that the index is where the journal is.
+    pub fn settle(&mut self, head: Head) -> Result<(), IndexError> {
+        self.db.insert(HEAD, head_bytes(head))?;
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// The model whose vectors are kept; another one's take their place.
+    pub fn set_model(&mut self, model: &str) -> Result<(), IndexError> {
+        if self.model != model {
+            self.vectors.clear()?;
+            self.near = Vectors::default();
+            self.db.insert("model", model)?;
+            self.model = model.to_owned();
+        }
+        Ok(())
+    }
+
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// A vector of a fact that is there.
+    pub fn put_vector(&mut self, id: FactId, vector: &[i8]) -> Result<(), IndexError> {
+        if self.lengths.contains_key(&id) && self.near.put(id, vector) {
+            let bytes: Vec<u8> = vector.iter().map(|x| *x as u8).collect();
+            self.vectors.insert(id.0, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The model and its vectors, for another index.
+    pub fn into_vectors(self) -> (String, Vec<(FactId, Vec<i8>)>) {
+        let all = self.near.all().map(|(id, vector)| (id, vector.to_vec())).collect();
+        (self.model, all)
+    }
+
+    pub fn near(&self) -> &Vectors {
+        &self.near
+    }
+
+    /// The facts with this stem, and how often each has it.
+    pub fn postings(&self, stem: &str) -> Result<Vec<(FactId, u8)>, IndexError> {
+        let prefix = [stem.as_bytes(), &[0]].concat();
+        let found = self.words.scan_prefix(&prefix).map(|pair| {
+            let (key, times) = pair?;
+            Ok((id(&key[prefix.len()..])?, times.first().copied().unwrap_or(1)))
+        });
+        found.collect()
+    }
+
+    pub fn length(&self, id: &FactId) -> u16 {
+        self.lengths.get(id).copied().unwrap_or(1)
+    }
+
+    /// Stems of a fact, on average.
+    pub fn mean_length(&self) -> f64 {
+        self.n_stems as f64 / self.lengths.len().max(1) as f64
+    }
+
+    pub fn n_facts(&self) -> usize {
+        self.lengths.len()
+    }
+}
+
+/// Threads of sled may hold its lock for a moment after the last index was dropped.
+fn patiently(folder: &Path) -> Result<Db, sled::Error> {
+    let open = || sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None).open();
+    for _ in 1..LOCK_TRIES {
+        match open() {
+            Err(error) if error.to_string().contains("lock") => std::thread::sleep(LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+fn head_bytes((number, chain): Head) -> Vec<u8> {
+    [&number.to_le_bytes()[..], &chain.0].concat()
+}
+
+fn mark(folder: &Path) -> PathBuf {
+    folder.with_extension("opening")
+}
+
+/// Takes an index away that nobody has open.
+pub fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What sled leaves out.
+fn sync(folder: &Path) -> io::Result<()> {
+    for name in ["conf", "db"] {
+        File::open(folder.join(name))?.sync_all()?;
+    }
+    File::open(folder)?.sync_all()?;
+    folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
+}

@@ -1,0 +1,149 @@
+//! Finds facts: by meaning where a model made vectors, else by words; pure but for the index that it reads.
+//!
+//! Words are weighed by BM25 (Robertson and Zaragoza, 2009, section 3.4): rare ones say more, and short facts that have
+//! them are nearer. Where both are known, places in both lists count (reciprocal rank fusion, Cormack and others, 2009).
+
+use super::index::{Index, IndexError};
+use super::words::stems;
+use journal::{Book, FactId};
+use std::collections::BTreeMap;
+
+const K1: f64 = 1.2;
+const B: f64 = 0.75;
+/// Where lists are joined, the first places shall not count all alone.
+const FUSION: f64 = 60.0;
+/// Facts of each list that are joined.
+const JOINED: usize = 50;
+/// Vectors that are less alike than this say nothing.
+const COSINE_MIN: f32 = 0.35;
+/// Words of a question.
+const STEMS_MAX: usize = 32;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    pub id: FactId,
+    /// Higher is better; to be compared within one search.
+    pub score: f64,
+    /// What part of the question's words the fact has.
+    pub cover: f64,
+    /// A model says that it means the same.
+    pub is_near: bool,
+}
+
+/// The best by words, at most `n`. Without an index the whole book is read.
+pub fn by_words(
+    book: &Book,
+    index: Option<&Index>,
+    question: &str,
+    n: usize,
+) -> Result<Vec<Hit>, IndexError> {
+    let mut asked = stems(question);
+    asked.sort();
+    asked.dedup();
+    asked.truncate(STEMS_MAX);
+    let source = match index {
+        Some(index) => Source::Index(index),
+        None => Source::read(book, &asked),
+    };
+    let n_facts = source.n_facts().max(1) as f64;
+    let mean = source.mean_length().max(1.0);
+    let mut found: BTreeMap<FactId, (f64, usize)> = BTreeMap::new();
+    for stem in &asked {
+        let postings = source.postings(stem)?;
+        let n_with = postings.len() as f64;
+        let weight = ((n_facts - n_with + 0.5) / (n_with + 0.5) + 1.0).ln();
+        for (id, times) in postings {
+            let times = f64::from(times);
+            let long = 1.0 - B + B * f64::from(source.length(&id)) / mean;
+            let (score, n_stems) = found.entry(id).or_default();
+            *score += weight * times * (K1 + 1.0) / (times + K1 * long);
+            *n_stems += 1;
+        }
+    }
+    let all = asked.len().max(1) as f64;
+    let hits = found.into_iter().filter(|(id, _)| book.fact(id).is_some());
+    let hits =
+        hits.map(|(id, (score, n_stems))| Hit { id, score, cover: n_stems as f64 / all, is_near: false });
+    Ok(best(hits.collect(), n))
+}
+
+/// The best by words and by vectors together.
+pub fn by_both(words: Vec<Hit>, near: &[(FactId, f32)], n: usize) -> Vec<Hit> {
+    let mut joined: BTreeMap<FactId, Hit> = BTreeMap::new();
+    let near = near.iter().filter(|(_, cosine)| *cosine >= COSINE_MIN);
+    let near: Vec<Hit> = near.map(|(id, _)| Hit { id: *id, score: 0.0, cover: 0.0, is_near: true }).collect();
+    for list in [words, near] {
+        for (place, hit) in list.into_iter().take(JOINED).enumerate() {
+            let known = joined.entry(hit.id).or_insert(Hit { score: 0.0, ..hit.clone() });
+            known.score += 1.0 / (FUSION + place as f64);
+            known.is_near |= hit.is_near;
+        }
+    }
+    best(joined.into_values().collect(), n)
+}
+
+fn best(mut hits: Vec<Hit>, n: usize) -> Vec<Hit> {
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+    hits.truncate(n);
+    hits
+}
+
+/// Where words are looked up.
+enum Source<'a> {
+    Index(&'a Index),
+    /// Read from the book for the words of one question.
+    Book {
+        postings: BTreeMap<String, Vec<(FactId, u8)>>,
+        lengths: BTreeMap<FactId, u16>,
+        mean: f64,
+        n: usize,
+    },
+}
+
+impl Source<'_> {
+    fn read(book: &Book, asked: &[String]) -> Source<'static> {
+        let (mut postings, mut lengths, mut n_stems) =
+            (BTreeMap::<String, Vec<_>>::new(), BTreeMap::new(), 0);
+        for fact in book.facts() {
+            let all = stems(&fact.text);
+            n_stems += all.len();
+            for stem in asked {
+                let times = all.iter().filter(|own| *own == stem).count();
+                if times > 0 {
+                    postings.entry(stem.clone()).or_default().push((fact.id, times.min(255) as u8));
+                    lengths.insert(fact.id, all.len().min(usize::from(u16::MAX)) as u16);
+                }
+            }
+        }
+        let n = book.facts().len();
+        Source::Book { postings, lengths, mean: n_stems as f64 / n.max(1) as f64, n }
+    }
+
+    fn postings(&self, stem: &str) -> Result<Vec<(FactId, u8)>, IndexError> {
+        match self {
+            Source::Index(index) => index.postings(stem),
+            Source::Book { postings, .. } => Ok(postings.get(stem).cloned().unwrap_or_default()),
+        }
+    }
+
+    fn length(&self, id: &FactId) -> u16 {
+        match self {
+            Source::Index(index) => index.length(id),
+            Source::Book { lengths, .. } => lengths.get(id).copied().unwrap_or(1),
+        }
+    }
+
+    fn mean_length(&self) -> f64 {
+        match self {
+            Source::Index(index) => index.mean_length(),
+            Source::Book { mean, .. } => *mean,
+        }
+    }
+
+    fn n_facts(&self) -> usize {
+        match self {
+            Source::Index(index) => index.n_facts(),
+            Source::Book { n, .. } => *n,
+        }
+    }
+}

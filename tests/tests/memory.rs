@@ -1,0 +1,180 @@
+//! What a home remembers, with real agents on hosts of their own: power that fails, a node that was away, a full disk.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
+use admission::{ApiKey, ApiKeyFile, KeyLimits};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+use tests::network::inside;
+use tests::shelf::{Programs, Shelf};
+
+const PROGRAMS: Programs =
+    Programs { agent: env!("CARGO_BIN_EXE_agent-under-test"), duet: env!("CARGO_BIN_EXE_duet-under-test") };
+const KEY: &str = "duet-key-of-the-tests";
+const LIMITS: KeyLimits = KeyLimits { per_minute: 60_000, at_once: 64, tokens_per_day: 9_000_000 };
+
+/// Asks a node on itself; status and body, 0 where nobody answers.
+fn ask(shelf: &Shelf, idx: usize, path: &str, body: Option<Value>) -> (u16, Value) {
+    let (path, key) = (path.to_owned(), format!("Authorization: Bearer {KEY}\r\n"));
+    shelf.network.hosts[idx].on(move || {
+        let there = SocketAddr::from((Ipv4Addr::LOCALHOST, 8000));
+        let Ok(mut stream) = TcpStream::connect_timeout(&there, Duration::from_secs(2)) else {
+            return (0, Value::Null);
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n{key}");
+        let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text);
+        let status = text.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    })
+}
+
+/// The best fact that a node finds.
+fn best(shelf: &Shelf, idx: usize, question: &str) -> Option<String> {
+    let (_, told) = ask(shelf, idx, "/api/memory/search", Some(json!({ "text": question })));
+    told["facts"][0]["text"].as_str().map(str::to_owned)
+}
+
+fn is_written(folder: &Path, text: &str) -> bool {
+    let entries: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().collect();
+    entries.iter().map(|entry| entry.path()).any(|path| match path.is_dir() {
+        true => is_written(&path, text),
+        false => {
+            let file = std::fs::read(&path).unwrap_or_default();
+            file.windows(text.len()).any(|at| at == text.as_bytes())
+        }
+    })
+}
+
+/// Three nodes whose addresses on the overlay are plain ones of the bridge.
+fn shelf(name: &str) -> Shelf {
+    let mut shelf = Shelf::unplugged(PROGRAMS, name, 3);
+    let keys = vec![ApiKey::new("tester", KEY, LIMITS).unwrap().with_voice()];
+    let file = shelf.out.join("keys.json");
+    std::fs::write(&file, ApiKeyFile { version: 1, keys }.to_json()).unwrap();
+    for idx in 0..3 {
+        shelf.nodes[idx].words = vec!["--api-keys".into(), file.display().to_string()];
+        shelf.start(idx);
+    }
+    shelf.wait_alive("three PCs and the server meet", &[0, 1, 2], 4);
+    (0..3).for_each(|idx| shelf.join_overlay(idx));
+    shelf
+}
+
+/// Until a fact lies on three nodes: their doors on the overlay open by and by.
+fn remember(shelf: &Shelf, idx: usize, text: &str) -> String {
+    let mut id = String::new();
+    let told = std::cell::RefCell::new(&mut id);
+    shelf.wait(text, || {
+        let (status, answer) = ask(shelf, idx, "/api/memory", Some(json!({ "text": text })));
+        **told.borrow_mut() = answer["id"].as_str().unwrap_or_default().to_owned();
+        status == 200 && answer["nodes"] == 3 && answer["of"] == 3
+    });
+    id
+}
+
+fn boot_without_memory(shelf: &mut Shelf, idx: usize) {
+    shelf.kill(idx);
+    std::fs::remove_dir_all(&shelf.nodes[idx].memory).unwrap();
+    shelf.start(idx);
+}
+
+#[test]
+fn a_home_remembers_when_power_fails_and_forgets_on_a_node_that_was_away() {
+    if !inside("a_home_remembers_when_power_fails_and_forgets_on_a_node_that_was_away") {
+        return;
+    }
+    let mut shelf = shelf("memory-power");
+    let id = remember(&shelf, 0, "the spare key is under the blue flower pot");
+    // Said twice it is one fact.
+    assert_eq!(remember(&shelf, 0, "the spare key is under the blue flower pot"), id);
+    let key = |shelf: &Shelf, idx: usize| best(shelf, idx, "where is the spare key?").is_some();
+    boot_without_memory(&mut shelf, 0);
+    shelf.wait("its node knows again", || key(&shelf, 0));
+    // Both that kept it, one after the other and without a disk.
+    boot_without_memory(&mut shelf, 1);
+    boot_without_memory(&mut shelf, 2);
+    shelf.wait("both keepers know again", || key(&shelf, 1) && key(&shelf, 2));
+
+    // Away with its memory, while the others forget.
+    shelf.kill(2);
+    let (status, _) = ask(&shelf, 0, "/api/memory/forget", Some(json!({ "id": id })));
+    assert_eq!(status, 200);
+    assert!(is_written(&shelf.nodes[2].memory, "blue flower pot"));
+    shelf.wait("the others have forgotten", || {
+        (0..2).all(|idx| !key(&shelf, idx) && !is_written(&shelf.nodes[idx].memory, "flower"))
+    });
+    shelf.start(2);
+    shelf.wait("the one that was away has forgotten", || !is_written(&shelf.nodes[2].memory, "flower"));
+    shelf.wait("it is up", || ask(&shelf, 2, "/api/memory", None).0 == 200);
+    assert!(!key(&shelf, 2));
+}
+
+#[test]
+fn a_node_with_a_full_disk_is_not_counted_and_says_so() {
+    if !inside("a_node_with_a_full_disk_is_not_counted_and_says_so") {
+        return;
+    }
+    let mut shelf = shelf("memory-full");
+    remember(&shelf, 0, "the garage code is 4711");
+    // The same folder on a disk of its own that is full.
+    shelf.kill(1);
+    let folder = shelf.nodes[1].memory.join("memory");
+    let at = folder.display();
+    shelf.shell(1, &format!("rm -rf {at}; mkdir {at}; mount -t tmpfs -o size=64k none {at}"));
+    shelf.shell(1, &format!("head -c 65536 /dev/zero >{at}/ballast"));
+    shelf.start(1);
+    shelf.wait("it runs", || ask(&shelf, 1, "/api/memory", None).0 != 0);
+    shelf.wait("two are counted", || {
+        let (status, told) =
+            ask(&shelf, 0, "/api/memory", Some(json!({ "text": "the bin goes out on Tuesday" })));
+        status == 200 && told["nodes"] == 2 && told["of"] == 3
+    });
+    let (status, why) = ask(&shelf, 1, "/api/memory", Some(json!({ "text": "nobody can keep this" })));
+    assert!(status == 507 && why.to_string().contains("space"), "{status} {why}");
+    // Room again: it takes what it missed.
+    shelf.shell(1, &format!("rm {at}/ballast; mount -o remount,size=16m {at}"));
+    shelf.wait("it catches up", || best(&shelf, 1, "when does the bin go out?").is_some());
+}
+
+#[test]
+fn a_saved_memory_is_loaded_by_another_home() {
+    if !inside("a_saved_memory_is_loaded_by_another_home") {
+        return;
+    }
+    let shelf = shelf("memory-saved");
+    remember(&shelf, 0, "Anna's birthday is on the 3rd of May");
+    let command = |idx: usize, words: &[&str]| {
+        let mut agent = shelf.network.hosts[idx].command(PROGRAMS.agent);
+        let done = agent.arg("memory").args(words).env("DUET_API_KEY", KEY).output().unwrap();
+        let said = [&done.stdout[..], &done.stderr].concat();
+        (done.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let file = shelf.out.join("saved.jsonl").display().to_string();
+    assert_eq!(command(1, &["save", &file]), (true, String::new()));
+    assert_eq!(command(1, &["load", &file]), (true, "0 new facts, 1 in all\n".into()));
+    let (_, listed) = command(2, &["search", "when is Anna's birthday"]);
+    assert!(listed.contains("Anna's birthday is on the 3rd of May") && listed.contains(" ms)"), "{listed}");
+    let id = listed.split(' ').next().unwrap();
+    let (is_done, said) = command(2, &["forget", id]);
+    assert!(is_done && said.starts_with("forgotten on 3 of 3 nodes"), "{said}");
+    // What was forgotten on purpose does not come back from a file.
+    assert_eq!(command(0, &["load", &file]), (true, "0 new facts, 0 in all\n".into()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("May", "June")).unwrap();
+    let (is_done, said) = command(0, &["load", &file]);
+    assert!(!is_done && said.contains("cut or changed"), "{said}");
+    let (is_done, said) = command(0, &["remember", "the bus leaves at 7:12"]);
+    assert!(is_done && said.contains("lies on 3 of 3 nodes"), "{said}");
+    let without_key = shelf.network.hosts[0]
+        .on(|| tests::node::get(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), "/api/memory"));
+    assert!(without_key.starts_with("HTTP/1.1 401"), "{without_key}");
+}

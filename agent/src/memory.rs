@@ -12,6 +12,8 @@ pub mod files;
 pub mod index;
 pub mod peers;
 pub mod search;
+#[cfg(test)]
+mod tests;
 pub mod vectors;
 pub mod words;
 

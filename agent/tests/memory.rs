@@ -1,11 +1,11 @@
-//! Memory on real files: killed again and again, a full folder, an index that is missing or older, and how well
-//! words find facts.
+//! Memory on real files: killed again and again, records that are spoiled in the middle, an index that is missing, older or
+//! broken, and how well words find facts.
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
 use agent::memory::files::Files;
 use agent::memory::index::{Found, Index};
 use agent::memory::search;
-use journal::{Book, Chain, Entry, Fact, FactId, Limits, Store};
+use journal::{Book, Chain, Entry, Fact, FactId, Limits, Listing, Store, difference, give};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,6 +17,7 @@ const ROUNDS: u64 = 200;
 const ROUNDS_OF_A_LIFE: u64 = 10;
 /// Says to a child of this test which folder it is to write in.
 const CHILD: &str = "DUET_MEMORY_CHILD";
+const SPOILED_ROUNDS: u64 = 24;
 /// Of a child that the parent is slow to kill.
 const FACTS_MAX: u64 = 2000;
 /// So small that segments follow each other soon.
@@ -187,7 +188,7 @@ fn check_index(index: &Index, book: &Book, n: u64) {
 }
 
 #[test]
-fn an_index_that_is_missing_or_older_or_was_being_read_is_made_anew() {
+fn an_index_that_is_missing_or_was_being_read_is_made_anew_and_one_that_is_older_follows() {
     let folder = Folder::new("index");
     let path = folder.0.join("index");
     let head = |n: u64| (n, Chain([n as u8; 32]));
@@ -210,8 +211,76 @@ fn an_index_that_is_missing_or_older_or_was_being_read_is_made_anew() {
     // A start that ended in the middle of reading it.
     fs::write(folder.0.join("index.opening"), "").unwrap();
     let (index, found) = Index::open(&path, &all, head(2)).unwrap();
-    assert_eq!(found, Found::Rebuilt("the last start ended while it was read".into()));
+    assert_eq!(found, Found::Rebuilt("it could not be read to its end".into()));
     check_index(&index, &all, 35);
+}
+
+#[test]
+fn an_index_with_bytes_spoiled_anywhere_is_never_believed() {
+    let seed = 23;
+    println!("seed {seed}");
+    let mut dice = Dice(seed);
+    let all = book(60);
+    let head = (1, Chain([1; 32]));
+    let mut n_rebuilt = 0;
+    for round in 0..SPOILED_ROUNDS {
+        let folder = Folder::new(&format!("spoiled-{round}"));
+        let path = folder.0.join("index");
+        drop(Index::open(&path, &all, head).unwrap());
+        let file = path.join(if dice.roll(4) == 0 { "conf" } else { "db" });
+        let mut bytes = fs::read(&file).unwrap();
+        // sled makes its file longer than what it has written.
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+        let at = dice.roll(used) as usize;
+        match dice.roll(3) {
+            0 => bytes.truncate(at),
+            1 => bytes[at] ^= 1 << dice.roll(8),
+            _ => bytes[at..].iter_mut().take(64).for_each(|byte| *byte = dice.roll(256) as u8),
+        }
+        fs::write(&file, bytes).unwrap();
+        let (index, found) = Index::open(&path, &all, head).unwrap();
+        n_rebuilt += usize::from(matches!(found, Found::Rebuilt(_)));
+        check_index(&index, &all, 60);
+    }
+    println!("{SPOILED_ROUNDS} spoiled files: {n_rebuilt} made anew, the others whole or brought up");
+    assert!(n_rebuilt > 0, "none was noticed");
+}
+
+#[test]
+fn a_record_that_is_spoiled_in_the_middle_is_told_set_aside_and_got_back_from_a_peer() {
+    let (folder, peer) = (Folder::new("middle"), Folder::new("middle-peer"));
+    let all: Vec<Entry> = (0..90).map(|n| fact(n, &text(n))).collect();
+    let mut store = open(&folder.0);
+    all.chunks(5).for_each(|some| _ = store.learn(some).unwrap());
+    drop(store);
+    let mut other = open(&peer.0);
+    other.learn(&all).unwrap();
+    // A bit of the text of a fact that neither begins nor ends a segment.
+    let files: Vec<PathBuf> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let spoiled = files.iter().find_map(|path| {
+        let mut bytes = fs::read(path).unwrap();
+        let at = bytes.windows(text(7).len()).position(|at| at == text(7).as_bytes())?;
+        bytes[at] ^= 4;
+        fs::write(path, bytes).unwrap();
+        Some(())
+    });
+    assert_eq!(spoiled, Some(()));
+    let mut store = open(&folder.0);
+    let told: Vec<String> = store.troubles().iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|told| told.contains("cannot be read")), "{told:?}");
+    assert!(fs::read_dir(&folder.0).unwrap().count() > files.len(), "nothing was set aside");
+    assert!(store.book().fact(&id(7)).is_none());
+    assert_eq!(store.book().facts().len(), 89, "only that one is lost");
+    // As two nodes do it.
+    let listing = Listing::of(other.book(), store.book().digests());
+    let (learn, exchange) = difference(store.book(), &listing);
+    store.learn(&learn).unwrap();
+    let given = give(other.book(), &exchange.want);
+    store.learn(&given.0).unwrap();
+    assert_eq!(store.book().digests(), other.book().digests());
+    drop(store);
+    let store = open(&folder.0);
+    assert_eq!(store.book().fact(&id(7)).map(|fact| fact.text.clone()), Some(text(7)));
 }
 
 /// A fact, and questions that it answers.

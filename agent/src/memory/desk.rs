@@ -1,6 +1,7 @@
 //! The thread that owns journal and index: whoever wants something of memory sends a wish and waits for the answer.
 //!
 //! What waits together is made durable together. The index follows behind the answer; without one the book is read.
+//! sled takes memory and seven threads, so there is no index until it is worth them.
 
 use super::files::Files;
 use super::index::{Found, Index};
@@ -9,6 +10,7 @@ use super::vectors::quantize;
 use journal::{Digests, Entry, Exchange, Fact, FactId, Given, Limits, Listing, Store, difference, give};
 use serde::Serialize;
 use service::log::{Level, say};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,8 @@ const JOURNAL_BYTES_MAX: u64 = 32 << 20;
 const AGAIN: Duration = Duration::from_secs(10);
 /// Candidates of each way to search.
 const HITS_MAX: usize = 50;
+/// So few facts are soon read for a question; more have an index, and so have all that a model made vectors of.
+pub const FACTS_WITHOUT_INDEX: usize = 200;
 
 /// An answer, or a sentence why there is none.
 pub type Told<T> = oneshot::Sender<Result<T, String>>;
@@ -104,7 +108,7 @@ impl Desk {
             TrySendError::Full(_) => "memory has too much to do".to_owned(),
             TrySendError::Disconnected(_) => "memory has ended".to_owned(),
         })?;
-        answer.await.map_err(|_| "memory has ended".to_owned())?
+        answer.await.map_err(|_| "memory has stumbled; try again".to_owned())?
     }
 
     pub fn status(&self) -> MemoryStatus {
@@ -116,6 +120,10 @@ struct Kept {
     store: Store<Files>,
     index: Option<Index>,
     index_folder: PathBuf,
+    /// Nothing of an index is there, not even its folder, because nobody has missed it.
+    is_without: bool,
+    /// How the index was found, or why there is none.
+    how: String,
 }
 
 struct Keeper {
@@ -138,31 +146,48 @@ impl Keeper {
             let wishes = std::iter::once(first).chain(std::iter::from_fn(|| waiting.try_recv().ok()));
             let wishes: Vec<Wish> = wishes.take(WAITING_MAX).collect();
             match &mut self.kept {
-                Some(kept) => kept.answer(wishes, &self.status),
+                Some(kept) => {
+                    let answer = || kept.answer(wishes, &self.status);
+                    // sled panics where its files say what they cannot.
+                    if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+                        self.stumbled();
+                    }
+                }
                 None => wishes.into_iter().for_each(|wish| wish.refuse(&self.why)),
             }
             self.tell();
         }
     }
 
+    /// Journal and index are read anew, and whoever waited hears that.
+    fn stumbled(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        if !kept.is_without
+            && let Err(error) = super::index::doubt(&kept.index_folder)
+        {
+            say(Level::Warning, &format!("duet: the index of memory cannot be marked: {error}"));
+        }
+        drop(kept);
+        self.open();
+    }
+
     fn is_whole(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.index.is_some())
+        self.kept.as_ref().is_some_and(|kept| kept.index.is_some() || kept.is_without)
     }
 
     /// All, or the index alone where that is missing.
     fn open(&mut self) {
         if let Some(kept) = &mut self.kept {
-            let index = kept.open_index();
-            self.status.lock().unwrap_or_else(PoisonError::into_inner).index = index;
+            kept.open_index();
             return self.tell();
         }
         match self.folder.as_deref().map(Kept::open) {
-            Some(Ok((kept, index, mended))) => {
+            Some(Ok((kept, mended))) => {
                 for trouble in &mended {
                     say(Level::Warning, &format!("duet: memory: {trouble}"));
                 }
                 let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-                (status.index, status.mended, status.trouble) = (index, mended, None);
+                (status.mended, status.trouble) = (mended, None);
                 drop(status);
                 self.kept = Some(kept);
             }
@@ -184,6 +209,7 @@ impl Keeper {
                 let book = kept.store.book();
                 (status.n_facts, status.n_forgotten) = (book.facts().len(), book.n_forgotten());
                 status.journal_bytes = kept.store.journal().n_bytes();
+                status.index.clone_from(&kept.how);
                 status.n_vectors = kept.index.as_ref().map_or(0, |index| index.near().len());
                 let model = kept.index.as_ref().map(|index| index.model().to_owned());
                 status.model = model.filter(|model| !model.is_empty());
@@ -194,20 +220,26 @@ impl Keeper {
 }
 
 impl Kept {
-    fn open(folder: &Path) -> Result<(Kept, String, Vec<String>), String> {
+    fn open(folder: &Path) -> Result<(Kept, Vec<String>), String> {
         let files = Files::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let limits = Limits { journal_bytes: JOURNAL_BYTES_MAX, ..Limits::default() };
         let store = Store::open(files, limits).map_err(|error| error.to_string())?;
         let mended = store.troubles().iter().map(ToString::to_string).collect();
-        let mut kept = Kept { store, index: None, index_folder: folder.join("index") };
-        let how = kept.open_index();
-        Ok((kept, how, mended))
+        let index_folder = folder.join("index");
+        let is_without = !index_folder.exists() && store.book().facts().len() <= FACTS_WITHOUT_INDEX;
+        let how = "not needed yet".to_owned();
+        let mut kept = Kept { store, index: None, index_folder, is_without, how };
+        if !is_without {
+            kept.open_index();
+        }
+        Ok((kept, mended))
     }
 
-    fn open_index(&mut self) -> String {
+    fn open_index(&mut self) {
         // sled locks its files until it is dropped.
         self.index = None;
-        match Index::open(&self.index_folder, self.store.book(), self.store.journal().head()) {
+        self.is_without = false;
+        self.how = match Index::open(&self.index_folder, self.store.book(), self.store.journal().head()) {
             Ok((index, found)) => {
                 self.index = Some(index);
                 match found {
@@ -220,7 +252,7 @@ impl Kept {
                 say(Level::Warning, &format!("duet: memory is searched without an index: {error}"));
                 format!("none: {error}")
             }
-        }
+        };
     }
 
     fn answer(&mut self, wishes: Vec<Wish>, status: &Mutex<MemoryStatus>) {
@@ -299,6 +331,10 @@ impl Kept {
                 _ = told.send(learned.map(|_| exchange));
             }
             Wish::Lacking(model, n, told) => {
+                if self.is_without && book.facts().len() > 0 {
+                    self.open_index();
+                }
+                let book = self.store.book();
                 let index = self.index.as_ref();
                 let is_same = index.is_some_and(|index| index.model() == model);
                 let lacks = |fact: &&Fact| !is_same || index.is_some_and(|index| !index.near().has(&fact.id));
@@ -342,6 +378,12 @@ impl Kept {
     /// Brings the index to what was learned. sled writes a log, in which what is removed stays for a while: after something
     /// was forgotten the index is written anew.
     fn follow(&mut self, entries: &[Entry], forgotten: &[Fact]) {
+        if self.is_without {
+            if self.store.book().facts().len() > FACTS_WITHOUT_INDEX {
+                self.open_index();
+            }
+            return;
+        }
         if !forgotten.is_empty() {
             return self.renew();
         }
@@ -359,19 +401,13 @@ impl Kept {
 
     /// A new index in the place of the old one, with the vectors that are known.
     fn renew(&mut self) {
-        let vectors = self.index.take().map(Index::into_vectors);
-        let begun = super::index::remove(&self.index_folder);
-        if let Err(error) = begun {
-            return say(Level::Warning, &format!("duet: the index of memory cannot be removed: {error}"));
-        }
-        self.open_index();
-        if let (Some((model, vectors)), Some(index)) = (vectors, &mut self.index) {
-            let put = index.set_model(&model).and_then(|()| {
-                vectors.into_iter().try_for_each(|(id, vector)| index.put_vector(id, &vector))
-            });
-            if let Err(error) = put.and_then(|()| index.settle(self.store.journal().head())) {
-                say(Level::Warning, &format!("duet: the index of memory failed: {error}"));
-                self.index = None;
+        let vectors = self.index.take().map(Index::into_vectors).unwrap_or_default();
+        let (book, head) = (self.store.book(), self.store.journal().head());
+        match Index::renew(&self.index_folder, book, head, vectors) {
+            Ok(index) => self.index = Some(index),
+            Err(error) => {
+                say(Level::Warning, &format!("duet: memory is searched without an index: {error}"));
+                self.how = format!("none: {error}");
             }
         }
     }

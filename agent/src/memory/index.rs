@@ -1,8 +1,10 @@
 //! The index of memory: where each word occurs, and the vectors of facts, in sled; never the truth.
 //!
-//! It is rebuilt from the book when it is missing or broken, and follows the book when it is older. sled 0.34 may stop the
-//! program on a spoiled file, so a mark stands beside the index while it is opened and read through: one that is still
-//! there at the next start says that the index is to go. sled never syncs its file `conf` nor its folder; that is done here.
+//! It is rebuilt from the book when it is missing or broken, and follows the book when it is older. sled 0.34 cuts off what
+//! it cannot read and says nothing, so each fact says how many words it has, and they are counted at each start.
+//! It may also panic on a spoiled file, or stop the program. So a mark stands beside the index while it is opened and read
+//! through: one that is still there the next time says that the index is to go.
+//! sled never syncs its file `conf` nor its folder; that is done here.
 
 use super::vectors::Vectors;
 use super::words::stems;
@@ -11,6 +13,7 @@ use sled::{Batch, Db, Tree};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +28,10 @@ const LOCK_TRIES: usize = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How often a word counts in one fact.
 const TIMES_MAX: usize = 255;
+const ID_BYTES: usize = size_of::<FactId>();
+
+/// A model and the vectors that it made.
+pub type Made = (String, Vec<(FactId, Vec<i8>)>);
 
 /// How the index was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +81,7 @@ pub struct Index {
     db: Db,
     /// Stem, 0, id: how often.
     words: Tree,
-    /// Id: how many stems.
+    /// Id: how many stems, and how many different ones.
     facts: Tree,
     /// Id: the vector, of the model that is named beside the head.
     vectors: Tree,
@@ -103,9 +110,15 @@ fn counted(text: &str) -> (BTreeMap<String, usize>, u16) {
 impl Index {
     /// The index in this folder, as the book is.
     pub fn open(folder: &Path, book: &Book, head: Head) -> Result<(Index, Found), IndexError> {
+        let open = || Index::open_once(folder, book, head);
+        // After a panic the mark is there, so the second time nothing of the old one is read.
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| open())
+    }
+
+    fn open_once(folder: &Path, book: &Book, head: Head) -> Result<(Index, Found), IndexError> {
         let mark = mark(folder);
         let why = if mark.exists() {
-            Some("the last start ended while it was read".to_owned())
+            Some("it could not be read to its end".to_owned())
         } else if !folder.exists() {
             Some("it was not there".to_owned())
         } else {
@@ -114,24 +127,42 @@ impl Index {
         if why.is_some() {
             remove(folder)?;
         }
-        File::create(&mark)?.sync_all()?;
-        let opened = Index::read(folder).and_then(|mut index| {
-            let n = index.follow(book, head)?;
-            Ok((index, n))
+        doubt(folder)?;
+        let opened = Index::read(folder).and_then(|mut index| match index.gone(book).is_empty() {
+            true => index.follow(book, head).map(|n| (index, n)),
+            // sled's log would keep the words of what is forgotten.
+            false => {
+                let n = index.gone(book).len() + index.lacking(book).len();
+                Ok((Index::renew(folder, book, head, index.into_vectors())?, n))
+            }
         });
         let opened = match (opened, why) {
             (Ok((index, _)), Some(why)) => Ok((index, Found::Rebuilt(why))),
             (Ok((index, 0)), None) => Ok((index, Found::Whole)),
             (Ok((index, n)), None) => Ok((index, Found::Older(n))),
             (Err(error), _) => {
-                remove(folder)?;
-                let mut index = Index::read(folder)?;
-                index.follow(book, head)?;
+                let index = Index::renew(folder, book, head, Made::default())?;
                 Ok((index, Found::Rebuilt(error.to_string())))
             }
         };
         fs::remove_file(&mark)?;
         opened
+    }
+
+    /// A new index in the place of one that nobody has open.
+    pub fn renew(
+        folder: &Path,
+        book: &Book,
+        head: Head,
+        (model, vectors): Made,
+    ) -> Result<Index, IndexError> {
+        remove(folder)?;
+        let mut index = Index::read(folder)?;
+        index.follow(book, head)?;
+        index.set_model(&model)?;
+        vectors.into_iter().try_for_each(|(id, vector)| index.put_vector(id, &vector))?;
+        index.settle(head)?;
+        Ok(index)
     }
 
     fn read(folder: &Path) -> Result<Index, IndexError> {
@@ -149,12 +180,25 @@ impl Index {
         let model = db.get("model")?.unwrap_or_default();
         let model = String::from_utf8(model.to_vec()).map_err(|_| IndexError::Garbled("a model's name"))?;
         let (mut lengths, mut n_stems, mut near) = (BTreeMap::new(), 0, Vectors::default());
+        let mut n_words: BTreeMap<FactId, usize> = BTreeMap::new();
+        for key in words.iter().keys() {
+            let key = key?;
+            let at = key.len().checked_sub(ID_BYTES).ok_or(IndexError::Garbled("a word"))?;
+            *n_words.entry(id(&key[at..])?).or_default() += 1;
+        }
         for pair in facts.iter() {
             let (key, value) = pair?;
             let value = value.as_ref().try_into().map_err(|_| IndexError::Garbled("a length"))?;
-            let length = u16::from_le_bytes(value);
+            let [a, b, c, d]: [u8; 4] = value;
+            let (id, length) = (id(&key)?, u16::from_le_bytes([a, b]));
+            if n_words.remove(&id).unwrap_or_default() != usize::from(u16::from_le_bytes([c, d])) {
+                return Err(IndexError::Garbled("the words of a fact"));
+            }
             n_stems += u64::from(length);
-            lengths.insert(id(&key)?, length);
+            lengths.insert(id, length);
+        }
+        if !n_words.is_empty() {
+            return Err(IndexError::Garbled("the fact of a word"));
         }
         for pair in vectors.iter() {
             let (key, value) = pair?;
@@ -166,28 +210,22 @@ impl Index {
         Ok(Index { db, words, facts, vectors, lengths, n_stems, near, model })
     }
 
-    /// Brings the index to where the book is; how many facts that took.
+    /// Facts that the book has no more.
+    fn gone(&self, book: &Book) -> Vec<FactId> {
+        self.lengths.keys().filter(|id| book.fact(id).is_none()).copied().collect()
+    }
+
+    fn lacking(&self, book: &Book) -> Vec<FactId> {
+        book.facts().map(|fact| fact.id).filter(|id| !self.lengths.contains_key(id)).collect()
+    }
+
+    /// Brings in what the index lacks of the book; how many facts that were.
     fn follow(&mut self, book: &Book, head: Head) -> Result<usize, IndexError> {
         let is_here = self.db.get(HEAD)?.is_some_and(|kept| kept == head_bytes(head));
         if is_here && self.lengths.len() == book.facts().len() {
             return Ok(0);
         }
-        let gone: Vec<FactId> = self.lengths.keys().filter(|id| book.fact(id).is_none()).copied().collect();
-        // Without its text nobody knows which words a fact had: they are looked for.
-        if !gone.is_empty() {
-            for key in self.words.iter().keys() {
-                let key = key?;
-                let at = key.len().checked_sub(16).ok_or(IndexError::Garbled("a word"))?;
-                if book.fact(&id(&key[at..])?).is_none() {
-                    self.words.remove(&key)?;
-                }
-            }
-        }
-        for id in &gone {
-            self.drop_fact(id)?;
-        }
-        let lacking: Vec<FactId> =
-            book.facts().map(|fact| fact.id).filter(|id| !self.lengths.contains_key(id)).collect();
+        let lacking = self.lacking(book);
         for (idx, id) in lacking.iter().enumerate() {
             let Some(fact) = book.fact(id) else { continue };
             self.put_fact(id, &fact.text)?;
@@ -196,7 +234,7 @@ impl Index {
             }
         }
         self.settle(head)?;
-        Ok(gone.len() + lacking.len())
+        Ok(lacking.len())
     }
 
     /// After the journal has taken a fact; [`Index::settle`] follows.
@@ -205,22 +243,16 @@ impl Index {
             return Ok(());
         }
         let (counts, n) = counted(text);
+        // A text has few words: `words` has their limit.
+        let n_different = counts.len() as u16;
         let mut batch = Batch::default();
         for (stem, times) in counts {
             batch.insert(posting(&stem, id), &[times.min(TIMES_MAX) as u8]);
         }
         self.words.apply_batch(batch)?;
-        self.facts.insert(id.0, &n.to_le_bytes())?;
+        self.facts.insert(id.0, [n.to_le_bytes(), n_different.to_le_bytes()].concat())?;
         self.lengths.insert(*id, n);
         self.n_stems += u64::from(n);
-        Ok(())
-    }
-
-    fn drop_fact(&mut self, id: &FactId) -> Result<(), IndexError> {
-        self.facts.remove(id.0)?;
-        self.vectors.remove(id.0)?;
-        self.near.remove(id);
-        self.n_stems -= self.lengths.remove(id).map_or(0, u64::from);
         Ok(())
     }
 
@@ -256,7 +288,7 @@ impl Index {
     }
 
     /// The model and its vectors, for another index.
-    pub fn into_vectors(self) -> (String, Vec<(FactId, Vec<i8>)>) {
+    pub fn into_vectors(self) -> Made {
         let all = self.near.all().map(|(id, vector)| (id, vector.to_vec())).collect();
         (self.model, all)
     }
@@ -309,8 +341,13 @@ fn mark(folder: &Path) -> PathBuf {
     folder.with_extension("opening")
 }
 
+/// Says that an index is to be made anew when it is opened the next time.
+pub fn doubt(folder: &Path) -> io::Result<()> {
+    File::create(mark(folder))?.sync_all()
+}
+
 /// Takes an index away that nobody has open.
-pub fn remove(folder: &Path) -> io::Result<()> {
+fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -83,9 +83,11 @@ impl Marks {
     }
 
     /// The quotes keep the marks out of the echo; the leading line feed ends what stood there before.
+    /// All is one line, because the echo of a second one may come before, behind or round the first mark.
     fn line(&self, command: &str) -> String {
         let n = self.number;
-        format!("\necho DUET''-BEGIN-{n}; {command}\necho DUET''-END-{n}-$?\n")
+        let end = if command.trim_end().ends_with('&') { "" } else { ";" };
+        format!("\necho DUET''-BEGIN-{n}; {command}{end} echo DUET''-END-{n}-$?\n")
     }
 
     fn answer(&self, said: &str) -> Option<Answer> {
@@ -93,13 +95,9 @@ impl Marks {
         let rest = &said[said.find(&begin)? + begin.len()..];
         let (output, status) = rest.split_once(&end)?;
         let (status, _) = status.split_once('\r')?;
-        // The last line is the prompt and the echo of the second mark's command.
-        let echo = format!("echo DUET''-END-{}-$?\r\n", self.number);
-        let output = match output.find(&echo) {
-            Some(at) => output[..at].rsplit_once('\n').map_or("", |(lines, _prompt)| lines),
-            None => output,
-        };
-        Some(Answer { status: status.parse().ok()?, output: plain(output) })
+        let output = plain(output);
+        let output = output.strip_suffix('\n').unwrap_or(&output).to_owned();
+        Some(Answer { status: status.parse().ok()?, output })
     }
 }
 
@@ -141,27 +139,30 @@ mod tests {
 
     #[test]
     fn the_echo_alone_is_no_answer() {
-        check("# echo DUET''-BEGIN-7; ls\r\n", None);
+        check("# echo DUET''-BEGIN-7; ls; echo DUET''-END-7-$?\r\n", None);
     }
 
     #[test]
-    fn output_stands_between_the_marks_without_prompt_and_echo() {
-        check(
-            "# echo DUET''-BEGIN-7; ls\r\nDUET-BEGIN-7\r\na\r\nb\r\n# echo DUET''-END-7-$?\r\nDUET-END-7-0\r\n",
-            Some((0, "a\nb")),
-        );
+    fn output_stands_between_the_marks() {
+        let echo = "# echo DUET''-BEGIN-7; ls; echo DUET''-END-7-$?\r\n";
+        check(&format!("{echo}DUET-BEGIN-7\r\na\r\nb\r\nDUET-END-7-0\r\n"), Some((0, "a\nb")));
     }
 
     #[test]
     fn a_command_without_output_gives_none() {
-        check("DUET-BEGIN-7\r\n# echo DUET''-END-7-$?\r\nDUET-END-7-1\r\n", Some((1, "")));
+        check("DUET-BEGIN-7\r\nDUET-END-7-1\r\n", Some((1, "")));
     }
 
     #[test]
-    fn an_echo_that_came_early_does_not_matter() {
-        check(
-            "echo DUET''-BEGIN-7; ls\r\necho DUET''-END-7-$?\r\n# DUET-BEGIN-7\r\na\r\n# DUET-END-7-0\r\n",
-            Some((0, "a\n# ")),
+    fn a_line_that_the_output_did_not_end_is_whole() {
+        check("DUET-BEGIN-7\r\na\r\nbDUET-END-7-0\r\n", Some((0, "a\nb")));
+    }
+
+    #[test]
+    fn a_command_that_goes_on_behind_is_still_one_line() {
+        assert_eq!(
+            Marks::new(7).line("sleep 9 &"),
+            "\necho DUET''-BEGIN-7; sleep 9 & echo DUET''-END-7-$?\n"
         );
     }
 

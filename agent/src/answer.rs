@@ -2,9 +2,10 @@
 //!
 //! The workflow of turns (`crate::brain`) says in which order: first the intents, which need no model (`deed` does them,
 //! `phrases` says how they are answered, `zone` knows the time of day); then a model of the cluster (`model`), with the last
-//! turns of the same conversation before it (`memory`). `hands` are the mind's for workflows.
+//! turns of the same conversation before it (`memory`). `hands` are the mind's for workflows, `asking` has a person allow what a tool would do.
 //! `timers` keeps timers and alarms, `keep` does so at peers, `bell` rings them. All but `model` and `bell` are pure or read what they are handed.
 
+mod asking;
 pub mod bell;
 mod deed;
 mod hands;
@@ -22,7 +23,9 @@ use crate::brain::run::Run;
 use crate::brain::{Brain, Listener};
 use crate::talk::parts::{Answer, AskJob, Part};
 use crate::talk::trace::Trace;
+use crate::tools::desk::Desk;
 use admission::VoiceSettings;
+use asking::Asked;
 use brain::Value;
 use hands::{Kind, TurnHands};
 use memory::Memory;
@@ -47,6 +50,14 @@ pub trait World: Send + Sync {
 
     /// The last turn of a conversation that asked for something.
     fn last_trace(&self, talk: u64) -> Option<Trace>;
+
+    /// Says something at this PC; false where it has no mouth.
+    fn say_here(&self, _text: String) -> bool {
+        false
+    }
+
+    /// Says something in a conversation that nobody asked for just now.
+    fn announce(&self, _talk: u64, _text: String) {}
 }
 
 /// The node and its cluster, as an answer tells them.
@@ -73,10 +84,14 @@ pub struct Mind {
     memory: Arc<Mutex<Memory>>,
     /// Runs that asked a person, by their conversations.
     waiting: Arc<Mutex<BTreeMap<u64, Arc<Run>>>>,
+    /// Tools that wait for a person's yes, by their conversations.
+    asking: Arc<Mutex<BTreeMap<u64, Asked>>>,
 }
 
-/// What of the tools a workflow may call.
+/// The tools of a conversation.
 pub const TOOLS: [&str; 6] = ["time", "date", "status", "timers", "timer", "volume"];
+/// Conversations by text are numbered apart from those by voice.
+pub const TEXT_TALKS: u64 = 1 << 63;
 /// Conversations in which a person was asked.
 const WAITING_MAX: usize = 32;
 
@@ -86,14 +101,16 @@ impl Mind {
         models: Arc<dyn Models>,
         timers: Arc<TimerBook>,
         library: Library,
+        desk: Arc<Desk>,
     ) -> Mind {
         Mind {
             languages: Arc::new(phrases::languages()),
             world,
-            brain: Arc::new(Brain::new(library, models)),
+            brain: Arc::new(Brain::new(library, models, desk)),
             timers,
             memory: Arc::default(),
             waiting: Arc::default(),
+            asking: Arc::default(),
         }
     }
 
@@ -114,13 +131,14 @@ impl Mind {
         let AskJob { text, talk, stop, sink } = job;
         let kind = Arc::new(Mutex::new(Kind::Model));
         let listener = Listener { stop, sink: self.noted(talk, &text, &kind, sink) };
+        let Some(listener) = self.allowed(talk, &text, listener) else { return };
         if let Some((run, id)) = self.waited(talk) {
             return run.go_on(id, text, listener);
         }
         let before = self.memory().before(talk).into_iter().map(|turn| (turn.said, turn.answer)).collect();
         let inputs = [("text", Value::Text(text)), ("before", Value::Talk(before))];
         let inputs = inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let hands = Arc::new(TurnHands { mind: self.clone(), talk, kind });
+        let hands = Arc::new(TurnHands::new(self.clone(), talk, kind));
         self.brain.run(workflow, inputs, hands, listener);
     }
 

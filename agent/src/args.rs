@@ -36,6 +36,7 @@ pub enum Command {
     Say(Say),
     Turn(Turn),
     Workflow(Workflow),
+    Tools(Tools),
     MeasureRouting(MeasureRouting),
     Memory(Memory),
 }
@@ -176,6 +177,32 @@ pub struct Workflow {
     /// one JSON object with all steps
     #[argh(switch)]
     pub json: bool,
+    /// read the machine's files below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// List the tools of this node, run one, or show which calls there were.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "tools",
+    example = "agent tools list\nagent tools run calculator '{{\"sum\": \"19.99 * 3\"}}'\nagent tools audit",
+    note = "What the owner says of tools is in etc/duet-agent/tools.toml below --root. A tool that needs a person's yes asks at the terminal."
+)]
+pub struct Tools {
+    /// list, run or audit
+    #[argh(positional)]
+    pub what: String,
+    /// for run: the tool, and its arguments as one JSON object
+    #[argh(positional)]
+    pub call: Vec<String>,
+    /// as JSON
+    #[argh(switch)]
+    pub json: bool,
+    /// folder with the book of calls, where it is not the agent's own
+    #[argh(option)]
+    pub folder: Option<PathBuf>,
     /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,

@@ -18,14 +18,16 @@ mod tests;
 
 use crate::answer::model::Models;
 use crate::talk::parts::{Part, Stop};
+use crate::tools::desk::Desk;
 use brain::{Machine, Value};
 use library::Library;
 use router::Router;
-use run::{Over, Run};
+use run::{Calling, Over, Run};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
+use tools::{Origin, Wanted};
 
 /// The workflow of every turn.
 pub const TURN: &str = "tiered";
@@ -43,7 +45,11 @@ pub trait Hands: Send + Sync {
     /// Calls `done` once, soon or late.
     fn recall(&self, query: String, most: usize, done: Recalled);
 
-    fn tool(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, String>;
+    /// Does what is wanted, and tells `calling` what comes of it, soon or late.
+    fn tool(&self, wanted: Wanted, origin: Origin, calling: Calling);
+
+    /// What a run says while nobody listens: a person allowed a tool somewhere else than in this conversation.
+    fn late(&self, _part: Part) {}
 
     /// A person was asked, and the run waits for what is said next.
     fn waits(&self, run: &Arc<Run>);
@@ -59,18 +65,21 @@ pub struct Listener {
 pub struct Brain {
     pub library: Library,
     models: Arc<dyn Models>,
+    /// What models may call.
+    pub desk: Arc<Desk>,
     router: Router,
     /// Absent where nobody waits: tests, and a turn that is played from files.
-    runtime: Option<Handle>,
+    pub runtime: Option<Handle>,
     start: Instant,
     last: Mutex<BTreeMap<String, Over>>,
 }
 
 impl Brain {
-    pub fn new(library: Library, models: Arc<dyn Models>) -> Brain {
+    pub fn new(library: Library, models: Arc<dyn Models>, desk: Arc<Desk>) -> Brain {
         Brain {
             library,
             models,
+            desk,
             router: Router::default(),
             runtime: Handle::try_current().ok(),
             start: Instant::now(),

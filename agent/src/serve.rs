@@ -15,6 +15,8 @@ use crate::ordering::Ordering;
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
 use crate::talk::trace::Trace;
+use crate::tools;
+use crate::tools::inspect::{self, Inspect};
 use crate::{following, gossiping, hearing, keeping, offered, page, reporting, text, voicing};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
@@ -33,6 +35,8 @@ const PAGE_FIELDS: &[(&str, &str)] = &[
 /// The status as a terminal shows it.
 pub const TEXT_PATH: &str = "/api/status.txt";
 const TURNS_PATH: &str = "/api/turns";
+/// Facts that a tool finds.
+const RECALLED: usize = 6;
 /// Turns on the page.
 const TURNS_SHOWN: usize = 8;
 
@@ -93,6 +97,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         voice: voice.clone(),
         memory: memory.clone(),
     });
+    looks(&shared);
     let desk = shared.desk.clone();
     let (changed, changes) = tokio::sync::watch::channel(());
     let files = placing::Files { experts: experts.clone(), models: models.clone(), changes };
@@ -104,6 +109,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
             path if memory_door::is_for(path) => memory_door::admit(&remembering, head),
             path if Doors::is_for(path) => at_the_door.doors.admit(head),
             message::PATH => at_the_door.messages.admit(head),
+            path if tools::door::Door::is_for(path) => at_the_door.tools.admit(head),
             _ => gate.admit(head, &LIMITS),
         },
         move |ask| answer(shared.clone(), ask),
@@ -167,6 +173,62 @@ impl Shared {
     }
 }
 
+/// The tools by which a model looks at this node. They keep nothing of it alive.
+fn looks(shared: &Arc<Shared>) {
+    let runtime = tokio::runtime::Handle::current();
+    let add = |spec, tells: fn(Arc<Shared>, tools::Call) -> inspect::Told| {
+        let weak = Arc::downgrade(shared);
+        let tells = move |call| match weak.upgrade() {
+            Some(shared) => tells(shared, call),
+            None => Box::pin(std::future::ready(Err("the agent ends".into()))),
+        };
+        let runtime = runtime.clone();
+        shared.voice.setup.add(Arc::new(Inspect { spec, runtime, tells: Box::new(tells) }));
+    };
+    add(inspect::status(), |shared, _| Box::pin(async move { Ok(shared.text().await) }));
+    add(inspect::log(), |shared, call| {
+        let lines = call.whole("lines").and_then(|lines| u16::try_from(lines).ok()).unwrap_or(20);
+        Box::pin(async move { Ok(shared.node.journal(lines).await) })
+    });
+    add(inspect::models(), |shared, _| {
+        Box::pin(async move {
+            let live = shared.gateway.live().await;
+            let tags: Vec<String> = live.tags.into_iter().collect();
+            Ok(format!("{} models answer; they are for: {}", live.n_models, tags.join(", ")))
+        })
+    });
+    add(inspect::turns(), |shared, _| {
+        Box::pin(async move {
+            let traces = shared.voice.talks.traces();
+            let told: Vec<Trace> = traces.iter().take(TURNS_SHOWN).map(Trace::closed).collect();
+            serde_json::to_string(&told).map_err(|error| error.to_string())
+        })
+    });
+    add(inspect::recall(), |shared, call| {
+        Box::pin(async move {
+            let found = shared.memory.recall(call.text("text").unwrap_or_default(), RECALLED).await?;
+            let lines = found.iter().map(|found| format!("{} (id {})", found.fact.text, found.fact.id));
+            Ok(lines.collect::<Vec<_>>().join("\n"))
+        })
+    });
+    add(inspect::remember(), |shared, call| {
+        Box::pin(async move {
+            let kept = shared.memory.remember(call.text("text").unwrap_or_default()).await?;
+            Ok(format!("remembered on {} PCs, id {}", kept.spread.n_told + 1, kept.id))
+        })
+    });
+    add(inspect::forget(), |shared, call| {
+        Box::pin(async move {
+            let id = journal::FactId::parse(call.text("id").unwrap_or_default());
+            let forgotten = shared.memory.forget(id.ok_or("an id is 32 small hex digits")?).await?;
+            let (fact, _) = forgotten.ok_or("there is no such fact")?;
+            Ok(format!("forgotten: {}", fact.text))
+        })
+    });
+    // The owner's word may name them.
+    shared.voice.setup.read_again();
+}
+
 async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     if ask.path.starts_with(gateway::PATH) {
         return shared.gateway.answer(ask).await;
@@ -182,6 +244,9 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     }
     if ask.path == message::PATH {
         return shared.voice.messages.answer(&ask);
+    }
+    if tools::door::Door::is_for(&ask.path) {
+        return shared.voice.tools.answer(&ask);
     }
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(&shared, &ask).await,
@@ -206,7 +271,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         shown::PERSONAS_PATH => shown::personas(&shared.voice.mind.brain),
         _ => Answer::text(
             404,
-            "there is /, /v1/models, /api/status, /api/turns, /api/message, /api/workflows, /api/personas, /api/memory, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
+            "there is /, /v1/models, /api/status, /api/turns, /api/message, /api/workflows, /api/personas, /api/memory, /api/tools, /api/approvals, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
         ),
     };
     Reply::Whole(whole)

@@ -1,15 +1,29 @@
 //! What a node can do beside talking: tools, each with a spec, and one desk that lets their calls through.
 //!
 //! `desk` is the only way to a tool: it checks a call, asks the owner's policy and, where that says so, a person, keeps the
-//! time, cuts what is too long, and writes all of it down (`book`). The other modules are tools.
+//! time, cuts what is too long, and writes all of it down (`book`). `setup` puts the tools on it and follows what the owner
+//! says of them (`config`), `door` is the API, `command` the command line. The other modules are tools.
 //! A tool is handed its limits and must keep them; the desk does not wait for one that does not.
 
 pub mod book;
 pub mod calculator;
+pub mod command;
+pub mod config;
 pub mod desk;
+pub mod documents;
+pub mod door;
+pub mod files;
+pub mod git;
+pub mod inspect;
+pub mod program;
+pub mod setup;
+pub mod talking;
 #[cfg(test)]
 mod tests;
+pub mod web;
+pub mod webhook;
 
+pub use command::alone;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 pub use tools::{Call, Field, Spec};

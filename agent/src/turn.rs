@@ -20,6 +20,7 @@ use crate::talk::news::Board;
 use crate::talk::parts::{Event, Speak};
 use crate::talk::trace::Trace;
 use crate::talk::{Events, Own, Shared, Talk, View, post};
+use crate::tools::desk::Desk;
 use admission::VoiceSettings;
 use anyhow::{Context, bail, ensure};
 use serde::Serialize;
@@ -114,6 +115,7 @@ impl<'a> Stage<'a> {
             hands.clone(),
             Arc::default(),
             Library::shipped(&TOOLS),
+            Arc::new(Desk::open(None)),
         );
         let mouth: Arc<dyn Speak> = hands.clone();
         let shared = Shared { ear: hands.clone(), mouth, mind: Arc::new(mind) };

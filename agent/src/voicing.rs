@@ -3,7 +3,7 @@
 
 use crate::answer::model::GatewayModels;
 use crate::answer::timers::TimerBook;
-use crate::answer::{self, About, Mind, World, bell};
+use crate::answer::{About, Mind, World, bell};
 use crate::brain::library::Library;
 use crate::brain::message;
 use crate::cluster::Cluster;
@@ -18,8 +18,11 @@ use crate::sound::lent::Lent;
 use crate::sound::state::{SideState, SoundState};
 use crate::speech::{self, mouth::Mouth, mouth::MouthFacts};
 use crate::talk::force::{Force, Over};
+use crate::talk::parts::Event;
 use crate::talk::trace::Trace;
 use crate::talk::{Mood, Own, Shared, Talks, Whose, post};
+use crate::tools;
+use crate::tools::setup::Setup;
 use admission::VoiceSettings;
 use anyhow::Context;
 use serde::Serialize;
@@ -52,6 +55,9 @@ pub struct Voice {
     pub mind: Arc<Mind>,
     /// Text in, an answer out.
     pub messages: message::Door,
+    pub setup: Arc<Setup>,
+    /// What tools there are, and what waits for a yes.
+    pub tools: tools::door::Door,
     home: Arc<Home>,
     settings: Arc<Settings>,
     sound: Sound,
@@ -117,8 +123,12 @@ impl Voice {
         };
         let home = Arc::new(home);
         let models = Arc::new(GatewayModels { gateway: gateway.clone(), runtime: Handle::current() });
-        let library = Library::open(root, &answer::TOOLS);
-        let mind = Arc::new(Mind::new(home.clone(), models, Arc::new(TimerBook::open()), library));
+        let setup = Arc::new(Setup::new(root));
+        let names = setup.names();
+        let library = Library::open(root, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let timers = Arc::new(TimerBook::open());
+        let mind = Arc::new(Mind::new(home.clone(), models, timers, library, setup.desk.clone()));
+        setup.talk(&mind);
         let shared = Shared { ear: ear.clone(), mouth: mouth.clone(), mind: mind.clone() };
         let talks = Talks::new(shared.clone(), force);
         // Set once, here.
@@ -130,8 +140,9 @@ impl Voice {
         let begun = talks.begin(Whose::Here, Over::default(), (post, events), own);
         begun.ok().context("no thread for the conversation of this PC")?;
         let messages = message::Door::new(gateway.clone(), mind.clone());
+        let tools = tools::door::Door::new(gateway.clone(), setup.clone());
         let doors = Doors::new(talks.clone(), shared, (gateway, node, ear), wyoming, lent);
-        Ok(Voice { talks, doors, mouth, mind, messages, home, settings, sound, keys })
+        Ok(Voice { talks, doors, mouth, mind, messages, setup, tools, home, settings, sound, keys })
     }
 
     pub fn timers(&self) -> Arc<TimerBook> {
@@ -157,6 +168,7 @@ impl Voice {
             () = self.doors.run() => "the doors to the voice closed".into(),
             () = bell::run(self.talks.clone(), self.mind.clone()) => "the bell fell silent".into(),
             () = self.mind.brain.library.follow() => "nobody follows the workflows".into(),
+            () = self.setup.follow() => "nobody follows what the owner says of tools".into(),
             () = self.follow() => "nobody follows the settings".into(),
         }
     }
@@ -248,7 +260,7 @@ impl Sound {
         let device = crate::sound::wav_device::WavDevice::new(16_000).context("no such rate")?;
         let own =
             Own { speaker: Box::new(device.speaker()), microphone: Box::new(device.microphone()), detector };
-        post.tell(crate::talk::parts::Event::SpeakerLost);
+        post.tell(Event::SpeakerLost);
         Ok((Sound, own))
     }
 
@@ -309,6 +321,17 @@ impl World for Home {
             n_known: members.len().max(1),
             away: away.filter(|name| !name.is_empty()).collect(),
             n_with_model: self.n_with_model.load(Ordering::Relaxed),
+        }
+    }
+
+    fn say_here(&self, text: String) -> bool {
+        let here = self.talks().and_then(|talks| talks.here());
+        here.is_some_and(|here| here.post().tell(Event::Announce(text)))
+    }
+
+    fn announce(&self, talk: u64, text: String) {
+        if let Some(line) = self.talks().and_then(|talks| talks.get(talk)) {
+            line.post().tell(Event::Announce(text));
         }
     }
 

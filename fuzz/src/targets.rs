@@ -45,6 +45,8 @@ mod requests;
 mod rpc;
 #[path = "stages.rs"]
 mod stages;
+#[path = "tools.rs"]
+mod tool;
 
 pub use brains::{persona, workflow};
 pub use calls::{
@@ -61,12 +63,16 @@ pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
 pub use rpc::rpc_gate;
 pub use stages::stage_wire;
+pub use tool::{tool_call, tool_sum, web_page};
 
 /// Takes any bytes; panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 51] = [
+pub const TARGETS: [(&str, Target); 54] = [
+    ("tool_call", tool_call),
+    ("tool_sum", tool_sum),
+    ("web_page", web_page),
     ("workflow", workflow),
     ("persona", persona),
     ("expert", expert),

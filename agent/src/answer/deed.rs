@@ -6,7 +6,8 @@ use super::zone::Zone;
 use super::{About, Mind};
 use crate::talk::trace::{Stage, Trace};
 use std::time::Duration;
-use voice::intent::{Clock, Value, Wish};
+use tools::Call;
+use voice::intent::{Clock, Slots, Value, Wish};
 
 /// Louder and softer are steps of so much.
 const VOLUME_STEP: u8 = 10;
@@ -191,5 +192,35 @@ impl Deed<'_> {
             None => phrases.no_sound.clone(),
         };
         told.replace("{slowest}", &slowest).trim_end().to_owned()
+    }
+}
+
+impl Mind {
+    /// What the tools of a conversation do, in the few words of an answer.
+    pub fn does(&self, call: &Call) -> Option<String> {
+        let (_, phrases) = self.own_language();
+        let deed = Deed { mind: self, phrases, talk: call.asker.talk.unwrap_or_default() };
+        let none = Slots::new;
+        let (intent, slots, answer) = match call.tool.as_str() {
+            "say" => {
+                let is_said = self.world.say_here(call.text("text")?.to_owned());
+                return Some(if is_said { "It is said." } else { "This PC has no mouth now." }.into());
+            }
+            "time" => ("time", none(), "{time}"),
+            "date" => ("date", none(), "{date}"),
+            "status" => ("status", none(), "{status}"),
+            "timers" => ("timer.list", none(), "{timers}"),
+            "timer" => {
+                let seconds = u64::try_from(call.whole("seconds")?).ok()?;
+                let length = Value::Length(Duration::from_secs(seconds));
+                ("timer.set", Slots::from([("length".to_owned(), length)]), "{length}")
+            }
+            "volume" => {
+                let number = Value::Number(u32::try_from(call.whole("percent")?).ok()?);
+                ("volume.set", Slots::from([("number".to_owned(), number)]), "{number}")
+            }
+            _ => return None,
+        };
+        Some(deed.answer(&Wish { intent, slots, answer }))
     }
 }

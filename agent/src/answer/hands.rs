@@ -1,16 +1,13 @@
-//! What a workflow may do in a conversation: intents, the memory, and the few tools that need no model.
+//! What a workflow may do in a conversation: intents, the memory, and tools.
 
 use super::deed::Deed;
 use super::{Mind, WAITING_MAX};
-use crate::brain::run::Run;
+use crate::brain::run::{Calling, Run};
 use crate::brain::{Hands, Recalled};
-use std::collections::BTreeMap;
+use crate::talk::parts::Part;
+use crate::tools::desk::Job;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use voice::intent::{Slots, Value, Wish};
-
-/// Longest timer that a workflow may set, in seconds: a year.
-const TIMER_SECONDS_MAX: u64 = 366 * 24 * 3600;
+use tools::{Asker, Origin, Pending, Wanted};
 
 /// Who answers a turn: what an intent answers is no matter for a model, and what is repeated is not remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +21,13 @@ pub struct TurnHands {
     pub mind: Mind,
     pub talk: u64,
     pub kind: Arc<Mutex<Kind>>,
+    /// What is said while nobody listens.
+    late: Mutex<String>,
 }
 
 impl TurnHands {
-    /// As an intent would be answered, but in the few words of `answer`.
-    fn deed(&self, intent: &str, slots: Slots, answer: &str) -> String {
-        let (_, phrases) = self.mind.own_language();
-        Deed { mind: &self.mind, phrases, talk: self.talk }.answer(&Wish { intent, slots, answer })
+    pub fn new(mind: Mind, talk: u64, kind: Arc<Mutex<Kind>>) -> TurnHands {
+        TurnHands { mind, talk, kind, late: Mutex::default() }
     }
 }
 
@@ -49,28 +46,36 @@ impl Hands for TurnHands {
         done(Ok(vec![]));
     }
 
-    fn tool(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, String> {
-        let number = |key: &str, most: u64| {
-            let told = arguments.get(key).and_then(|text| text.trim().parse::<u64>().ok());
-            told.filter(|number| *number <= most)
-                .ok_or_else(|| format!("{name} needs `{key}`, a whole number up to {most}"))
+    fn tool(&self, wanted: Wanted, origin: Origin, calling: Calling) {
+        let mind = self.mind.clone();
+        let Some(runtime) = mind.brain.runtime.clone() else {
+            return calling.done(Err(format!("{} works in a running agent only", wanted.tool)));
         };
-        let slot = |key: &str, value| Slots::from([(key.to_owned(), value)]);
-        Ok(match name {
-            "time" => self.deed("time", Slots::new(), "{time}"),
-            "date" => self.deed("date", Slots::new(), "{date}"),
-            "status" => self.deed("status", Slots::new(), "{status}"),
-            "timers" => self.deed("timer.list", Slots::new(), "{timers}"),
-            "timer" => {
-                let length = Duration::from_secs(number("seconds", TIMER_SECONDS_MAX)?);
-                self.deed("timer.set", slot("length", Value::Length(length)), "{length}")
+        let asker = Asker { origin, who: mind.asker(self.talk, origin), talk: Some(self.talk) };
+        let talk = self.talk;
+        runtime.spawn(async move {
+            let (calling, desk) = (Arc::new(calling), mind.brain.desk.clone());
+            let (its_calling, its_mind) = (calling.clone(), mind.clone());
+            let asks = Box::new(move |pending: &Pending| its_mind.asks(talk, pending, &its_calling));
+            let told = desk.call(Job { wanted, asker, stop: calling.stop.clone(), asks }).await;
+            calling.done(told);
+        });
+    }
+
+    fn late(&self, part: Part) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        match part {
+            Part::Words(words) => late.push_str(&words),
+            Part::End | Part::Failed(_) if !late.is_empty() => {
+                let text = std::mem::take(&mut *late);
+                let mut memory = self.mind.memory();
+                memory.began(self.talk, "", false);
+                memory.words(self.talk, &text);
+                drop(memory);
+                self.mind.world.announce(self.talk, text);
             }
-            "volume" => {
-                let percent = u32::try_from(number("percent", 100)?).unwrap_or(100);
-                self.deed("volume.set", slot("number", Value::Number(percent)), "{number}")
-            }
-            _ => return Err(format!("there is no tool {name}")),
-        })
+            _ => {}
+        }
     }
 
     fn waits(&self, run: &Arc<Run>) {

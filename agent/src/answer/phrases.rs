@@ -62,6 +62,11 @@ pub struct Phrases {
     pub slow_clause: String,
     pub slow_voice: String,
     pub no_model: String,
+    pub may_i: String,
+    pub may_i_long: String,
+    pub look_at_page: String,
+    pub yes: Vec<String>,
+    pub no: Vec<String>,
 }
 
 /// All languages that a mind knows.

@@ -1,18 +1,19 @@
 //! `agent workflow`: checks files, and runs one from the command line.
 
 use super::library::{Library, read};
-use super::run::{Over, Run};
+use super::run::{Calling, Over, Run};
 use super::{Brain, Hands, Listener, Recalled};
-use crate::answer::TOOLS;
 use crate::answer::model::GatewayModels;
 use crate::args::Workflow as Args;
 use crate::gateway::{Gateway, Options};
 use crate::io::node::Node;
 use crate::settings::Settings;
 use crate::talk::parts::{Part, Stop};
+use crate::tools;
+use crate::tools::desk::Desk;
+use crate::tools::setup::Setup;
 use anyhow::{Context, anyhow, bail};
 use brain::{Machine, Type, Value, Workflow};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,12 +22,18 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let library = Library::open(&args.root, &TOOLS);
+    let setup = Setup::new(&args.root);
+    let names = setup.names();
+    let library = Library::open(&args.root, &names.iter().map(String::as_str).collect::<Vec<_>>());
     library.troubles().iter().for_each(|trouble| eprintln!("agent: {trouble}"));
     match (args.what.as_str(), args.files.as_slice()) {
         ("check", []) => bail!("name the files to check"),
         ("check", files) => check(&library, files),
-        ("run", [file]) => play(library, file, &args).await,
+        ("run", [file]) => {
+            setup.read_again();
+            setup.troubles().iter().for_each(|trouble| eprintln!("agent: {trouble}"));
+            play(library, setup.desk, file, &args).await
+        }
         ("run", _) => bail!("name the one file to run"),
         (other, _) => bail!("a workflow is checked or run, and not {other:?}; see agent workflow --help"),
     }
@@ -62,10 +69,10 @@ pub fn gateway(address: Option<SocketAddr>) -> Arc<Gateway> {
     Arc::new(Gateway::new(Arc::new(node), Arc::default(), joined, settings, options))
 }
 
-async fn play(library: Library, file: &Path, args: &Args) -> anyhow::Result<()> {
+async fn play(library: Library, desk: Arc<Desk>, file: &Path, args: &Args) -> anyhow::Result<()> {
     let workflow = workflow(&library, file).map_err(|why| anyhow!("{why}"))?;
     let models = GatewayModels { gateway: gateway(args.llm_url), runtime: Handle::current() };
-    let brain = Arc::new(Brain::new(library, Arc::new(models)));
+    let brain = Arc::new(Brain::new(library, Arc::new(models), desk));
     let input = |(name, slot): (&str, &Type)| {
         let value = match slot {
             Type::Talk => Value::Talk(vec![]),
@@ -142,7 +149,7 @@ fn told_steps(over: &Over) -> String {
     text + &format!("{} tokens\n", over.tokens)
 }
 
-/// No conversation, no timers, no memory.
+/// No conversation, no timers, no memory; a tool that needs a person asks at the terminal.
 #[derive(Default)]
 struct Alone {
     asked: Mutex<Option<Arc<Run>>>,
@@ -157,8 +164,12 @@ impl Hands for Alone {
         done(Ok(vec![]));
     }
 
-    fn tool(&self, name: &str, _: &BTreeMap<String, String>) -> Result<String, String> {
-        Err(format!("{name} works in a running agent only"))
+    fn tool(&self, wanted: ::tools::Wanted, origin: ::tools::Origin, calling: Calling) {
+        let desk = calling.run().desk();
+        tokio::spawn(async move {
+            let told = tools::command::call(&desk, wanted, origin, calling.stop.clone()).await;
+            calling.done(told);
+        });
     }
 
     fn waits(&self, run: &Arc<Run>) {

@@ -27,12 +27,13 @@ const WORKFLOWS: [(&str, &str); 2] = [
     ("tiered", include_str!("../../workflows/tiered.yaml")),
     ("researcher", include_str!("../../workflows/researcher.yaml")),
 ];
-const PERSONAS: [(&str, &str); 8] = [
+const PERSONAS: [(&str, &str); 9] = [
     ("general", include_str!("../../personas/general.md")),
     ("coding", include_str!("../../personas/coding.md")),
     ("creative", include_str!("../../personas/creative.md")),
     ("math", include_str!("../../personas/math.md")),
     ("language", include_str!("../../personas/language.md")),
+    ("tools", include_str!("../../personas/tools.md")),
     ("router", include_str!("../../personas/router.md")),
     ("researcher", include_str!("../../personas/researcher.md")),
     ("summary", include_str!("../../personas/summary.md")),

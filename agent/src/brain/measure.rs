@@ -143,7 +143,7 @@ async fn by_model(
     for sentence in sentences {
         let (told, mut parts) = mpsc::unbounded_channel();
         let sink = Box::new(move |part| _ = told.send(part));
-        let mut job = ask::job(library, &question(experts, &sentence.text), Stop::default(), sink);
+        let mut job = ask::job(library, &question(experts, &sentence.text), &[], Stop::default(), sink);
         job.body = openai::with_handover(&job.body, model, false, None).map_err(|error| error.message)?;
         models.ask(job);
         let mut said = String::new();

@@ -4,7 +4,7 @@
 //! nobody with another key hears of it.
 
 use super::TURN;
-use crate::answer::Mind;
+use crate::answer::{Mind, TEXT_TALKS};
 use crate::gateway::{Gateway, REQUEST_TIME_MAX};
 use crate::session::access;
 use crate::talk::parts::{AskJob, Part, Stop};
@@ -27,8 +27,6 @@ const AT_ONCE_MAX: usize = 8;
 const PARTS_MAX: usize = 4096;
 /// A client that hears nothing for so long is told that there is nothing.
 const BREATH: Duration = Duration::from_secs(5);
-/// Conversations by text are numbered apart from those by voice.
-const TEXT_TALKS: u64 = 1 << 63;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

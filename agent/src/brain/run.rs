@@ -6,10 +6,12 @@
 use super::ask::{self, Asking};
 use super::{Brain, Hands, Listener};
 use crate::talk::parts::{Part, Stop};
+use crate::tools::desk::Desk;
 use brain::{End, Event, Id, Machine, Step, Wish};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tools::{Origin, Wanted};
 
 /// A run that is over.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,8 +35,54 @@ struct State {
     machine: Machine,
     told: VecDeque<Event>,
     is_driven: bool,
-    /// Requests that models work on.
+    /// Requests that models and tools work on.
     asked: BTreeMap<Id, Stop>,
+    /// A tool waits for a person, who may say so elsewhere: what is said then is told late.
+    is_held: bool,
+}
+
+/// A call of a tool that a run waits for.
+pub struct Calling {
+    run: Arc<Run>,
+    id: Id,
+    /// Set when it is not waited for any more.
+    pub stop: Stop,
+    /// A model is told what failed, so that it can mend its call.
+    is_models: bool,
+}
+
+impl Calling {
+    pub fn run(&self) -> Arc<Run> {
+        self.run.clone()
+    }
+
+    /// A person must be asked: the turn ends with the question, and the run waits.
+    pub fn asks(&self, question: String, why: String) {
+        let run = &self.run;
+        run.tell(Event::Held { id: self.id, why });
+        run.state().is_held = true;
+        run.say(Part::Words(question));
+        run.say(Part::End);
+        *run.listener() = None;
+    }
+
+    /// What comes of it; only the first word counts.
+    pub fn done(&self, told: Result<String, String>) {
+        let id = self.id;
+        self.run.tell(match told {
+            Ok(text) if self.is_models => Event::Tool { id, text: as_data(&text) },
+            Ok(text) => Event::Tool { id, text },
+            Err(why) if self.is_models => {
+                Event::Tool { id, text: as_data(&format!("It did not work: {why}")) }
+            }
+            Err(why) => Event::Failed { id, why },
+        });
+    }
+}
+
+/// What a tool said cannot end the quotation in which a model reads it.
+fn as_data(text: &str) -> String {
+    text.replace("<<<", "< < <").replace(">>>", "> > >")
 }
 
 impl Run {
@@ -45,7 +93,13 @@ impl Run {
         hands: Arc<dyn Hands>,
         listener: Listener,
     ) -> Arc<Run> {
-        let state = State { machine, told: VecDeque::new(), is_driven: false, asked: BTreeMap::new() };
+        let state = State {
+            machine,
+            told: VecDeque::new(),
+            is_driven: false,
+            asked: BTreeMap::new(),
+            is_held: false,
+        };
         Arc::new(Run {
             brain,
             workflow: workflow.to_owned(),
@@ -53,6 +107,11 @@ impl Run {
             state: Mutex::new(state),
             listener: Mutex::new(Some(listener)),
         })
+    }
+
+    /// Where its tools are called.
+    pub fn desk(&self) -> Arc<Desk> {
+        self.brain.desk.clone()
     }
 
     pub fn tell(self: &Arc<Self>, event: Event) {
@@ -105,6 +164,17 @@ impl Run {
         self.tell(Event::Person { id, text });
     }
 
+    /// A tool waited for a person, who has come back: what is said from here on is for this listener.
+    pub fn heard_by(&self, listener: Listener) {
+        self.state().is_held = false;
+        *self.listener() = Some(listener);
+    }
+
+    /// Nobody wants it any more.
+    pub fn cancel(self: &Arc<Self>) {
+        self.tell(Event::Cancelled);
+    }
+
     /// The question that a person is to answer, if the run still waits for it.
     pub fn question(&self) -> Option<Id> {
         let state = self.state();
@@ -144,10 +214,14 @@ impl Run {
                 let sink = Box::new(move |part| run.part(id, part));
                 ask::ask(&self.brain, asking, stop, sink);
             }
-            Wish::Tool { id, name, arguments } => self.tell(match self.hands.tool(&name, &arguments) {
-                Ok(text) => Event::Tool { id, text },
-                Err(why) => Event::Failed { id, why },
-            }),
+            Wish::Tool { id, name, arguments } => {
+                let arguments = arguments.into_iter().map(|(name, text)| (name, text.into())).collect();
+                self.call(id, Wanted { tool: name, arguments }, Origin::Workflow);
+            }
+            Wish::Call { id, text } => match Wanted::read(&text) {
+                Ok(wanted) => self.call(id, wanted, Origin::Model),
+                Err(unread) => self.tell(Event::Failed { id, why: unread.to_string() }),
+            },
             Wish::Person { id, question } => {
                 self.state().asked.insert(id, Stop::default());
                 self.say(Part::Words(question));
@@ -163,6 +237,13 @@ impl Run {
             Wish::Say { text } => self.say(Part::Words(text)),
             Wish::Done(end) => self.done(end),
         }
+    }
+
+    fn call(self: &Arc<Self>, id: Id, wanted: Wanted, origin: Origin) {
+        let stop = Stop::default();
+        self.state().asked.insert(id, stop.clone());
+        let calling = Calling { run: self.clone(), id, stop, is_models: origin == Origin::Model };
+        self.hands.tool(wanted, origin, calling);
     }
 
     /// What a model says.
@@ -199,7 +280,12 @@ impl Run {
     fn say(&self, part: Part) {
         // Taken out while it is told: it may come back here.
         let taken = self.listener().take();
-        let Some(mut listener) = taken else { return };
+        let Some(mut listener) = taken else {
+            if self.state().is_held {
+                self.hands.late(part);
+            }
+            return;
+        };
         if !listener.stop.is_stopped() {
             (listener.sink)(part);
         }

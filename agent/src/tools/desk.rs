@@ -38,7 +38,8 @@ pub struct Job {
 
 pub struct Desk {
     tools: RwLock<BTreeMap<String, Arc<dyn Tool>>>,
-    policy: RwLock<Policy>,
+    /// None until the owner's word was read: until then nothing runs.
+    policy: RwLock<Option<Policy>>,
     waiting: Mutex<Waiting>,
     book: Arc<Mutex<Book>>,
     start: Instant,
@@ -107,17 +108,22 @@ impl Desk {
         self.tools.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    pub fn set_policy(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    /// Calls are let through from here on, as the owner says.
+    pub fn open_with(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
+    }
+
+    fn risk(&self, spec: &Spec) -> Risk {
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        policy.as_ref().map_or(Risk::Forbidden, |policy| policy.risk(spec))
     }
 
     /// All tools by their names, each with what must happen before it runs.
     pub fn specs(&self) -> Vec<(Spec, Risk)> {
         let tools: Vec<Arc<dyn Tool>> =
             self.tools.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
         let with_risk = |spec: Spec| {
-            let risk = policy.risk(&spec);
+            let risk = self.risk(&spec);
             (spec, risk)
         };
         tools.iter().map(|tool| with_risk(tool.spec())).collect()
@@ -142,8 +148,7 @@ impl Desk {
             Ok(call) => call,
             Err(wrong) => return refused(format!("{}: {wrong}", spec.name)).await,
         };
-        let risk = self.policy.read().unwrap_or_else(PoisonError::into_inner).risk(&spec);
-        let by = match risk {
+        let by = match self.risk(&spec) {
             Risk::Free => None,
             Risk::Forbidden => return refused(format!("{} is forbidden on this node", spec.name)).await,
             Risk::Ask => Some(self.allowed(&call, &stop, asks).await?),
@@ -269,10 +274,9 @@ impl Desk {
         waiting.approvals.pending().map(left).collect()
     }
 
-    /// The only one that waits in a conversation.
-    pub fn pending_of_talk(&self, talk: u64) -> Option<u64> {
+    pub fn is_pending(&self, id: u64) -> bool {
         self.tick();
-        self.waiting().approvals.of_talk(talk).map(|pending| pending.id)
+        self.waiting().approvals.pending().any(|pending| pending.id == id)
     }
 
     /// A person's word; it counts once.

@@ -34,6 +34,7 @@ fn own(
 fn desk(tools: Vec<Arc<dyn Tool>>) -> Arc<Desk> {
     let desk = Desk::open(None);
     tools.into_iter().for_each(|tool| desk.add(tool).unwrap());
+    desk.open_with(Policy::default());
     Arc::new(desk)
 }
 
@@ -72,12 +73,17 @@ async fn a_free_tool_runs_and_both_ends_of_its_call_are_in_the_book() {
 async fn what_cannot_be_called_is_refused_with_a_reason_and_in_the_book() {
     let desk = desk(vec![Arc::new(Calculator), danger()]);
     let rule = Rule { line: 1, tool: "danger".into(), risk: "forbidden".into() };
-    desk.set_policy(Policy::new(&[rule], &["danger"], &[]).unwrap());
+    desk.open_with(Policy::new(&[rule], &["danger"], &[]).unwrap());
     let why = async |call: &str| desk.call(job(call)).await.unwrap_err();
     assert_eq!(why(r#"{"tool":"launch"}"#).await, "there is no tool \"launch\"");
     assert!(why(r#"{"tool":"calculator"}"#).await.starts_with("calculator: `sum` is missing"));
     assert_eq!(why(r#"{"tool":"danger"}"#).await, "danger is forbidden on this node");
     assert_eq!(outcomes(&desk), [Outcome::Refused; 3]);
+    // Before the owner's word was read nothing is allowed.
+    let closed = Desk::open(None);
+    closed.add(Arc::new(Calculator)).unwrap();
+    let call = r#"{"tool":"calculator","arguments":{"sum":"1"}}"#;
+    assert_eq!(closed.call(job(call)).await.unwrap_err(), "calculator is forbidden on this node");
 }
 
 #[tokio::test]
@@ -89,7 +95,7 @@ async fn a_risky_call_runs_only_after_a_yes_to_exactly_it() {
             let pending = asked.await.unwrap();
             assert_eq!(pending.will_run, r#"danger {"what":"x"}"#);
             assert_eq!(desk.pending().len(), 1);
-            assert_eq!(desk.pending_of_talk(3), Some(pending.id));
+            assert!(desk.is_pending(pending.id));
             desk.answer(pending.id, is_yes, "the page").unwrap();
             assert!(desk.answer(pending.id, true, "the page").is_err(), "a second answer counted");
         };

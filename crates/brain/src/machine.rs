@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// Steps of one run, for loops within loops.
 const STEPS_MAX: usize = 256;
+/// How long a person may be waited for before a tool runs, and the tool then; whoever runs it has narrower limits.
+const HELD_MAX: Duration = Duration::from_secs(900);
 
 pub struct Machine {
     workflow: Arc<Workflow>,
@@ -158,6 +160,14 @@ impl Machine {
             }
             return;
         }
+        if let Event::Held { why, .. } = &event {
+            if !matches!(self.workflow.nodes[work.node].kind, Kind::Tool { .. } | Kind::Call { .. }) {
+                return;
+            }
+            work.is_person = true;
+            work.ends = now.saturating_add(HELD_MAX);
+            return self.note(why);
+        }
         match &work.waits {
             Waits::One(_) => self.one(now, event),
             _ => self.told(now, event),
@@ -175,7 +185,7 @@ impl Machine {
                 note = Some(format!("{expert}: {why}"));
                 Ok(Some(Value::Text(expert)))
             }
-            (Kind::Tool { .. }, Event::Tool { text, .. }) => Ok(Some(Value::Text(text))),
+            (Kind::Tool { .. } | Kind::Call { .. }, Event::Tool { text, .. }) => Ok(Some(Value::Text(text))),
             (Kind::Person { .. }, Event::Person { text, .. }) => Ok(Some(Value::Text(text))),
             (_, Event::Failed { why, .. }) => Err(why),
             // Another kind of answer than was wished for.

@@ -136,6 +136,7 @@ fn written(kind: &Kind) -> Option<Type> {
         Kind::Intent { .. }
         | Kind::Summarise { .. }
         | Kind::Tool { .. }
+        | Kind::Call { .. }
         | Kind::Person { .. }
         | Kind::Write { .. } => Type::Text,
         Kind::Recall { .. } => Type::List,

@@ -47,12 +47,14 @@ pub enum Form {
     Choice(Vec<String>),
     /// With at most so many lines.
     Lines(usize),
+    /// With a call of one of these tools, or of none; no name is any tool.
+    Call(Vec<String>),
 }
 
 impl Form {
     pub fn slot(&self) -> Type {
         match self {
-            Form::Free => Type::Text,
+            Form::Free | Form::Call(_) => Type::Text,
             Form::Choice(words) => Type::Choice(words.clone()),
             Form::Lines(_) => Type::List,
         }
@@ -146,6 +148,10 @@ pub(crate) enum Kind {
         name: String,
         arguments: Vec<(String, Template)>,
     },
+    /// Does what a model wrote as a call.
+    Call {
+        of: String,
+    },
     /// Puts texts together.
     Write {
         text: Template,
@@ -177,6 +183,7 @@ impl Kind {
             Kind::Vote { .. } => "vote",
             Kind::Summarise { .. } => "summarise",
             Kind::Tool { .. } => "tool",
+            Kind::Call { .. } => "call",
             Kind::Write { .. } => "write",
             Kind::Branch { .. } => "branch",
             Kind::Loop { .. } => "loop",
@@ -275,7 +282,7 @@ impl Node {
             Kind::Vote { asking, .. } => slots.extend(asking.slots()),
             Kind::Summarise { of, who, .. } => slots.extend(who.slot().into_iter().chain([of.as_str()])),
             Kind::Tool { arguments, .. } => slots.extend(arguments.iter().flat_map(|(_, text)| text.slots())),
-            Kind::Branch { on, .. } => slots.push(on),
+            Kind::Branch { on: slot, .. } | Kind::Call { of: slot } => slots.push(slot),
             Kind::Loop { .. } => {}
         }
         slots

@@ -127,13 +127,6 @@ impl Approvals {
     pub fn pending(&self) -> impl Iterator<Item = &Pending> {
         self.pending.values()
     }
-
-    /// The only call that waits in a conversation. Where two do, a spoken yes could mean either, and means none.
-    pub fn of_talk(&self, talk: u64) -> Option<&Pending> {
-        let mut all = self.pending.values().filter(|pending| pending.asker.talk == Some(talk));
-        let one = all.next();
-        all.next().is_none().then_some(one).flatten()
-    }
 }
 
 #[cfg(test)]
@@ -186,16 +179,5 @@ mod tests {
         assert_eq!(approvals.ask(at(1), &call("a", 7)), Err(Refused::Full));
         assert!(approvals.ask(EXPIRY, &call("a", 7)).is_ok());
         assert_eq!(approvals.ask(EXPIRY, &call(&"a".repeat(WILL_RUN_BYTES_MAX), 7)), Err(Refused::Long));
-    }
-
-    #[test]
-    fn a_spoken_yes_is_for_the_only_call_of_its_conversation() {
-        let mut approvals = Approvals::new(0);
-        approvals.ask(at(0), &call("a", 7)).unwrap();
-        approvals.ask(at(0), &call("b", 8)).unwrap();
-        assert_eq!(approvals.of_talk(8).map(|pending| pending.id), Some(1));
-        assert_eq!(approvals.of_talk(9), None);
-        approvals.ask(at(0), &call("c", 8)).unwrap();
-        assert_eq!(approvals.of_talk(8), None);
     }
 }

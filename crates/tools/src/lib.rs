@@ -2,7 +2,8 @@
 //!
 //! `spec` says what a tool wants and how dangerous it is, `schema` shows that to models, `arguments` checks what they want,
 //! `call` reads it from their text. `policy` is the owner's word, `approvals` are calls that wait for a person's, `audit` is
-//! a line about each. `sum` works sums out.
+//! a line about each. `sum` works sums out, `page` and
+//! `search` read pages and documents.
 //! This crate is pure: it runs no tool, touches no file, reads no clock and draws no random numbers.
 
 #![forbid(unsafe_code)]
@@ -11,8 +12,10 @@ pub mod approvals;
 pub mod arguments;
 pub mod audit;
 pub mod call;
+pub mod page;
 pub mod policy;
 pub mod schema;
+pub mod search;
 pub mod spec;
 pub mod sum;
 

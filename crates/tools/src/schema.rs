@@ -62,26 +62,22 @@ fn bare(kind: &Kind, letters_max: usize) -> Value {
     }
 }
 
-/// The calls that these tools allow, and the call of none.
-pub fn calls(specs: &[Spec]) -> Value {
-    let call = |spec: &Spec| {
-        json!({
-            "type": "object",
-            "properties": {
-                "tool": { "const": spec.name },
-                "arguments": spec.object(|kind, _| bare(kind, GRAMMAR_LETTERS_MAX)),
-            },
-            "required": ["tool", "arguments"],
-            "additionalProperties": false,
-        })
+/// The calls that these tools allow, and the call of none. It is a text, because a model writes fields in the order in
+/// which they stand: first the tool, and what it is told then.
+pub fn calls(specs: &[Spec]) -> String {
+    let closed = |properties: String, required: &str| {
+        format!(
+            r#"{{"type":"object","properties":{{{properties}}},"required":[{required}],"additionalProperties":false}}"#
+        )
     };
-    let none = json!({
-        "type": "object",
-        "properties": { "tool": { "const": NONE } },
-        "required": ["tool"],
-        "additionalProperties": false,
-    });
-    json!({ "anyOf": specs.iter().map(call).chain([none]).collect::<Vec<Value>>() })
+    let name = |name: &str| format!(r#""tool":{}"#, json!({ "const": name }));
+    let call = |spec: &Spec| {
+        let arguments = spec.object(|kind, _| bare(kind, GRAMMAR_LETTERS_MAX));
+        closed(format!(r#"{},"arguments":{arguments}"#, name(&spec.name)), r#""tool","arguments""#)
+    };
+    let none = closed(name(NONE), r#""tool""#);
+    let all: Vec<String> = specs.iter().map(call).chain([none]).collect();
+    format!(r#"{{"anyOf":[{}]}}"#, all.join(","))
 }
 
 #[cfg(test)]
@@ -115,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_model_may_always_call_none() {
-        let all = calls(&[spec()]);
+        let all: Value = serde_json::from_str(&calls(&[spec()])).unwrap();
         let tools: Vec<&Value> =
             all["anyOf"].as_array().unwrap().iter().map(|one| &one["properties"]["tool"]["const"]).collect();
         assert_eq!(tools, ["lamp", "none"]);

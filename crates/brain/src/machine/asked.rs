@@ -77,7 +77,7 @@ impl Asked {
             State::Done => {}
         }
         match form {
-            Form::Free => Ok(Value::Text(self.text.trim().to_owned())),
+            Form::Free | Form::Call(_) => Ok(Value::Text(self.text.trim().to_owned())),
             Form::Choice(words) => {
                 let bare = self.text.trim_matches(|letter: char| !letter.is_alphanumeric());
                 let found = words.iter().find(|word| word.eq_ignore_ascii_case(bare));

@@ -110,6 +110,7 @@ impl Machine {
                         let filled = arguments.iter().map(|(key, text)| (key.clone(), text.fill(slots)));
                         Wish::Tool { id, name: name.clone(), arguments: filled.collect() }
                     }
+                    Kind::Call { of } => Wish::Call { id, text: self.text(of) },
                     Kind::Person { question } => Wish::Person { id, question: question.fill(slots) },
                     // `enter` goes on from all others at once.
                     _ => return,

@@ -27,6 +27,7 @@ fn wishes(machine: &mut Machine) -> Vec<String> {
             format!("ask {} {expert} {tokens}: {}", id.0, all.join("|"))
         }
         Wish::Tool { id, name, arguments } => format!("tool {} {name} {arguments:?}", id.0),
+        Wish::Call { id, text } => format!("call {} {text}", id.0),
         Wish::Person { id, question } => format!("person {} {question}", id.0),
         Wish::Stop { id } => format!("stop {}", id.0),
         Wish::Say { text } => format!("say {text}"),
@@ -181,6 +182,29 @@ fn what_is_short_is_not_summarised_and_inputs_are_needed() {
     assert!(Machine::start(workflow, wrong, at(0)).is_err());
 }
 
+#[test]
+fn a_model_calls_a_tool_and_the_time_stands_still_while_a_person_is_asked() {
+    let mut machine = start(
+        "  p: {do: ask, expert: general, prompt: '{text}', tools: [any], into: call}
+  c: {do: call, of: call, seconds: 5, into: said, else: sorry}
+  tell: {do: answer, text: '{said}'}
+  sorry: {do: answer, text: sorry}\n",
+    );
+    asked(&mut machine, 1, "a call");
+    assert_eq!(wishes(&mut machine), ["ask 1 general 300: hi", "call 2 a call"]);
+    machine.handle(at(2), Event::Held { id: Id(2), why: "may it?".into() });
+    assert!(machine.deadline().unwrap() > at(500));
+    machine.handle(at(400), Event::Tool { id: Id(2), text: "done".into() });
+    assert_eq!(wishes(&mut machine), ["say done", "done Answered"]);
+    assert_eq!(machine.steps()[1].notes, ["may it?"]);
+    // A model that is slow is not waited for by these words.
+    let mut machine =
+        start("  p: {do: ask, expert: general, prompt: '{text}', into: x}\n  t: {do: answer, text: x}\n");
+    let deadline = machine.deadline();
+    machine.handle(at(2), Event::Held { id: Id(1), why: String::new() });
+    assert_eq!(machine.deadline(), deadline);
+}
+
 /// All that a workflow can do, with loops within loops.
 const ALL: [&str; 2] = [
     "  i: {do: intent, text: '{text}', into: told, seconds: 9, next: tell, else: know}
@@ -261,6 +285,7 @@ fn a_million_random_events_leave_one_end_for_each_run_and_its_budgets_whole() {
                     Wish::Intent { id, .. }
                     | Wish::Recall { id, .. }
                     | Wish::Route { id, .. }
+                    | Wish::Call { id, .. }
                     | Wish::Tool { id, .. } => open.push(id.0),
                 }
             }

@@ -94,6 +94,8 @@ pub enum Wish {
     Ask { id: Id, expert: String, persona: Option<String>, messages: Vec<Message>, form: Form, tokens: u32 },
     /// [`Event::Tool`].
     Tool { id: Id, name: String, arguments: BTreeMap<String, String> },
+    /// What a model wrote as a call of a tool; the product reads it: [`Event::Tool`].
+    Call { id: Id, text: String },
     /// The question is to be said, and the answer brought: [`Event::Person`].
     Person { id: Id, question: String },
     /// Nobody waits for this one any more.
@@ -138,6 +140,11 @@ pub enum Event {
         id: Id,
         text: String,
     },
+    /// A person is asked before a tool runs: the run's time stands still until that is over.
+    Held {
+        id: Id,
+        why: String,
+    },
     /// Who answers a wish, for the trace.
     By {
         id: Id,
@@ -162,6 +169,7 @@ impl Event {
             | Event::Asked { id, .. }
             | Event::Tool { id, .. }
             | Event::Person { id, .. }
+            | Event::Held { id, .. }
             | Event::By { id, .. }
             | Event::Failed { id, .. } => Some(*id),
             Event::Cancelled | Event::Deadline => None,

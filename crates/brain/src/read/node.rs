@@ -17,6 +17,10 @@ const ROUNDS_MAX: u32 = 20;
 const RECALLED_MAX: u32 = 20;
 const VOTERS_MAX: usize = 7;
 const ARGUMENTS_MAX: usize = 16;
+/// Tools of which a model may choose one by name.
+const TOOLS_MAX: usize = 32;
+/// In place of their names: all that there are when it is asked.
+const ANY_TOOL: &str = "any";
 /// Where the way ends without a node more.
 const END: &str = "end";
 
@@ -98,7 +102,7 @@ impl Reader<'_> {
                 if is_aloud && asking.form != Form::Free {
                     self.pad.note(
                         fields.at(),
-                        "what is said aloud cannot have `choices` or `lines`; take one away",
+                        "what is said aloud cannot have `choices`, `lines` or `tools`; take one away",
                     );
                 }
                 Kind::Ask { who, asking, is_aloud }
@@ -124,6 +128,11 @@ impl Reader<'_> {
                 let arguments = filled.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
                 Kind::Tool { name: name.text, arguments }
             }
+            "call" => {
+                let of = fields.need("of", self.pad).and_then(|_| fields.name("of", self.pad))?;
+                self.place(idx, &of.text, of.at);
+                Kind::Call { of: of.text }
+            }
             "write" => Kind::Write { text: self.template(idx, fields, "text")? },
             "branch" => {
                 let on = fields.need("on", self.pad).and_then(|_| fields.name("on", self.pad))?;
@@ -144,8 +153,7 @@ impl Reader<'_> {
             "person" => Kind::Person { question: self.template(idx, fields, "question")? },
             "answer" => Kind::Answer { text: self.template(idx, fields, "text")? },
             other => {
-                let kinds =
-                    "intent, recall, route, ask, vote, summarise, tool, write, branch, loop, person, answer";
+                let kinds = "intent, recall, route, ask, vote, summarise, tool, call, write, branch, loop, person, answer";
                 self.pad.note(kind.at, format!("nodes cannot do `{other}`; they can: {kinds}"));
                 return None;
             }
@@ -173,9 +181,9 @@ impl Reader<'_> {
             (Form::Choice(_), Some(judge)) => {
                 self.pad.note(judge.at, "where there are `choices` they are counted; take the judge away")
             }
-            (Form::Lines(_), _) => {
-                self.pad.note(fields.at(), "a vote is on `choices` or on free answers, not on `lines`")
-            }
+            (Form::Lines(_) | Form::Call(_), _) => self
+                .pad
+                .note(fields.at(), "a vote is on `choices` or on free answers, not on `lines` or `tools`"),
             _ => {}
         }
         let experts = experts.into_iter().map(|expert| expert.text).collect();
@@ -190,20 +198,42 @@ impl Reader<'_> {
         }
         let choices = fields.words("choices", CHOICES_MAX, self.pad);
         let lines = fields.number("lines", 1..=LINES_MAX, self.pad);
-        if let (Some(first), Some(_)) = (choices.first(), lines) {
-            self.pad.note(first.at, "an answer has `choices` or `lines`, not both");
+        let tools = self.tools(fields);
+        if [!choices.is_empty(), lines.is_some(), tools.is_some()]
+            .iter()
+            .filter(|is_there| **is_there)
+            .count()
+            > 1
+        {
+            self.pad.note(fields.at(), "an answer has `choices`, `lines` or `tools`, and one of them alone");
         }
         for word in &choices {
             is_name(word, self.pad);
         }
-        let form = match (choices.is_empty(), lines) {
-            (false, _) => Form::Choice(choices.into_iter().map(|word| word.text).collect()),
-            (true, Some(lines)) => Form::Lines(lines as usize),
-            (true, None) => Form::Free,
+        let form = match (choices.is_empty(), lines, tools) {
+            (false, _, _) => Form::Choice(choices.into_iter().map(|word| word.text).collect()),
+            (true, Some(lines), _) => Form::Lines(lines as usize),
+            (true, None, Some(tools)) => Form::Call(tools),
+            (true, None, None) => Form::Free,
         };
         let tokens = fields.number("tokens", 1..=TOKENS_MAX, self.pad).unwrap_or(STEP_TOKENS);
         let prompt = self.template(idx, fields, prompt)?;
         Some(Asking { persona, talk: talk.map(|talk| talk.text), prompt, form, tokens })
+    }
+
+    /// Those that a model may call; none named is any.
+    fn tools(&mut self, fields: &Fields<'_>) -> Option<Vec<String>> {
+        fields.get("tools")?;
+        let tools = fields.words("tools", TOOLS_MAX, self.pad);
+        if let [only] = tools.as_slice()
+            && only.text == ANY_TOOL
+        {
+            return Some(vec![]);
+        }
+        for tool in &tools {
+            self.known(tool, "tool", |known| &known.tools);
+        }
+        Some(tools.into_iter().map(|tool| tool.text).collect())
     }
 
     fn persona(&mut self, fields: &Fields<'_>) -> Option<String> {

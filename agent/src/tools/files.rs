@@ -1,0 +1,346 @@
+//! Files of the workspace: read, listed, written and changed, and no path of them leads out.
+//!
+//! The kernel resolves each path below the folder and through no link (`openat2`). What git keeps is in a folder beside it
+//! (`git`), so nothing here can give git a program to run; a file or folder of that name is refused all the same.
+
+use super::setup::Wishes;
+use super::{Call, Field, Limits, Spec, Tool};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, renameat, unlinkat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+const PATH_BYTES_MAX: usize = 255;
+/// A file that is read or written as a text.
+const FILE_BYTES_MAX: usize = 48 << 10;
+/// All files together: they may lie in memory.
+const ALL_BYTES_MAX: u64 = 16 << 20;
+const ENTRIES_MAX: usize = 2000;
+const LISTED_MAX: usize = 200;
+const DEPTH_MAX: usize = 12;
+/// A file while it is written.
+const NEW: &str = ".duet-new";
+const FORBIDDEN: [&str; 2] = [".git", NEW];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Read,
+    List,
+    Write,
+    Edit,
+}
+
+pub struct Files {
+    pub what: What,
+    pub wishes: Wishes,
+}
+
+pub const ALL: [What; 4] = [What::Read, What::List, What::Write, What::Edit];
+
+impl Tool for Files {
+    fn spec(&self) -> Spec {
+        let path = || Field::text("path", "a path in the workspace, such as notes/today.md", PATH_BYTES_MAX);
+        match self.what {
+            What::Read => {
+                Spec::new("file.read", "Reads a text file of the workspace.").field(path()).output(16 << 10)
+            }
+            What::List => Spec::new("file.list", "Lists a folder of the workspace.")
+                .field(path().optional())
+                .output(8 << 10),
+            What::Write => {
+                Spec::new("file.write", "Writes a text file of the workspace, in place of what it held.")
+                    .field(path())
+                    .field(Field::text("text", "all that it is to hold", FILE_BYTES_MAX))
+                    .ask()
+            }
+            What::Edit => Spec::new("file.edit", "Replaces one passage of a text file of the workspace.")
+                .field(path())
+                .field(Field::text(
+                    "old",
+                    "the passage as it is, with enough around it to be there once",
+                    FILE_BYTES_MAX,
+                ))
+                .field(Field::text("new", "what is to stand there", FILE_BYTES_MAX))
+                .ask(),
+        }
+    }
+
+    fn run(&self, call: &Call, _: &Limits<'_>) -> Result<String, String> {
+        let folder = folder(&self.wishes)?;
+        let place = Place::open(&folder)?;
+        let text = |name: &str| call.text(name).unwrap_or_default();
+        let path = text("path");
+        match self.what {
+            What::Read => place.read(path),
+            What::List => place.list(&folder, path),
+            What::Write => place.write(&folder, path, text("text")),
+            What::Edit => {
+                let (was, old) = (place.read(path)?, text("old"));
+                match was.matches(old).count() {
+                    _ if old.is_empty() => Err("`old` is empty".into()),
+                    1 => place.write(&folder, path, &was.replacen(old, text("new"), 1)),
+                    n => Err(format!("that passage is there {n} times; it must be there once")),
+                }
+            }
+        }
+    }
+}
+
+/// Where the workspace is; the owner's folder is not made, ours is.
+pub fn folder(wishes: &Wishes) -> Result<PathBuf, String> {
+    if let Some(folder) = &wishes.now().workspace.folder {
+        return Ok(folder.clone());
+    }
+    let folder = crate::io::runtime::path("workspace");
+    let folder =
+        folder.ok_or("there is no workspace; name a folder in tools.toml: [workspace] folder = \"...\"")?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|error| format!("the workspace cannot be made: {error}"))?;
+    Ok(folder)
+}
+
+struct Place(OwnedFd);
+
+fn told(path: &str) -> impl Fn(Errno) -> String + '_ {
+    move |error| match error {
+        Errno::XDEV | Errno::LOOP => format!("{path:?} leads out of the workspace, or through a link"),
+        Errno::NOENT => format!("there is no {path:?} in the workspace"),
+        error => format!("{path:?}: {}", io::Error::from(error)),
+    }
+}
+
+impl Place {
+    fn open(folder: &Path) -> Result<Place, String> {
+        let opened = openat(
+            rustix::fs::CWD,
+            folder,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        opened
+            .map(Place)
+            .map_err(|error| format!("the workspace {}: {}", folder.display(), io::Error::from(error)))
+    }
+
+    fn beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    fn read(&self, path: &str) -> Result<String, String> {
+        check(path)?;
+        // A pipe would wait for its other end.
+        let file =
+            self.beneath(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(told(path))?;
+        let file = File::from(file);
+        let is_file = file.metadata().is_ok_and(|about| about.is_file());
+        if !is_file {
+            return Err(format!("{path:?} is no file"));
+        }
+        let mut bytes = vec![];
+        file.take(FILE_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| format!("{path:?}: {error}"))?;
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(format!("{path:?} has more than {FILE_BYTES_MAX} bytes"));
+        }
+        String::from_utf8(bytes).map_err(|_| format!("{path:?} is no text"))
+    }
+
+    fn list(&self, folder: &Path, path: &str) -> Result<String, String> {
+        let path = if path.is_empty() { "." } else { path };
+        if path != "." {
+            check(path)?;
+        }
+        // Resolved once by the kernel; the names are then those of what was opened.
+        let opened = self.beneath(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(told(path))?;
+        let mut lines = vec![];
+        let entries = rustix::fs::Dir::read_from(&opened).map_err(told(path))?;
+        for entry in entries.take(ENTRIES_MAX) {
+            let entry = entry.map_err(told(path))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if [".", ".."].contains(&name.as_str()) || FORBIDDEN.contains(&name.as_str()) {
+                continue;
+            }
+            let about = rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(told(path))?;
+            lines.push(match rustix::fs::FileType::from_raw_mode(about.st_mode) {
+                rustix::fs::FileType::Directory => format!("{name}/"),
+                rustix::fs::FileType::RegularFile => format!("{name} {} bytes", about.st_size),
+                _ => format!("{name} (neither file nor folder)"),
+            });
+        }
+        lines.sort();
+        let n_more = lines.len().saturating_sub(LISTED_MAX);
+        lines.truncate(LISTED_MAX);
+        if n_more > 0 {
+            lines.push(format!("and {n_more} more"));
+        }
+        let used = used(folder, 0, &mut 0);
+        lines.push(format!("{used} of {ALL_BYTES_MAX} bytes are used"));
+        Ok(lines.join("\n"))
+    }
+
+    /// Another program sees the old file or the new one.
+    fn write(&self, folder: &Path, path: &str, text: &str) -> Result<String, String> {
+        check(path)?;
+        let mut n_entries = 0;
+        if used(folder, 0, &mut n_entries) + text.len() as u64 > ALL_BYTES_MAX || n_entries >= ENTRIES_MAX {
+            return Err("the workspace is full".into());
+        }
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        let mut above = String::new();
+        for part in parent.split('/').filter(|part| *part != ".") {
+            let holder = if above.is_empty() { "." } else { above.as_str() };
+            let holder = self.beneath(holder, OFlags::PATH | OFlags::DIRECTORY).map_err(told(path))?;
+            match mkdirat(&holder, part, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(told(path)(error)),
+            }
+            above = if above.is_empty() { part.to_owned() } else { format!("{above}/{part}") };
+        }
+        let parent = self.beneath(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(told(path))?;
+        match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(about) if !rustix::fs::FileType::from_raw_mode(about.st_mode).is_file() => {
+                return Err(format!("{path:?} is there and no file"));
+            }
+            _ => {}
+        }
+        let written = replace(parent.as_fd(), name, text.as_bytes());
+        written.map_err(|error| format!("{path:?} cannot be written: {error}"))?;
+        Ok(format!("{path} holds {} bytes now", text.len()))
+    }
+}
+
+fn replace(parent: std::os::fd::BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
+    match unlinkat(parent, NEW, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(parent, NEW, flags, Mode::from_raw_mode(0o600))?);
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    renameat(parent, NEW, parent, name)?;
+    Ok(())
+}
+
+fn check(path: &str) -> Result<(), String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_plain = |part: &&str| {
+        !part.is_empty()
+            && ![".", ".."].contains(part)
+            && !FORBIDDEN.iter().any(|name| part.eq_ignore_ascii_case(name))
+            && !part.chars().any(char::is_control)
+    };
+    match parts.iter().all(is_plain) && parts.len() <= DEPTH_MAX {
+        true => Ok(()),
+        false => Err(format!("{path:?} is no path in the workspace: write names with / between them")),
+    }
+}
+
+/// Bytes of all files; what is deeper or more than may be there counts as full.
+fn used(folder: &Path, depth: usize, n_entries: &mut usize) -> u64 {
+    if depth > DEPTH_MAX {
+        return ALL_BYTES_MAX;
+    }
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        *n_entries += 1;
+        if *n_entries > ENTRIES_MAX {
+            return ALL_BYTES_MAX;
+        }
+        // Of a link this is the link itself.
+        bytes += match entry.metadata() {
+            Ok(about) if about.is_dir() => used(&entry.path(), depth + 1, n_entries),
+            Ok(about) => about.len(),
+            Err(_) => 0,
+        };
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    struct Room(PathBuf);
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A workspace beside a secret.
+    fn room(name: &str) -> Room {
+        let room = Room(std::env::temp_dir().join(format!("duet-files-{name}-{}", std::process::id())));
+        let _ = std::fs::remove_dir_all(&room.0);
+        std::fs::create_dir_all(room.0.join("space")).unwrap();
+        std::fs::write(room.0.join("secret"), "secret").unwrap();
+        room
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_listed() {
+        let room = room("plain");
+        let folder = room.0.join("space");
+        let place = Place::open(&folder).unwrap();
+        assert_eq!(place.write(&folder, "a/b/c.txt", "hello").unwrap(), "a/b/c.txt holds 5 bytes now");
+        place.write(&folder, "a/b/c.txt", "hi").unwrap();
+        assert_eq!(place.read("a/b/c.txt").unwrap(), "hi");
+        assert!(place.list(&folder, "").unwrap().starts_with("a/\n2 of"));
+        assert!(place.list(&folder, "a/b").unwrap().starts_with("c.txt 2 bytes\n"));
+        assert!(place.read("a").unwrap_err().contains("is no file"));
+        assert!(place.write(&folder, "a/b", "x").unwrap_err().contains("no file"));
+        assert!(place.read("none").unwrap_err().contains("there is no"));
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_workspace() {
+        let room = room("out");
+        let folder = room.0.join("space");
+        symlink("..", folder.join("up")).unwrap();
+        symlink("../secret", folder.join("link")).unwrap();
+        symlink(room.0.join("secret"), folder.join("whole")).unwrap();
+        let place = Place::open(&folder).unwrap();
+        let whole = room.0.join("secret").display().to_string();
+        for path in [
+            "../secret",
+            "up/secret",
+            "link",
+            "whole",
+            &whole,
+            "a/../../secret",
+            "./x",
+            "",
+            "a//b",
+            ".git/config",
+            "a/.GIT/x",
+            "a\nb",
+        ] {
+            assert!(place.read(path).is_err(), "{path:?} was read");
+            assert!(place.write(&folder, path, "x").is_err(), "{path:?} was written");
+        }
+        assert!(place.list(&folder, "up").is_err() && place.list(&folder, "..").is_err());
+        assert_eq!(std::fs::read_to_string(room.0.join("secret")).unwrap(), "secret");
+        // What lies where a file is written first is not followed either.
+        symlink("../secret", folder.join(NEW)).unwrap();
+        place.write(&folder, "x", "y").unwrap();
+        assert_eq!(std::fs::read_to_string(room.0.join("secret")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn a_full_workspace_takes_nothing_more() {
+        let room = room("full");
+        let folder = room.0.join("space");
+        File::create(folder.join("big")).unwrap().set_len(ALL_BYTES_MAX).unwrap();
+        let place = Place::open(&folder).unwrap();
+        assert_eq!(place.write(&folder, "x", "y").unwrap_err(), "the workspace is full");
+        assert!(place.read("big").unwrap_err().contains("more than"));
+    }
+}

@@ -127,19 +127,14 @@ impl Cluster {
         self.lock().story.listen()
     }
 
-    /// The last happenings, oldest first.
-    pub fn happenings(&self) -> Vec<Happening> {
-        self.lock().story.kept()
-    }
-
     pub fn happened(&self, kind: &'static str, node: Option<String>, sentence: String) {
         let at_s = self.start.elapsed().as_secs();
         self.lock().story.add(at_s, kind, node, sentence);
     }
 
-    /// Number of the newest happening, 0 before the first.
-    pub fn last_happening(&self) -> u64 {
-        self.lock().story.last()
+    /// What happens, for clients.
+    pub fn feed(&self) -> Arc<service::feed::Feed> {
+        self.lock().story.feed()
     }
 
     pub fn order(&self, order: Order) {

@@ -30,6 +30,7 @@ pub mod view;
 use crate::cluster::Cluster;
 use crate::enrolling::Joined;
 use crate::io::node::Node;
+use crate::login::Logins;
 use crate::settings::Settings;
 use admission::{ApiKey, ApiKeys};
 use keys::{Keys, ListError};
@@ -69,6 +70,7 @@ pub struct Gateway {
     options: Options,
     manners: Mutex<Manners>,
     keys: Mutex<Keys>,
+    logins: Mutex<Logins>,
     meters: Mutex<Meters>,
     /// Requests of this gateway that each copy works on.
     flying: Mutex<BTreeMap<Place, u16>>,
@@ -109,6 +111,7 @@ impl Gateway {
             options,
             manners,
             keys,
+            logins: Mutex::default(),
             meters: Mutex::default(),
             flying: Mutex::default(),
         }
@@ -226,6 +229,10 @@ impl Gateway {
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn logins(&self) -> MutexGuard<'_, Logins> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn manners(&self) -> MutexGuard<'_, Manners> {

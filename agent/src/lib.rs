@@ -2,9 +2,10 @@
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `following`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `diag` are the rim that touches the machine.
+//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `diag` are the rim that touches the machine.
 //! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
+//! `page` and its `panels` are what a browser shows, `login` is who may do more than look, `logbook` the lines of the log, and `api` the one table of all paths.
 //! `brain` runs the workflows by which it answers, and chooses who does.
 //! `tools` are what it can do beside talking, and the desk where each call is allowed, timed and written down.
 //! `turn` plays one whole turn from files.
@@ -13,6 +14,7 @@
 //! `overlay` and `stick` are processes of their own, with rims of their own.
 
 pub mod answer;
+pub mod api;
 pub mod args;
 pub mod brain;
 pub mod cluster;
@@ -21,7 +23,6 @@ mod doors;
 pub mod enrol;
 mod enrolling;
 pub mod facts;
-mod following;
 pub mod gateway;
 mod gossiping;
 pub mod health;
@@ -31,12 +32,15 @@ pub mod io;
 mod keeping;
 pub mod keys;
 mod lending;
+mod logbook;
+mod login;
 pub mod memory;
 mod offered;
 mod ordering;
 pub mod orders;
 pub mod overlay;
 pub mod page;
+mod panels;
 mod placing;
 mod reached;
 pub mod report;

@@ -1,12 +1,15 @@
 //! The status page: one HTML document with its style and script inside, from a [`Status`] and nothing else.
 //!
-//! It reads well without the script; the script only keeps the numbers fresh from `/api/status`.
+//! It reads well without the scripts: they show one panel at a time, keep the numbers fresh from `/api/status`, and bring
+//! what needs a key.
 //! It deliberately loads nothing from anywhere: the policy in `page.csp` forbids it, and names style and script by
 //! their hashes, so that nothing smuggled into a text could run.
 
 mod cluster;
 mod gateway;
 mod html;
+mod map;
+mod panels;
 mod sections;
 mod turns;
 mod voice;
@@ -17,8 +20,21 @@ use html::Html;
 pub use html::{bytes, duration};
 
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
 const VOICE: &str = include_str!("page/voice.js");
+/// The scripts, in the order in which they run: what all share, the rail, then a panel each.
+const SCRIPTS: [&str; 11] = [
+    include_str!("page/base.js"),
+    include_str!("page/tabs.js"),
+    include_str!("page/fresh.js"),
+    include_str!("page/chat.js"),
+    VOICE,
+    include_str!("page/memory.js"),
+    include_str!("page/experts.js"),
+    include_str!("page/timers.js"),
+    include_str!("page/approvals.js"),
+    include_str!("page/audio.js"),
+    include_str!("page/log.js"),
+];
 /// What takes the sound of a browser's microphone: browsers want it from a place of its own.
 pub const WORKLET: &str = include_str!("page/worklet.js");
 pub const WORKLET_PATH: &str = "/worklet.js";
@@ -32,29 +48,79 @@ pub fn render(status: &Status) -> String {
     html.raw("<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n");
     html.raw("<title>").text(&status.name).raw(" · duet</title>\n");
     html.raw("<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
+    html.raw("<a class=\"skip\" href=\"#main\">To the content</a>\n<div class=\"top\">\n<div data-fresh=\"head\">\n");
     sections::head(&mut html, status);
-    voice::voice(&mut html, &status.sound_cards);
-    if status.voice.is_some() {
-        turns::turns(&mut html, &status.turns);
-        workflows::workflows(&mut html, &status.workflows);
+    html.raw("</div>\n<p class=\"own\"><span id=\"who\"></span> <button type=\"button\" class=\"plain\" id=\"logout\" hidden>Log out</button>");
+    html.raw(" <button type=\"button\" class=\"plain\" id=\"theme\" title=\"light or dark\">As the system</button></p>\n</div>\n");
+    html.raw("<div class=\"frame\">\n");
+    panels::rail(&mut html);
+    html.raw("<main id=\"main\" tabindex=\"-1\">\n");
+    panels(&mut html, status);
+    html.raw("</main>\n</div>\n<footer>The same as <a href=\"/api/status\">JSON</a>, and <a href=\"/api/openapi.json\">how to ask</a>. ");
+    html.raw(
+        "<span id=\"lost\" role=\"status\" hidden>This node does not answer at the moment.</span></footer>\n",
+    );
+    for script in SCRIPTS {
+        html.raw("<script>").raw(script).raw("</script>\n");
     }
-    cluster::cluster(&mut html, &status.cluster);
-    html.raw("<main>\n");
-    sections::memory(&mut html, &status.memory);
-    sections::network(&mut html, &status.interfaces);
-    sections::sound_and_keys(&mut html, status);
-    if let Some(hearing) = &status.hearing {
-        sections::hearing(&mut html, hearing);
-    }
-    gateway::gateway(&mut html, &status.gateway);
-    sections::units(&mut html, &status.units);
-    sections::boot(&mut html, status.boot.as_ref());
-    sections::machine(&mut html, status);
-    html.raw("</main>\n<footer>The same as <a href=\"/api/status\">JSON</a>. ");
-    html.raw("<span id=\"lost\" hidden>This node does not answer at the moment.</span></footer>\n");
-    html.raw("<script>").raw(SCRIPT).raw("</script>\n<script>");
-    html.raw(VOICE).raw("</script>\n</body>\n</html>\n");
+    html.raw("</body>\n</html>\n");
     html.finish()
+}
+
+/// All of them, in the order of the rail; the script shows one at a time, and without it all are read.
+fn panels(html: &mut Html, status: &Status) {
+    panels::begin(html, "talk");
+    voice::voice(html);
+    panels::end(html);
+    panels::begin_fresh(html, "turns");
+    turns::turns(html, &status.turns);
+    panels::end(html);
+    panels::begin_fresh(html, "cluster");
+    let mood = status.voice.as_ref().map(|voice| voice.mood).unwrap_or_default();
+    cluster::cluster(html, &status.cluster, mood);
+    panels::end(html);
+    still(html, "memory", panels::MEMORY, true);
+    panels::begin_fresh(html, "workflows");
+    workflows::workflows(html, &status.workflows);
+    panels::end(html);
+    still(html, "experts", panels::EXPERTS, false);
+    still(html, "timers", panels::TIMERS, false);
+    still(html, "approvals", panels::APPROVALS, true);
+    panels::begin(html, "audio");
+    html.raw(panels::LEVELS).raw(panels::DOOR);
+    sections::end(html);
+    voice::knobs(html, &status.sound_cards);
+    panels::end(html);
+    still(html, "log", panels::LOG, true);
+    panels::begin_fresh(html, "pc");
+    html.raw("<div class=\"columns\">\n");
+    pc(html, status);
+    html.raw("</div>\n");
+    panels::end(html);
+}
+
+/// A panel whose matter the script brings; `needs_key` where nobody sees it without one.
+fn still(html: &mut Html, id: &'static str, markup: &'static str, needs_key: bool) {
+    if !panels::offered().any(|(offered, _)| offered == id) {
+        return;
+    }
+    panels::begin(html, id);
+    html.raw(markup).raw(if needs_key { panels::DOOR } else { "" });
+    sections::end(html);
+    panels::end(html);
+}
+
+fn pc(html: &mut Html, status: &Status) {
+    sections::memory(html, &status.memory);
+    sections::network(html, &status.interfaces);
+    sections::sound_and_keys(html, status);
+    if let Some(hearing) = &status.hearing {
+        sections::hearing(html, hearing);
+    }
+    gateway::gateway(html, &status.gateway);
+    sections::units(html, &status.units);
+    sections::boot(html, status.boot.as_ref());
+    sections::machine(html, status);
 }
 
 #[cfg(test)]
@@ -62,6 +128,8 @@ mod tests {
     use super::*;
     use crate::facts::sound::SoundCard;
     use sha2::{Digest, Sha256};
+    use std::io::Write;
+    use std::process::{Command, Stdio};
 
     /// As in RFC 4648, section 4, for input whose length is 2 more than a multiple of 3, such as a hash.
     fn base64(hash: &[u8; 32]) -> String {
@@ -77,10 +145,10 @@ mod tests {
 
     fn policy() -> String {
         let hash = |text: &str| format!("'sha256-{}'", base64(&Sha256::digest(text).into()));
-        let (style, script, voice) = (hash(STYLE), hash(SCRIPT), hash(VOICE));
+        let (style, scripts) = (hash(STYLE), SCRIPTS.map(hash).join(" "));
         // 'self' is for the worklet; nothing else of this node is called a script.
         format!(
-            "default-src 'none'; style-src {style}; script-src {script} {voice} 'self'; connect-src 'self'; img-src data:; \
+            "default-src 'none'; style-src {style}; script-src {scripts} 'self'; connect-src 'self'; img-src data:; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
     }
@@ -100,7 +168,7 @@ mod tests {
         let evil = "<script>alert('1')</script>\"&";
         let card = SoundCard { name: evil.into(), id: evil.into(), ..SoundCard::default() };
         let page = render(&Status { name: evil.into(), sound_cards: vec![card], ..Status::default() });
-        assert_eq!(page.matches("<script>").count(), 2);
+        assert_eq!(page.matches("<script>").count(), SCRIPTS.len());
         assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;"));
     }
 
@@ -142,12 +210,44 @@ mod tests {
         assert!(
             page.contains("<code>duet keys add NAME --voice</code>") && page.contains("id=\"voice-refused\"")
         );
-        assert!(VOICE.contains("answer.status === 403") && VOICE.contains("$('refused').textContent = why"));
+        assert!(
+            VOICE.contains("is for the models alone")
+                && VOICE.contains("$('refused').textContent = error.message")
+        );
     }
 
     #[test]
     fn style_and_script_cannot_end_their_elements() {
-        assert!([STYLE, SCRIPT, VOICE].iter().all(|text| !text.contains("</")));
+        assert!(SCRIPTS.iter().chain([&STYLE]).all(|text| !text.contains("</")));
+    }
+
+    /// What a slow wire carries, with scripts, style and the worklet.
+    const GZIPPED_BYTES_MAX: usize = 60 * 1024;
+
+    #[test]
+    fn the_whole_page_has_less_than_60_kib_when_gzipped() {
+        let whole = render(&Status::default()) + WORKLET;
+        let mut gzip = Command::new("gzip")
+            .args(["-9", "-c"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = gzip.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || stdin.write_all(whole.as_bytes()).map(|()| whole.len()));
+        let packed = gzip.wait_with_output().unwrap().stdout.len();
+        let n = writer.join().unwrap().unwrap();
+        println!("the page has {n} bytes, {packed} when gzipped");
+        assert!(packed > 1000 && packed < GZIPPED_BYTES_MAX, "{packed}");
+    }
+
+    #[test]
+    fn every_panel_is_on_the_rail_and_there_once() {
+        let page = render(&Status::default());
+        for (id, name) in panels::offered() {
+            assert_eq!(page.matches(&format!("<div class=\"panel\" id=\"{id}\"")).count(), 1, "{id}");
+            assert!(page.contains(&format!("<a href=\"#{id}\">{name} ")), "{id}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::args::Serve;
 use crate::brain::{message, shown};
 use crate::cluster::Cluster;
+use crate::cluster::story::FOLLOWERS_MAX;
 use crate::doors::Doors;
 use crate::enrolling::{self, Told};
 use crate::facts::Status;
@@ -10,17 +11,20 @@ use crate::gateway::{self, Gateway};
 use crate::hear;
 use crate::io::node::Node;
 use crate::lending::{self, Lending};
+use crate::logbook::LogBook;
 use crate::memory::{Memory, door as memory_door};
 use crate::ordering::Ordering;
+use crate::panels::{self, Panels};
 use crate::placing::{self, desk::Desk};
 use crate::settings::Settings;
 use crate::talk::trace::Trace;
 use crate::tools;
 use crate::tools::inspect::{self, Inspect};
-use crate::{following, gossiping, hearing, keeping, offered, page, reporting, text, voicing};
+use crate::{api, gossiping, hearing, keeping, login, offered, page, reporting, text, voicing};
 use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
 use anyhow::Context;
-use service::door::{self, Answer, Ask, Limits, Reply};
+use service::door::{self, Allowance, Answer, Ask, Limits, Reply};
+use service::feed;
 use service::notify;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -34,17 +38,23 @@ const PAGE_FIELDS: &[(&str, &str)] = &[
 
 /// The status as a terminal shows it.
 pub const TEXT_PATH: &str = "/api/status.txt";
+const EVENTS_PATH: &str = "/api/events";
 const TURNS_PATH: &str = "/api/turns";
 /// Facts that a tool finds.
 const RECALLED: usize = 6;
 /// Turns on the page.
 const TURNS_SHOWN: usize = 8;
 
-/// Streams of the gateway stay for minutes, and one client may have many.
-const LIMITS: Limits =
-    Limits { connections: 160, connections_per_address: 64, body_bytes: ORDER_TEXT_BYTES_MAX };
+/// Streams of the gateway stay for minutes, and one client may have many. Whoever follows what happens takes a place too,
+/// beyond those for all else.
+const LIMITS: Limits = Limits {
+    connections: 160 + FOLLOWERS_MAX,
+    connections_per_address: 64,
+    body_bytes: ORDER_TEXT_BYTES_MAX,
+};
 
 pub async fn run(args: Serve) -> anyhow::Result<()> {
+    let log = LogBook::open();
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr().context("cannot tell the own address")?;
@@ -84,6 +94,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
     let remembering = memory.clone();
     let at_the_door = voice.clone();
+    let panels = Panels { gateway: gateway.clone(), node: node.clone(), voice: voice.clone(), log };
+    let panels = Arc::new(panels);
+    let of_panels = panels.clone();
     let shared = Arc::new(Shared {
         node: node.clone(),
         cluster: cluster.clone(),
@@ -96,6 +109,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         ear: ear.clone(),
         voice: voice.clone(),
         memory: memory.clone(),
+        panels,
     });
     looks(&shared);
     let desk = shared.desk.clone();
@@ -108,6 +122,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
             lending::PATH => lent.admit(head),
             path if memory_door::is_for(path) => memory_door::admit(&remembering, head),
             path if Doors::is_for(path) => at_the_door.doors.admit(head),
+            path if panels::is_for(path) => of_panels.admit(head),
+            EVENTS_PATH => Ok(Allowance { body_bytes: 0, time: feed::GATE_TIME }),
             message::PATH => at_the_door.messages.admit(head),
             path if tools::door::Door::is_for(path) => at_the_door.tools.admit(head),
             _ => gate.admit(head, &LIMITS),
@@ -150,6 +166,7 @@ struct Shared {
     ear: Arc<hear::desk::Desk>,
     voice: Arc<voicing::Voice>,
     memory: Arc<Memory>,
+    panels: Arc<Panels>,
 }
 
 impl Shared {
@@ -233,6 +250,9 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     if ask.path.starts_with(gateway::PATH) {
         return shared.gateway.answer(ask).await;
     }
+    if let Err(refusal) = api::judge(&ask.path, ask.posted.is_some()) {
+        return refusal.into();
+    }
     if ask.path == lending::PATH {
         return shared.lending.answer(&ask).await;
     }
@@ -241,6 +261,9 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     }
     if Doors::is_for(&ask.path) {
         return shared.voice.doors.answer(&ask);
+    }
+    if panels::is_for(&ask.path) {
+        return shared.panels.answer(&ask).await;
     }
     if ask.path == message::PATH {
         return shared.voice.messages.answer(&ask);
@@ -252,12 +275,16 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         ORDER_PATH => obey(&shared, &ask).await,
         API_KEYS_PATH => shared.gateway.take_keys(&ask),
         SETTINGS_PATH => shared.settings.answer(&ask),
-        _ if ask.posted.is_some() => Answer::text(405, "only an order is posted\n"),
+        login::LOGIN_PATH | login::LOGOUT_PATH => return shared.gateway.log_in(&ask),
+        api::DOCUMENT_PATH => api::document(),
         "/" => page(&shared.status().await),
         page::WORKLET_PATH => worklet(),
         TEXT_PATH => Answer::text(200, &shared.text().await),
         "/api/status" => json(&shared.status().await),
-        "/api/events" => return Reply::Events(following::follow(shared.cluster.clone(), ask.heard)),
+        EVENTS_PATH => match shared.cluster.feed().follow(ask.heard) {
+            Some(events) => return Reply::Events(events),
+            None => Answer::text(503, "too many follow what happens\n"),
+        },
         "/healthz" => healthz(&shared.node).await,
         path if path.starts_with(placing::desk::PATH) => {
             let picture = shared.cluster.picture();
@@ -269,10 +296,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
             shown::workflows(&shared.voice.mind.brain, shared.gateway.voice_key(&ask.fields).is_ok())
         }
         shown::PERSONAS_PATH => shown::personas(&shared.voice.mind.brain),
-        _ => Answer::text(
-            404,
-            "there is /, /v1/models, /api/status, /api/turns, /api/message, /api/workflows, /api/personas, /api/memory, /api/tools, /api/approvals, /api/talk, /api/session, /api/events, /metrics and /healthz\n",
-        ),
+        path => Answer::text(404, &format!("there is no {path} on this node\n")),
     };
     Reply::Whole(whole)
 }

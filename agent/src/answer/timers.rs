@@ -124,6 +124,13 @@ impl Timers {
         n
     }
 
+    /// One of them, by its number; says how many there were.
+    pub fn cancel(&mut self, id: u64) -> usize {
+        let n = self.timers.len();
+        self.timers.retain(|timer| timer.id != id);
+        n - self.timers.len()
+    }
+
     /// Those that ring stop.
     pub fn hush(&mut self, now: Duration) -> usize {
         let n = self.timers.len();
@@ -243,6 +250,16 @@ mod tests {
         assert_eq!(timers.stop(s(70)), 2);
         assert_eq!(timers.stop(s(70)), 1);
         assert_eq!(timers.stop(s(70)), 0);
+    }
+
+    #[test]
+    fn one_timer_is_cancelled_and_the_others_stay() {
+        let mut timers = Timers::default();
+        for left in [60, 61] {
+            set(&mut timers, 0, left).unwrap();
+        }
+        assert_eq!((timers.cancel(1), timers.cancel(1)), (1, 0));
+        assert_eq!(timers.next().map(|timer| timer.id), Some(2));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A file with a mistake changes nothing: what held before holds on, and the mistake is told on page and console until the
 //! file is mended.
 
+use crate::io::runtime;
 use brain::{FILE_BYTES_MAX, Known, Persona, Workflow};
 use serde::Serialize;
 use service::log::{Level, say};
@@ -61,12 +62,16 @@ pub struct Kept<T> {
 struct Books {
     workflows: BTreeMap<String, Kept<Workflow>>,
     personas: BTreeMap<String, Kept<Persona>>,
+    /// The files of the personas, as they are edited.
+    texts: BTreeMap<String, String>,
     /// What is wrong with files, a line each.
     troubles: Vec<String>,
 }
 
 pub struct Library {
     folder: Option<PathBuf>,
+    /// Personas that were edited on the page.
+    edited: Option<PathBuf>,
     tools: Vec<String>,
     books: Mutex<Books>,
 }
@@ -75,14 +80,18 @@ impl Library {
     /// Those of the program alone. `tools` are the names that a workflow may call.
     pub fn shipped(tools: &[&str]) -> Library {
         let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
-        let library = Library { folder: None, tools, books: Mutex::default() };
+        let library = Library { folder: None, edited: None, tools, books: Mutex::default() };
         library.read_again();
         library
     }
 
     /// With the files below a root.
     pub fn open(root: &Path, tools: &[&str]) -> Library {
-        let library = Library { folder: Some(root.join(FOLDER)), ..Library::shipped(tools) };
+        let folder = root.join(FOLDER);
+        // A node's own folder is in its image, where the agent may not write; what is edited lies in RAM, and a crash of
+        // the agent loses none of it.
+        let edited = runtime::path("personas").unwrap_or_else(|| folder.join("personas"));
+        let library = Library { folder: Some(folder), edited: Some(edited), ..Library::shipped(tools) };
         library.read_again();
         library
     }
@@ -101,6 +110,34 @@ impl Library {
 
     pub fn personas(&self) -> Vec<Kept<Persona>> {
         self.books().personas.values().cloned().collect()
+    }
+
+    /// The file of a persona, whoever wrote it.
+    pub fn persona_text(&self, name: &str) -> Option<String> {
+        self.books().texts.get(name).cloned()
+    }
+
+    /// Writes the file of a persona; an empty one takes away what was edited before. It holds at once.
+    pub fn edit_persona(&self, name: &str, text: &str) -> Result<(), EditError> {
+        let folder = self.edited.as_ref().ok_or(EditError::NoFolder)?;
+        if !text.is_empty() {
+            Persona::read(&format!("{name}.md"), name, text)
+                .map_err(|mistakes| EditError::Mistakes(mistakes.to_string()))?;
+        }
+        if self.persona(name).is_none() && (text.is_empty() || self.books().personas.len() >= FILES_MAX) {
+            return Err(if text.is_empty() { EditError::Unknown } else { EditError::Full });
+        }
+        let path = folder.join(format!("{name}.md"));
+        let written = match text.is_empty() {
+            true => std::fs::remove_file(&path),
+            false => write_whole(&path, text),
+        };
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && text.is_empty() => {}
+            written => written.map_err(|error| EditError::Disk(format!("{}: {error}", path.display())))?,
+        }
+        self.read_again();
+        Ok(())
     }
 
     pub fn troubles(&self) -> Vec<String> {
@@ -124,11 +161,18 @@ impl Library {
             let read =
                 Persona::read(&format!("{name}.md"), name, text).map_err(|mistakes| mistakes.to_string());
             new.personas.take(name, read, Source::Shipped, &old.personas, &mut new.troubles);
+            new.texts.insert(name.to_owned(), text.to_owned());
         }
-        for (name, path) in self.files("personas", "md") {
+        let owners = self.folder.as_ref().map(|folder| folder.join("personas"));
+        // What a person has edited goes before what came with the image.
+        let folders =
+            owners.iter().chain(self.edited.iter().filter(|edited| Some(*edited) != owners.as_ref()));
+        for (name, path) in folders.flat_map(|folder| files(folder, "md")) {
             let read = read(&path).and_then(|text| {
-                Persona::read(&path.display().to_string(), &name, &text)
-                    .map_err(|mistakes| mistakes.to_string())
+                let persona = Persona::read(&path.display().to_string(), &name, &text)
+                    .map_err(|mistakes| mistakes.to_string())?;
+                new.texts.insert(name.clone(), text);
+                Ok(persona)
             });
             new.personas.take(&name, read, Source::File, &old.personas, &mut new.troubles);
         }
@@ -139,7 +183,8 @@ impl Library {
                 .map_err(|mistakes| mistakes.to_string());
             new.workflows.take(name, read, Source::Shipped, &old.workflows, &mut new.troubles);
         }
-        for (name, path) in self.files("workflows", "yaml") {
+        let workflows = self.folder.iter().flat_map(|folder| files(&folder.join("workflows"), "yaml"));
+        for (name, path) in workflows {
             let file = path.display().to_string();
             let read = read(&path).and_then(|text| {
                 let workflow =
@@ -158,19 +203,6 @@ impl Library {
             say(Level::Warning, &format!("duet: {trouble}"));
         }
         *self.books() = new;
-    }
-
-    /// Names and paths of the owner's files of one kind.
-    fn files(&self, kind: &str, ending: &str) -> Vec<(String, PathBuf)> {
-        let Some(folder) = &self.folder else { return vec![] };
-        let entries = std::fs::read_dir(folder.join(kind)).into_iter().flatten().flatten();
-        let paths = entries.map(|entry| entry.path());
-        let mut paths: Vec<PathBuf> =
-            paths.filter(|path| path.extension().is_some_and(|end| end == ending)).collect();
-        paths.sort();
-        paths.truncate(FILES_MAX);
-        let name = |path: &Path| path.file_stem()?.to_str().map(str::to_owned);
-        paths.into_iter().filter_map(|path| Some((name(&path)?, path))).collect()
     }
 
     /// Never ends: reads the files again whenever one of them may have changed.
@@ -202,6 +234,41 @@ impl Library {
             }
         }
     }
+}
+
+/// Names and paths of the files of one kind.
+fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == ending)).collect();
+    paths.sort();
+    paths.truncate(FILES_MAX);
+    let name = |path: &Path| path.file_stem()?.to_str().map(str::to_owned);
+    paths.into_iter().filter_map(|path| Some((name(&path)?, path))).collect()
+}
+
+/// A reader sees the old or the new.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
+}
+
+/// Why a persona was not edited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EditError {
+    /// Here nothing can be kept.
+    NoFolder,
+    /// The text is no persona; a line for each mistake.
+    Mistakes(String),
+    Unknown,
+    /// There are as many as there may be.
+    Full,
+    Disk(String),
 }
 
 trait Take<T> {

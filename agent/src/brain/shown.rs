@@ -87,11 +87,14 @@ pub fn personas(brain: &Brain) -> Answer {
         examples: Vec<String>,
         keywords: Vec<String>,
         prompt: String,
+        /// The file, as it is edited.
+        text: String,
     }
     let one = |kept: Kept<brain::Persona>| {
         let is_expert = kept.value.is_expert();
         let brain::Persona { name, about, tag, examples, keywords, prompt } = (*kept.value).clone();
-        One { name, about, tag, is_expert, source: kept.source, examples, keywords, prompt }
+        let text = brain.library.persona_text(&name).unwrap_or_default();
+        One { name, about, tag, is_expert, source: kept.source, examples, keywords, prompt, text }
     };
     let all: Vec<One> = brain.library.personas().into_iter().map(one).collect();
     json(&serde_json::json!({ "personas": all, "troubles": brain.library.troubles() }))

@@ -3,11 +3,15 @@
 use ::cluster::Event;
 use gossip::Member;
 use serde::Serialize;
+use service::feed::Feed;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::sync::broadcast;
 
 /// Happenings kept for the page.
 const KEPT_MAX: usize = 64;
+/// Pages and programs that follow what happens.
+pub const FOLLOWERS_MAX: usize = 1024;
 /// A listener that is so many behind loses the oldest.
 const BEHIND_MAX: usize = 256;
 
@@ -28,11 +32,13 @@ pub struct Story {
     kept: VecDeque<Happening>,
     next: u64,
     listeners: broadcast::Sender<Happening>,
+    feed: Arc<Feed>,
 }
 
 impl Default for Story {
     fn default() -> Story {
-        Story { kept: VecDeque::new(), next: 1, listeners: broadcast::channel(BEHIND_MAX).0 }
+        let feed = Arc::new(Feed::new(KEPT_MAX, FOLLOWERS_MAX));
+        Story { kept: VecDeque::new(), next: 1, listeners: broadcast::channel(BEHIND_MAX).0, feed }
     }
 }
 
@@ -44,6 +50,9 @@ impl Story {
             self.kept.pop_front();
         }
         self.kept.push_back(happening.clone());
+        if let Ok(data) = serde_json::to_string(&happening) {
+            self.feed.tell(kind, &data);
+        }
         // Nobody need listen.
         let _ = self.listeners.send(happening);
     }
@@ -53,9 +62,9 @@ impl Story {
         self.kept.iter().cloned().collect()
     }
 
-    /// Number of the newest, 0 before the first.
-    pub fn last(&self) -> u64 {
-        self.next - 1
+    /// For clients.
+    pub fn feed(&self) -> Arc<Feed> {
+        self.feed.clone()
     }
 
     pub fn listen(&self) -> broadcast::Receiver<Happening> {

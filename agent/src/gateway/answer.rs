@@ -2,11 +2,14 @@
 
 use super::begin;
 use super::job::{Form, Job, Whom};
+use super::keys::Keys;
 use super::route::{self, Purpose, View};
 use super::{Gateway, Guest, PATH, REQUEST_TIME_MAX, relay};
-use admission::{API_KEYS_TEXT_BYTES_MAX, SETTINGS_TEXT_BYTES_MAX};
+use crate::login;
+use crate::session::access;
+use admission::{API_KEYS_TEXT_BYTES_MAX, ApiKey, SETTINGS_TEXT_BYTES_MAX};
 use openai::{ApiError, BODY_BYTES_MAX, Routing, sse};
-use service::door::{Allowance, Ask, Head, Limits, Reply, Response, ResponseBody};
+use service::door::{Allowance, Answer, Ask, Head, Limits, Reply, Response, ResponseBody};
 use service::{events, upstream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,17 +112,74 @@ impl Gateway {
         known.map(|name| json(model(name))).ok_or_else(|| ApiError::unknown_model(name))
     }
 
-    /// The name of the key that a request shows; the sentence and status for whom has none.
+    /// The name of the key that a request shows, or that its login stands for; the sentence and status for whom has none.
     pub fn key(&self, fields: &upstream::HeaderMap) -> Result<String, (u16, String)> {
-        let checked = self.keys().check(self.start.elapsed(), shown(fields));
-        checked.map(|key| key.name).map_err(|error| (error.status, error.message))
+        self.who(fields).map(|key| key.name)
     }
 
     /// The same where it must be a key for the voice.
     pub fn voice_key(&self, fields: &upstream::HeaderMap) -> Result<String, (u16, String)> {
-        let checked = self.keys().check_voice(self.start.elapsed(), shown(fields));
-        checked.map(|key| key.name)
+        self.who(fields).and_then(Keys::for_voice).map(|key| key.name)
     }
+
+    fn who(&self, fields: &upstream::HeaderMap) -> Result<ApiKey, (u16, String)> {
+        let now = self.start.elapsed();
+        let told = |error: ApiError| (error.status, error.message);
+        match (shown(fields), login::shown(fields)) {
+            (None, Some(token)) => {
+                access::origin(fields).map_err(|what| (403, what.to_owned()))?;
+                let key = self.logins().find(now, token).map(|(key, _)| key.clone());
+                let key = key.ok_or_else(|| (401, "this login is over; show the key again".to_owned()))?;
+                self.keys().check_again(now, &key).map_err(told)
+            }
+            (shown, _) => self.keys().check(now, shown).map_err(told),
+        }
+    }
+
+    /// Who comes to the page's login: begins one, tells of it, or ends it.
+    pub fn log_in(&self, ask: &Ask) -> Reply {
+        let refused = |(status, what): (u16, String)| Answer::text(status, &format!("{what}\n")).into();
+        if let Err(what) = access::origin(&ask.fields) {
+            return refused((403, what.to_owned()));
+        }
+        let now = self.start.elapsed();
+        let token = login::shown(&ask.fields);
+        let (told, cookie) = match (ask.path.as_str(), &ask.posted) {
+            (login::LOGIN_PATH, Some(body)) => {
+                let key = match serde_json::from_slice::<LoginWish>(body) {
+                    Ok(wish) => self.keys().check(now, Some(wish.key.trim())),
+                    Err(error) => return refused((400, error.to_string())),
+                };
+                let key = match key {
+                    Ok(key) => key,
+                    Err(error) => return refused((error.status, error.message)),
+                };
+                let told = login_told(Some((&key, login::LOGIN_TIME_MAX)));
+                (told, Some(self.logins().begin(now, key, crate::enrolling::random())))
+            }
+            (login::LOGIN_PATH, None) => {
+                let logins = self.logins();
+                let found = token.and_then(|token| logins.find(now, token));
+                let held = found.filter(|(key, _)| self.keys().check_again(now, key).is_ok());
+                (login_told(held), None)
+            }
+            _ => (login_told(None), Some(self.logins().end(token))),
+        };
+        let fields = cookie.into_iter().map(|cookie| ("set-cookie", cookie)).collect();
+        Reply::Full(Response { fields, ..json(told) })
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginWish {
+    key: String,
+}
+
+fn login_told(held: Option<(&ApiKey, Duration)>) -> serde_json::Value {
+    let name = held.map(|(key, _)| key.name.as_str());
+    let (voice, left) = held.map_or((false, 0), |(key, left)| (key.voice, left.as_secs()));
+    serde_json::json!({ "name": name, "voice": voice, "expires_in_s": left })
 }
 
 /// What others say of their models: an address that the owner set, or the last resort of a cluster that serves none.

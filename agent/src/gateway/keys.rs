@@ -98,9 +98,16 @@ impl Keys {
         }
     }
 
-    /// The same for the voice: a key for the models alone opens no ear.
-    pub fn check_voice(&self, now: Duration, shown: Option<&str>) -> Result<ApiKey, (u16, String)> {
-        let key = self.check(now, shown).map_err(|error| (error.status, error.message))?;
+    /// A key that was shown before: whether it is still one, and may ask now.
+    pub fn check_again(&self, now: Duration, key: &ApiKey) -> Result<ApiKey, ApiError> {
+        let own = self.all().find(|own| own.name == key.name && own.hash == key.hash);
+        let own = own.ok_or_else(|| ApiError::no_key("this API key is not known here any more"))?;
+        let checked = self.uses.get(&own.name).map_or(Ok(()), |used| used.check(now, own));
+        checked.map(|()| own.clone())
+    }
+
+    /// A key for the models alone opens no ear.
+    pub fn for_voice(key: ApiKey) -> Result<ApiKey, (u16, String)> {
         if key.voice {
             return Ok(key);
         }
@@ -217,10 +224,14 @@ mod tests {
     fn only_a_key_for_the_voice_opens_an_ear_and_it_asks_models_too() {
         let talker = ApiKey::new("anna", "spoken", LIMITS).unwrap().with_voice();
         let mut keys = Keys::new(vec![ApiKey::new("laptop", "secret", LIMITS).unwrap(), talker]);
-        let voice = |shown| keys.check_voice(s(0), shown).map(|key| key.name).map_err(|(status, _)| status);
+        let asked = |shown| {
+            let key = keys.check(s(0), shown).map_err(|error| (error.status, error.message));
+            key.and_then(Keys::for_voice)
+        };
+        let voice = |shown| asked(shown).map(|key| key.name).map_err(|(status, _)| status);
         assert_eq!(voice(Some("spoken")), Ok("anna".into()));
         assert_eq!((voice(Some("secret")), voice(Some("x")), voice(None)), (Err(403), Err(401), Err(401)));
-        let (_, why) = keys.check_voice(s(0), Some("secret")).unwrap_err();
+        let (_, why) = asked(Some("secret")).unwrap_err();
         assert!(why.contains("key laptop is for the models alone; `duet keys add NAME --voice`"), "{why}");
         check(&mut keys, s(0), Some("spoken"), Ok("anna"));
         check(&mut keys, s(0), Some("secret"), Ok("laptop"));

@@ -1,19 +1,22 @@
 //! The cluster on the page: how far this node has come, who is there, and what happened last.
 
 use super::html::{Html, bytes, duration};
+use super::map;
 use super::sections::{badge, begin_wide, end, none};
 use crate::cluster::story::Happening;
 use crate::cluster::{ClusterStatus, Phase, PlanStatus};
+use crate::talk::Mood;
 use ::cluster::{Facts, Health, isa};
 use gossip::{Member, Picture};
 
 /// Happenings on the page, newest first; the JSON has more.
 const HAPPENINGS_MAX: usize = 8;
 
-pub fn cluster(html: &mut Html, status: &ClusterStatus) {
+pub fn cluster(html: &mut Html, status: &ClusterStatus, mood: Mood) {
     begin_wide(html, "Cluster");
     phase(html, &status.phase);
     if let Some(picture) = &status.picture {
+        map::map(html, picture, mood);
         members(html, picture);
         strangers(html, picture);
     }
@@ -45,7 +48,7 @@ fn phase(html: &mut Html, phase: &Phase) {
 fn members(html: &mut Html, picture: &Picture) {
     html.raw("<p class=\"figure\">").live("cluster.picture.n_alive", "text", &picture.n_alive.to_string());
     html.raw(if picture.n_alive == 1 { " <small>node alive" } else { " <small>nodes alive" });
-    html.raw("</small></p>\n<div class=\"scroll\"><table class=\"nodes\">\n");
+    html.raw("</small></p>\n<div class=\"scroll\" role=\"region\" aria-label=\"Nodes\" tabindex=\"0\"><table class=\"nodes\">\n");
     html.raw(
         "<tr><th>node</th><th>address</th><th>memory</th><th>services</th><th>sees</th><th>heard</th></tr>\n",
     );
@@ -164,7 +167,7 @@ fn happenings(html: &mut Html, happenings: &[Happening]) {
     html.raw("</ul>\n<p class=\"quiet\">Times are since the agent started.</p>\n");
 }
 
-/// `just now`, `7 s ago`; `page.js` shows it in the same way.
+/// `just now`, `7 s ago`; `fresh.js` shows it in the same way.
 fn ago(s: u64) -> String {
     if s < 2 { "just now".to_owned() } else { format!("{} ago", duration(s as f64)) }
 }

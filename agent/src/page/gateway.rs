@@ -17,7 +17,7 @@ pub fn gateway(html: &mut Html, status: &GatewayStatus) {
     html.live("gateway.failed", "text", &status.failed.to_string()).raw(" attempts failed, ");
     html.live("gateway.handovers", "text", &status.handovers.to_string())
         .raw(" streams went on elsewhere</small></p>\n");
-    html.raw("<div class=\"scroll\"><table>\n");
+    html.raw("<div class=\"scroll\" role=\"region\" aria-label=\"Keys\" tabindex=\"0\"><table>\n");
     html.raw(
         "<tr><th>key</th><th>voice</th><th>requests</th><th>at once</th><th>tokens in a day</th></tr>\n",
     );

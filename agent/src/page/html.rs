@@ -1,6 +1,6 @@
 //! HTML as it grows: markup of ours goes in raw, everything else only escaped.
 //!
-//! Also how numbers are shown; `page.js` shows them in the same way.
+//! Also how numbers are shown; `fresh.js` shows them in the same way.
 
 #[derive(Default)]
 pub struct Html(String);

@@ -27,7 +27,7 @@ pub fn head(html: &mut Html, status: &Status) {
 }
 
 pub fn memory(html: &mut Html, memory: &Memory) {
-    begin(html, "Memory");
+    begin(html, "Working memory");
     html.raw("<p class=\"figure\">").live("memory.occupied_kib", "kib", &kib(memory.occupied_kib));
     html.raw(" <small>of ").text(&kib(memory.total_kib)).raw(" occupied</small></p>\n");
     html.raw("<progress data-live=\"memory.occupied_kib\" data-form=\"value\" max=\"");

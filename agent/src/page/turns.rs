@@ -12,7 +12,7 @@ const LEGEND: &str = "<p class=\"quiet\">listen: until the key is up. hear: unti
 first word. clause: until its first clause. voice: until the first sound. speak: until the last.</p>\n";
 
 pub fn turns(html: &mut Html, turns: &[Trace]) {
-    html.raw("<section class=\"wide\" id=\"turns\">\n<h2>Last turns</h2>\n");
+    html.raw("<section class=\"wide\">\n<h2>Last turns</h2>\n");
     if turns.is_empty() {
         none(html, "Nobody has talked to this PC yet.");
     }

@@ -1,7 +1,7 @@
 'use strict';
 // Talking: the PC's own ear is told start and stop, a browser's microphone goes through a WebSocket.
 {
-const TAP_MS = 250, AGAIN_MS = 2000, PLAY_S = 0.2, KEY = 'duet-key';
+const TAP_MS = 250, AGAIN_MS = 2000, PLAY_S = 0.2;
 const MOODS = { idle: 'Ready', waiting: 'Waiting for a voice', listening: 'Listening', thinking: 'Thinking', speaking: 'Speaking' };
 const OUTCOMES = { nothing: 'Nothing was heard.', 'microphone-lost': 'There is no microphone.', 'not-heard': 'It was not understood.',
   'no-answer': 'Nobody answered.', 'cut-short': 'The answer broke off.', 'not-spoken': 'There is no speaker.' };
@@ -9,8 +9,8 @@ const NO_MICROPHONE = 'A browser gives its microphone only to pages of https or 
   `“socat TCP-LISTEN:8000,bind=127.0.0.1,fork TCP:${location.host}” makes localhost:8000 such a page; ` +
   'Chromium also takes this address under chrome://flags, “insecure origins treated as secure”.';
 const $ = name => document.getElementById('voice' + (name ? '-' + name : ''));
-const sleep = ms => new Promise(done => setTimeout(done, ms));
-let key = sessionStorage.getItem(KEY) ?? '', source = 'pc', following = null, remote = null;
+const { ask, sleep } = duet;
+let source = 'pc', following = null, remote = null, may = false;
 let pressed = null, isOpen = false;
 
 const note = text => { $('note').textContent = text; };
@@ -22,31 +22,24 @@ function mood(now) {
   document.body.dataset.busy = now === 'idle' && !remote ? '' : 'talk';
 }
 
-async function ask(path, body, signal) {
-  const post = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
-  const answer = await fetch(path, { headers: { Authorization: 'Bearer ' + key }, signal, ...post });
-  if (answer.ok) return answer;
-  const why = (await answer.text()).trim();
-  // A key that is unknown, or that is for the models alone: whoever talks has to show another.
-  if (answer.status === 401 || answer.status === 403) {
-    enter('');
-    $('refused').textContent = why;
-  }
-  throw new Error(why);
-}
+duet.mood = mood;
 
 // What a conversation tells, wherever its microphone is.
 function hear(told) {
   switch (told.kind) {
     case 'mood': mood(told.mood); break;
-    case 'heard': [$('said').textContent, $('told').textContent, $('by').textContent] = [told.text, '', '']; note(''); break;
-    case 'by': $('by').textContent = told.by; break;
-    case 'words': $('told').textContent += told.words; break;
+    case 'heard': duet.begin(told.text); note(''); break;
+    case 'by': duet.by(told.by); break;
+    case 'words': duet.words(told.words); break;
     case 'trouble': note(told.sentence); break;
     case 'done': if (!$('note').textContent) note(OUTCOMES[told.outcome] ?? ''); break;
     case 'view':
       mood(told.mood);
-      [$('said').textContent, $('told').textContent, $('by').textContent] = [told.said, told.answer, told.by];
+      if (told.said && told.said !== $('said').textContent && !duet.isTyped()) {
+        duet.begin(told.said);
+        duet.words(told.answer);
+        duet.by(told.by);
+      }
       note(told.trouble);
       break;
     case 'clause': remote?.player.name(told); break;
@@ -56,20 +49,12 @@ function hear(told) {
   }
 }
 
-// Events of the PC's conversation; an EventSource could show no key.
+// Events of the PC's conversation.
 async function follow(stop) {
-  while (!stop.aborted && key) {
+  while (!stop.aborted && may) {
     try {
       const answer = await ask('/api/talk/events', undefined, stop);
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      for (let text = '', piece; !(piece = await reader.read()).done;) {
-        const events = (text + piece.value).split('\n\n');
-        text = events.pop();
-        for (const event of events) {
-          const data = event.match(/^data: (.*)$/m), kind = event.match(/^event: (.*)$/m)?.[1];
-          if (data) hear({ ...(kind === 'view' ? { kind } : {}), ...JSON.parse(data[1]) });
-        }
-      }
+      for await (const { kind, data } of duet.events(answer)) hear({ ...(kind === 'view' ? { kind } : {}), ...data });
     } catch (error) {
       if (!stop.aborted) note(error.message);
     }
@@ -196,7 +181,7 @@ async function listen(to) {
   old?.end();
   mood('idle');
   note('');
-  if (!key) return;
+  if (!may) return;
   if (source === 'pc') {
     following = new AbortController();
     follow(following.signal);
@@ -259,26 +244,30 @@ addEventListener('blur', up);
 addEventListener('pagehide', () => remote?.end());
 
 for (const choice of document.getElementsByName('voice-source')) choice.addEventListener('change', () => listen(choice.value));
-const knobs = { volume: Number, microphone: String, speaker: String };
-for (const [name, of] of Object.entries(knobs)) {
-  $(name).addEventListener('change', () => ask('/api/voice', { [name]: of($(name).value) }).catch(error => note(error.message)));
-}
-
-async function enter(shown) {
-  key = shown;
-  if (key) sessionStorage.setItem(KEY, key);
-  else sessionStorage.removeItem(KEY);
-  [$('door').hidden, $().hidden] = [key !== '', key === ''];
-  if (!key) return;
+// Whoever may talk finds the ear, and whoever may not is told why.
+let known = null;
+duet.on('who', async who => {
+  if (known === JSON.stringify(who)) return;
+  known = JSON.stringify(who);
+  [may, $('off').hidden] = [who.voice, true];
+  [$('door').hidden, $().hidden] = [may, !may];
+  $('refused').textContent = who.name && !may ? `The key ${who.name} is for the models alone; “duet keys add NAME --voice” makes one for the voice.` : '';
+  if (!may) return following?.abort();
   try {
-    const settings = await (await ask('/api/voice')).json();
-    for (const name of Object.keys(knobs)) $(name).value = settings[name] ?? '';
+    await duet.knobs();
   } catch (error) {
     return note(error.message);
   }
   listen(source);
-}
-$('door').addEventListener('submit', event => { event.preventDefault(); $('refused').textContent = ''; enter($('key').value.trim()); $('key').value = ''; });
-$('off').hidden = true;
-enter(key);
+});
+$('door').addEventListener('submit', async event => {
+  event.preventDefault();
+  const key = $('key').value.trim();
+  [$('refused').textContent, $('key').value] = ['', ''];
+  try {
+    await duet.login(key);
+  } catch (error) {
+    $('refused').textContent = error.message;
+  }
+});
 }

@@ -16,10 +16,7 @@ const STEP_Y: usize = 58;
 const STEPS_MAX: usize = 40;
 
 pub fn workflows(html: &mut Html, shown: &Shown) {
-    if shown.workflows.is_empty() {
-        return;
-    }
-    html.raw("<section class=\"wide\" id=\"workflows\">\n<h2>Workflows</h2>\n");
+    html.raw("<section class=\"wide\">\n<h2>Workflows</h2>\n");
     for trouble in &shown.troubles {
         html.raw("<p class=\"failed\">").text(trouble).raw("</p>\n");
     }

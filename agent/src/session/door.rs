@@ -12,6 +12,7 @@ use crate::talk::{Line, News, Told};
 use serde_json::json;
 use service::door::{Allowance, Answer, Ask, Head, Reply, Upgrade};
 use service::events::{self, Events, Sender};
+use service::feed::GATE_TIME;
 use service::upstream::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,10 @@ use tokio::sync::broadcast::error::RecvError;
 pub const PATH: &str = "/api/session/";
 /// The PC's own conversation.
 const TALK: &str = "/api/talk";
+const FOLLOW: &str = "/api/talk/events";
 const VOICE: &str = "/api/voice";
+/// An answer that follows the conversation ends after this time.
+const FOLLOW_TIME_MAX: Duration = Duration::from_secs(300);
 /// Old sessions are looked for so often.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A client that hears nothing for so long is told that there is nothing.
@@ -60,7 +64,8 @@ impl Door {
             return Ok(Allowance { body_bytes: 0, time: self.sessions.limits.age });
         }
         self.key(head.fields).map_err(told)?;
-        Ok(Allowance { body_bytes: WORDS_BYTES_MAX.max(TOLD_BYTES_MAX), time: Duration::ZERO })
+        let time = if head.path == FOLLOW { GATE_TIME } else { Duration::ZERO };
+        Ok(Allowance { body_bytes: WORDS_BYTES_MAX.max(TOLD_BYTES_MAX), time })
     }
 
     /// Answers whom [`Door::admit`] let in.
@@ -100,7 +105,7 @@ impl Door {
             }
             (VOICE, None) => told(200, json!(self.sessions.talks().force.now())),
             (TALK, None) => told(200, json!({"talks": self.sessions.talks().status()})),
-            ("/api/talk/events", None) => Ok(Reply::Events(self.follow(self.here()?))),
+            (FOLLOW, None) => Ok(Reply::Events(self.follow(self.here()?))),
             (path, None) => {
                 let session = path.strip_prefix(PATH).and_then(|id| self.sessions.get(id));
                 told(200, json!(session.ok_or_else(unknown)?.status()))
@@ -138,7 +143,8 @@ impl Door {
     fn follow(&self, line: Arc<Line>) -> Events {
         let (sender, events) = events::channel();
         let news = self.sessions.talks().follow();
-        tokio::spawn(async move { _ = tell(line, news, sender).await });
+        // It ends whole, and before its connection does; the client comes again.
+        tokio::spawn(tokio::time::timeout(FOLLOW_TIME_MAX, tell(line, news, sender)));
         events
     }
 }

@@ -45,7 +45,7 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 /// Whether a word can be a name: small letters, digits, `-` and `_`, a letter first.
-fn is_name(word: &str) -> bool {
+pub fn is_name(word: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     word.len() <= NAME_BYTES_MAX
         && word.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())

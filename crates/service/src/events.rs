@@ -52,15 +52,25 @@ pub fn channel() -> (Sender, Events) {
     (Sender(sender), Events(receiver))
 }
 
+/// An event as it goes over the wire.
+pub fn written(number: u64, kind: &str, data: &str) -> Bytes {
+    let mut text = String::new();
+    // Line ends would begin another field.
+    let line = |text: &str| text.replace(['\r', '\n'], " ");
+    write!(text, "id: {number}\nevent: {}\ndata: {}\n\n", line(kind), line(data))
+        .expect("a String takes every text");
+    text.into()
+}
+
 impl Sender {
     /// False when the client is gone. `data` must be one line.
     pub async fn send(&self, number: u64, kind: &str, data: &str) -> bool {
-        let mut text = String::new();
-        // Line ends would begin another field.
-        let line = |text: &str| text.replace(['\r', '\n'], " ");
-        write!(text, "id: {number}\nevent: {}\ndata: {}\n\n", line(kind), line(data))
-            .expect("a String takes every text");
-        self.0.send(text.into()).await.is_ok()
+        self.pass(written(number, kind, data)).await
+    }
+
+    /// The same with an event that is written already.
+    pub async fn pass(&self, event: Bytes) -> bool {
+        self.0.send(event).await.is_ok()
     }
 
     /// Resolves when the client is gone.

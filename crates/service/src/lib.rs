@@ -2,7 +2,7 @@
 //!
 //! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`) and for an answer that is
 //! handed on as it comes (`upstream`), bytes between two connections (`carry`), readiness and watchdog towards systemd
-//! (`notify`), log lines with a level (`log`), notices of changed files (`watch`), and a second door on
+//! (`notify`), log lines with a level (`log`), events that many read (`feed`), notices of changed files (`watch`), and a second door on
 //! the overlay (`overlay`).
 //! It exists because agent and rpc-worker are separate programs with the same manners.
 //! It deliberately knows no page, no fact and no model.
@@ -12,6 +12,7 @@
 pub mod carry;
 pub mod door;
 pub mod events;
+pub mod feed;
 pub mod fetch;
 pub mod log;
 pub mod notify;

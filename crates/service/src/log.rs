@@ -1,9 +1,14 @@
 //! One line to standard error, with a level that the journal and the kernel log understand.
 //!
 //! Under systemd a line begins with `<5>`; on a terminal the same line is plain.
-//! It deliberately keeps no buffer and no file.
+//! It deliberately keeps no buffer and no file; a program that shows its lines elsewhere too says so once.
 
 use std::io::Write;
+use std::sync::OnceLock;
+
+/// Who sees each line too, whatever thread says it.
+type Reader = Box<dyn Fn(Level, &str) + Send + Sync>;
+static READER: OnceLock<Reader> = OnceLock::new();
 
 /// How much a line matters, by the numbers of syslog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +21,26 @@ pub enum Level {
     Info = 6,
 }
 
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Warning => "warning",
+            Level::Notice => "notice",
+            Level::Info => "info",
+        }
+    }
+}
+
+/// From now on `reader` sees each line too; only the first one counts.
+pub fn share(reader: impl Fn(Level, &str) + Send + Sync + 'static) {
+    let _ = READER.set(Box::new(reader));
+}
+
 /// Writes one line. A closed standard error is no reason to stop, so the result is ignored.
 pub fn say(level: Level, line: &str) {
+    if let Some(reader) = READER.get() {
+        reader(level, line);
+    }
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let _ = std::io::stderr().write_all(shape(level, line, under_systemd).as_bytes());
 }

@@ -1,5 +1,7 @@
 'use strict';
-// Keeps the numbers fresh. When something came or went, the page is loaded anew, so that one place makes markup.
+// Keeps the numbers fresh. When something came or went, the parts that the node has written are set anew: one place makes
+// markup, and whoever talks or types stays where they are.
+{
 const PERIOD_MS = 5000;
 const bytes = n => n >= 2 ** 30 ? (n / 2 ** 30).toFixed(1) + ' GiB' : n >= 2 ** 20 ? (n / 2 ** 20).toFixed(0) + ' MiB'
   : n >= 1024 ? (n / 1024).toFixed(0) + ' KiB' : n + ' B';
@@ -7,6 +9,7 @@ const duration = t => {
   const s = Math.floor(t), m = Math.floor(s / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
   return m < 1 ? s + ' s' : h < 1 ? `${m} min ${s % 60} s` : d < 1 ? `${h} h ${m % 60} min` : `${d} d ${h % 24} h`;
 };
+duet.duration = duration;
 const forms = { bytes, duration, kib: n => bytes(n * 1024), mib: n => bytes(n * 2 ** 20),
   ago: s => s < 2 ? 'just now' : duration(s) + ' ago', load: n => n.toFixed(2), text: t => t,
   state: t => t[0].toUpperCase() + t.slice(1) };
@@ -14,24 +17,25 @@ const at = (status, path) => path.split('.').reduce((part, name) => part == null
 const shape = s => JSON.stringify([s.name, s.interfaces.map(i => [i.name, i.addresses, i.carrier, i.speed_mbit]),
   s.sound_cards, s.input_devices, s.units.ours.map(u => [u.name, u.n_restarts]), s.units.failed, s.boot, s.cluster.phase, s.cluster.code,
   s.cluster.picture?.members.map(m => [m.id, m.name, m.standing, m.address, m.sees?.[1], m.facts?.services, m.doubted]),
-  s.cluster.happenings.length]);
-let shown = null, turn = null;
+  s.cluster.happenings.length, s.turns.map(t => [t.talk, t.turn, t.unix_s])]);
+let shown = null;
 
-// The turns alone are set anew: whoever talks or reads stays where they are.
-async function turns(status) {
-  const now = JSON.stringify(status.turns.map(t => [t.talk, t.turn, t.unix_s])), old = document.getElementById('turns');
-  if (turn !== null && turn !== now && old) {
-    const page = await (await fetch('/', { signal: AbortSignal.timeout(PERIOD_MS) })).text();
-    old.replaceWith(new DOMParser().parseFromString(page, 'text/html').getElementById('turns'));
+async function anew() {
+  const answer = await duet.fetch('/', { signal: AbortSignal.timeout(PERIOD_MS) });
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  for (const old of document.querySelectorAll('[data-fresh]')) {
+    const now = page.querySelector(`[data-fresh="${old.dataset.fresh}"]`);
+    if (!now || old.innerHTML === now.innerHTML || old.contains(document.activeElement)) continue;
+    const open = [...old.querySelectorAll('details')].map(details => details.open);
+    [...now.querySelectorAll('details')].forEach((details, idx) => { details.open = open[idx] ?? details.open; });
+    old.replaceChildren(...now.childNodes);
   }
-  turn = now;
 }
 
-function refresh(status) {
+async function refresh(status) {
   const now = shape(status);
-  // Nobody who talks is interrupted.
-  if (shown !== null && shown !== now && !document.body.dataset.busy) return location.reload();
-  shown ??= now;
+  if (shown !== null && shown !== now) await anew();
+  shown = now;
   for (const e of document.querySelectorAll('[data-live]')) {
     const value = at(status, e.dataset.live);
     if (value == null) continue;
@@ -46,17 +50,13 @@ function refresh(status) {
 }
 
 async function see() {
-  const lost = document.getElementById('lost');
-  if (document.visibilityState === 'visible') {
-    try {
-      const answer = await fetch('/api/status', { signal: AbortSignal.timeout(PERIOD_MS) });
-      const status = await answer.json();
-      refresh(status);
-      await turns(status);
-      lost.hidden = true;
-    } catch {
-      lost.hidden = false;
-    }
+  if (document.visibilityState !== 'visible') return;
+  try {
+    const answer = await duet.fetch('/api/status', { signal: AbortSignal.timeout(PERIOD_MS) });
+    await refresh(await answer.json());
+    duet.$('lost').hidden = true;
+  } catch {
+    duet.$('lost').hidden = false;
   }
 }
 
@@ -70,3 +70,4 @@ setTimeout(look, PERIOD_MS);
 const KINDS = ['joined', 'back', 'down', 'left', 'removed', 'doubted', 'denied', 'ring', 'roster'];
 const news = new EventSource('/api/events');
 for (const kind of KINDS) news.addEventListener(kind, see);
+}

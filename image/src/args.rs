@@ -32,6 +32,8 @@ pub enum Command {
     Models(crate::models::ModelsArgs),
     Nodes(crate::nodes::args::NodesArgs),
     Keys(crate::keys::args::KeysArgs),
+    Ask(crate::talk::args::AskArgs),
+    Say(crate::talk::args::SayArgs),
     Plan(crate::plan::PlanArgs),
     Rpc(crate::rpc::args::RpcArgs),
     Release(ReleaseArgs),

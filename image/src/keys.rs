@@ -7,7 +7,7 @@ pub mod args;
 
 use crate::disk::{read_limited, write_secret};
 use crate::releases::unix_now_s;
-use admission::{API_KEYS_FILE_BYTES_MAX, API_KEYS_MAX, ApiKey, ApiKeyFile};
+use admission::{API_KEYS_FILE_BYTES_MAX, API_KEYS_MAX, ApiKey, ApiKeyFile, KeyLimits};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use args::{AddArgs, KeysArgs, KeysCommand, ListArgs};
 use rustix::fs::{FlockOperation, flock};
@@ -16,6 +16,11 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// The owner's own key, for `duet ask` and `duet say`.
+const OWN_KEY_FILE: &str = "keys/owner.key";
+const OWN_KEY_NAME: &str = "owner";
+const KEY_TEXT_BYTES_MAX: usize = 256;
 
 /// Where the owner's keys are kept.
 pub fn path(out: &Path) -> PathBuf {
@@ -54,6 +59,49 @@ pub fn command(args: KeysArgs) -> Result<()> {
         KeysCommand::List(how) => print!("{}", list(&read(&args.out)?.unwrap_or_default(), &how)?),
     }
     Ok(())
+}
+
+/// A key as its holder has it, from a file.
+pub fn read_text(path: &Path) -> Result<Zeroizing<String>> {
+    let text =
+        read_limited(path, KEY_TEXT_BYTES_MAX).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Zeroizing::new(Zeroizing::new(text).trim().to_owned()))
+}
+
+/// The owner's own key, for the voice too, and whether it was made just now: nodes hear of that within seconds.
+/// Whoever may read the file could make such a key anyway.
+pub fn own(out: &Path) -> Result<(Zeroizing<String>, bool)> {
+    let path = out.join(OWN_KEY_FILE);
+    if path.exists() {
+        let text = read_text(&path)?;
+        let listed = read(out)?.unwrap_or_default();
+        ensure!(
+            ApiKey::find(&listed.keys, &text).is_some(),
+            "the key of {} was removed; delete the file and a new one is made",
+            path.display()
+        );
+        return Ok((text, false));
+    }
+    ensure!(out.join("keys").is_dir(), "{} is no folder of `duet serve`", out.display());
+    let mut secret = Zeroizing::new([0; 32]);
+    let n = getrandom(&mut secret[..], GetRandomFlags::empty());
+    ensure!(n == Ok(secret.len()), "the kernel gives no random numbers");
+    let text = Zeroizing::new(ApiKey::text(&secret));
+    let limits = KeyLimits::default();
+    let args = AddArgs {
+        name: OWN_KEY_NAME.to_owned(),
+        voice: true,
+        per_minute: limits.per_minute,
+        at_once: limits.at_once,
+        tokens_per_day: limits.tokens_per_day,
+    };
+    change(out, |file| {
+        // Its file was lost: nobody has it any more.
+        file.keys.retain(|key| key.name != OWN_KEY_NAME);
+        add(file, &args, &text)
+    })?;
+    write_secret(&path, text.as_bytes())?;
+    Ok((text, true))
 }
 
 /// One change at a time, on disk before anything is said.
@@ -116,6 +164,23 @@ fn list(file: &ApiKeyFile, args: &ListArgs) -> Result<String> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_owners_own_key_is_made_once_and_no_other_may_read_it() {
+        let out = std::env::temp_dir().join(format!("duet-own-key-{}", std::process::id()));
+        std::fs::create_dir_all(out.join("keys")).unwrap();
+        let (text, is_new) = own(&out).unwrap();
+        let again = own(&out).unwrap();
+        let mode = std::fs::metadata(out.join(OWN_KEY_FILE)).unwrap().permissions().mode();
+        let listed = read(&out).unwrap().unwrap();
+        change(&out, |file| remove(file, OWN_KEY_NAME)).unwrap();
+        let removed = own(&out).unwrap_err().to_string();
+        std::fs::remove_dir_all(&out).unwrap();
+        assert!(is_new && again == (text.clone(), false));
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(ApiKey::find(&listed.keys, &text).unwrap().voice);
+        assert!(removed.contains("was removed"), "{removed}");
+    }
 
     fn args(name: &str) -> AddArgs {
         AddArgs { name: name.to_owned(), voice: false, per_minute: 60, at_once: 4, tokens_per_day: 1000 }

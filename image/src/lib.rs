@@ -18,6 +18,7 @@ pub mod rpc;
 pub mod serve;
 pub mod setup;
 pub mod sim;
+pub mod talk;
 pub mod test;
 pub mod tool;
 pub mod vm;
@@ -39,6 +40,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Models(args) => models::command(args),
         Command::Nodes(args) => nodes::command(args),
         Command::Keys(args) => keys::command(args),
+        Command::Ask(args) => talk::ask(args),
+        Command::Say(args) => talk::say(args),
         Command::Plan(args) => plan::command(args),
         Command::Rpc(args) => rpc::command(args),
         Command::Release(args) => releases::args::command(args),

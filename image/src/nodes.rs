@@ -41,7 +41,7 @@ pub fn command(args: NodesArgs) -> Result<()> {
     }
 }
 
-fn list(out: &Path) -> Result<Nodes> {
+pub fn list(out: &Path) -> Result<Nodes> {
     match ask(out, &Request::List)? {
         Reply::Nodes(nodes) => Ok(nodes),
         other => bail!("`duet serve` answered something else: {other:?}"),

@@ -56,3 +56,20 @@ pub fn python(name: &str, lock: &str, script: &str) -> Result<Command, String> {
     command.arg(source(&format!("{script}.py")));
     Ok(command)
 }
+
+/// The folder with all that `tests/clients/package-lock.json` names.
+pub fn npm() -> Result<PathBuf, String> {
+    installed("node", "package-lock.json", |folder| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(source(file), folder.join(file)).map_err(|error| error.to_string())?;
+        }
+        step(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))
+    })
+}
+
+/// The browser, under whatever name it is here.
+pub fn chromium() -> Option<&'static str> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    })
+}

@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tests::clients::{installed, source, step};
+use tests::clients::source;
 use tests::gateway::{Gateway, KEY};
 use tests::model::{Manner, Model};
 use tests::node::WAIT_MAX;
@@ -39,12 +39,7 @@ fn python(script: &str) -> Result<Command, String> {
 }
 
 fn node(script: &str) -> Result<Command, String> {
-    let folder = installed("node", "package-lock.json", |folder| {
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(source(file), folder.join(file)).map_err(|error| error.to_string())?;
-        }
-        step(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))
-    })?;
+    let folder = tests::clients::npm()?;
     // Node looks for the library beside the script.
     let script = format!("{script}.mjs");
     fs::copy(source(&script), folder.join(&script)).map_err(|error| error.to_string())?;

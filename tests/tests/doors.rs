@@ -103,9 +103,7 @@ fn home_assistants_library_hears_speaks_and_finds_a_node() {
 
 #[test]
 fn a_person_talks_through_the_page() {
-    let Some(chromium) = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
-        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-    }) else {
+    let Some(chromium) = tests::clients::chromium() else {
         return tests::skip("page", "there is no chromium");
     };
     let ready = needs()

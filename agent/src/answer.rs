@@ -2,12 +2,14 @@
 //!
 //! The workflow of turns (`crate::brain`) says in which order: first the intents, which need no model (`deed` does them,
 //! `phrases` says how they are answered, `zone` knows the time of day); then a model of the cluster (`model`), with the last
-//! turns of the same conversation before it (`memory`). `hands` are the mind's for workflows, `asking` has a person allow what a tool would do.
+//! turns of the same conversation before it (`memory`) and what this home was told on other days (`facts`). `hands` are
+//! the mind's for workflows, `asking` has a person allow what a tool would do.
 //! `timers` keeps timers and alarms, `keep` does so at peers, `bell` rings them. All but `model` and `bell` are pure or read what they are handed.
 
 mod asking;
 pub mod bell;
 mod deed;
+pub mod facts;
 mod hands;
 pub mod keep;
 mod memory;
@@ -27,6 +29,7 @@ use crate::tools::desk::Desk;
 use admission::VoiceSettings;
 use asking::Asked;
 use brain::Value;
+use facts::Facts;
 use hands::{Kind, TurnHands};
 use memory::Memory;
 use model::Models;
@@ -80,6 +83,7 @@ pub struct Mind {
     languages: Arc<Vec<(Intents, Phrases)>>,
     world: Arc<dyn World>,
     pub brain: Arc<Brain>,
+    facts: Arc<dyn Facts>,
     pub timers: Arc<TimerBook>,
     memory: Arc<Mutex<Memory>>,
     /// Runs that asked a person, by their conversations.
@@ -99,6 +103,7 @@ impl Mind {
     pub fn new(
         world: Arc<dyn World>,
         models: Arc<dyn Models>,
+        facts: Arc<dyn Facts>,
         timers: Arc<TimerBook>,
         library: Library,
         desk: Arc<Desk>,
@@ -107,6 +112,7 @@ impl Mind {
             languages: Arc::new(phrases::languages()),
             world,
             brain: Arc::new(Brain::new(library, models, desk)),
+            facts,
             timers,
             memory: Arc::default(),
             waiting: Arc::default(),
@@ -126,8 +132,8 @@ impl Mind {
         self.language(&self.world.settings().language)
     }
 
-    /// Answers by a workflow of one's choice.
-    pub fn answer_by(&self, workflow: &str, job: AskJob) {
+    /// Answers by a workflow of one's choice. What persons told this home is for those of the home alone.
+    pub fn answer_by(&self, workflow: &str, job: AskJob, is_of_home: bool) {
         let AskJob { text, talk, stop, sink } = job;
         let kind = Arc::new(Mutex::new(Kind::Model));
         let listener = Listener { stop, sink: self.noted(talk, &text, &kind, sink) };
@@ -138,7 +144,7 @@ impl Mind {
         let before = self.memory().before(talk).into_iter().map(|turn| (turn.said, turn.answer)).collect();
         let inputs = [("text", Value::Text(text)), ("before", Value::Talk(before))];
         let inputs = inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let hands = Arc::new(TurnHands::new(self.clone(), talk, kind));
+        let hands = Arc::new(TurnHands::new(self.clone(), talk, is_of_home, kind));
         self.brain.run(workflow, inputs, hands, listener);
     }
 
@@ -190,6 +196,6 @@ type Sink = Box<dyn FnMut(Part) + Send>;
 
 impl Answer for Mind {
     fn answer(&self, job: AskJob) {
-        self.answer_by(crate::brain::TURN, job);
+        self.answer_by(crate::brain::TURN, job, true);
     }
 }

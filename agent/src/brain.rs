@@ -37,10 +37,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// What is found by meaning, or why not.
 pub type Recalled = Box<dyn FnOnce(Result<Vec<String>, String>) + Send>;
 
+/// The name of an intent and what is said to it; nothing where a model is to answer.
+pub type Understood = Box<dyn FnOnce(Option<(String, String)>) + Send>;
+
 /// What a run may do beside asking models.
 pub trait Hands: Send + Sync {
-    /// The name of an intent and what is said to it, for what needs no model.
-    fn intent(&self, text: &str) -> Option<(String, String)>;
+    /// For what needs no model. Calls `done` once, soon or late.
+    fn intent(&self, text: &str, done: Understood);
 
     /// Calls `done` once, soon or late.
     fn recall(&self, query: String, most: usize, done: Recalled);

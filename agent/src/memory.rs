@@ -2,7 +2,7 @@
 //!
 //! The truth is `crates/journal` in a folder of the agent's (`files`); `desk` is the thread that owns it, `index` (sled)
 //! and `search` find (`words`, `vectors`), `peers` makes all nodes know the same, `door` answers requests
-//! and `command` asks them.
+//! `command` asks them, and `mind` answers a voice.
 //! Nothing is promised before two other nodes keep it; where there are fewer, whoever asks is told how many.
 
 pub mod command;
@@ -10,6 +10,7 @@ mod desk;
 pub mod door;
 pub mod files;
 pub mod index;
+pub mod mind;
 pub mod peers;
 pub mod search;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use crate::cluster::Cluster;
 use crate::gateway::Gateway;
 use desk::{Desk, Question, Wish};
 use journal::{Entry, Fact, FactId, TEXT_BYTES_MAX};
-use peers::{Peers, Spread};
+use peers::{PROMISED, Peers, Spread};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -106,7 +107,7 @@ impl Memory {
             }
         };
         let id = entry.id();
-        Ok(Kept { id, spread: self.peers.spread(vec![entry]).await })
+        Ok(Kept { id, spread: self.peers.spread(vec![entry], PROMISED).await })
     }
 
     /// The facts that a question is about, best first.
@@ -128,7 +129,15 @@ impl Memory {
         };
         let entry = Entry::Forget(id);
         self.desk.ask(|told| Wish::Learn(vec![entry.clone()], told)).await?;
-        Ok(Some((fact, self.peers.spread(vec![entry]).await)))
+        Ok(Some((fact, self.peers.spread(vec![entry], usize::MAX).await)))
+    }
+
+    /// Whether what was spread so far has reached all nodes that are known.
+    pub fn is_everywhere(&self, spread: Spread) -> bool {
+        let picture = self.cluster.picture();
+        let members = picture.iter().flat_map(|picture| &picture.members);
+        let n_others = members.filter(|member| member.role == "node" && !member.is_self).count();
+        spread.n_told >= n_others
     }
 
     /// All facts as one file.

@@ -89,6 +89,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         gateway: gateway.clone(),
         settings: settings.clone(),
         ear: ear.clone(),
+        memory: memory.clone(),
     };
     let voice = Arc::new(voicing::Voice::start(parts, &root, args.wyoming)?);
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));

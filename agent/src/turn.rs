@@ -7,6 +7,7 @@
 
 mod work;
 
+use crate::answer::facts::NoFacts;
 use crate::answer::{About, Mind, TOOLS, World};
 use crate::args::Turn;
 use crate::brain::library::Library;
@@ -113,6 +114,7 @@ impl<'a> Stage<'a> {
         let mind = Mind::new(
             Arc::new(Alone(settings.clone())),
             hands.clone(),
+            Arc::new(NoFacts),
             Arc::default(),
             Library::shipped(&TOOLS),
             Arc::new(Desk::open(None)),

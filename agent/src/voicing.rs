@@ -13,6 +13,7 @@ use crate::gateway::Gateway;
 use crate::hear::{self, detect::Detector};
 use crate::io::node::Node;
 use crate::keys::listening::{KeysState, LocalKeys};
+use crate::memory::{Memory, mind::HomeFacts};
 use crate::settings::Settings;
 use crate::sound::lent::Lent;
 use crate::sound::state::{SideState, SoundState};
@@ -46,6 +47,7 @@ pub struct Parts {
     pub gateway: Arc<Gateway>,
     pub settings: Arc<Settings>,
     pub ear: Arc<hear::desk::Desk>,
+    pub memory: Arc<Memory>,
 }
 
 pub struct Voice {
@@ -108,7 +110,7 @@ fn sentence(what: Option<String>, wrong: Option<&String>, none: &str) -> String 
 impl Voice {
     /// `root` is where cards and keys are looked for, `wyoming` where the command line wishes that door.
     pub fn start(parts: Parts, root: &Path, wyoming: Option<SocketAddr>) -> anyhow::Result<Voice> {
-        let Parts { node, cluster, joined, gateway, settings, ear } = parts;
+        let Parts { node, cluster, joined, gateway, settings, ear, memory } = parts;
         let force = Arc::new(Force::new(settings.now().voice));
         let now = force.now();
         let mouth = Arc::new(speech::start(&now).context("no thread that speaks")?);
@@ -127,7 +129,9 @@ impl Voice {
         let names = setup.names();
         let library = Library::open(root, &names.iter().map(String::as_str).collect::<Vec<_>>());
         let timers = Arc::new(TimerBook::open());
-        let mind = Arc::new(Mind::new(home.clone(), models, timers, library, setup.desk.clone()));
+        let facts = Arc::new(HomeFacts::new(memory, Handle::current()));
+        let mind = Mind::new(home.clone(), models, facts, timers, library, setup.desk.clone());
+        let mind = Arc::new(mind);
         setup.talk(&mind);
         let shared = Shared { ear: ear.clone(), mouth: mouth.clone(), mind: mind.clone() };
         let talks = Talks::new(shared.clone(), force);

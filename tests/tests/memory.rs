@@ -8,6 +8,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
+use tests::gateway::{self, Gateway};
+use tests::model::{Manner, Model};
 use tests::network::inside;
 use tests::shelf::{Programs, Shelf};
 
@@ -116,6 +118,88 @@ fn a_home_remembers_when_power_fails_and_forgets_on_a_node_that_was_away() {
     shelf.wait("the one that was away has forgotten", || !is_written(&shelf.nodes[2].memory, "flower"));
     shelf.wait("it is up", || ask(&shelf, 2, "/api/memory", None).0 == 200);
     assert!(!key(&shelf, 2));
+}
+
+/// What a person hears at a node.
+fn say(shelf: &Shelf, idx: usize, text: &str) -> String {
+    let (_, told) = ask(shelf, idx, "/api/message", Some(json!({ "text": text })));
+    words_of(told.as_str().unwrap_or_default())
+}
+
+fn words_of(answer: &str) -> String {
+    let words = answer.lines().filter_map(|line| line.strip_prefix("data: {\"words\":"));
+    words.filter_map(|json| serde_json::from_str::<String>(json.strip_suffix('}')?).ok()).collect()
+}
+
+#[test]
+fn what_is_said_to_one_node_is_promised_when_two_others_keep_it_and_known_at_all() {
+    if !inside("what_is_said_to_one_node_is_promised_when_two_others_keep_it_and_known_at_all") {
+        return;
+    }
+    let mut shelf = shelf("memory-said");
+    remember(&shelf, 0, "the bin goes out on Tuesday");
+    assert_eq!(say(&shelf, 1, "Remember that the key lies under the mat."), "I will remember that.");
+    shelf.wait("the third knows it", || {
+        say(&shelf, 2, "What do you know about the key?") == "You told me: the key lies under the mat."
+    });
+    shelf.kill(0);
+    shelf.wait("one is missed", || {
+        say(&shelf, 1, "Remember that it rains.") == "I noted that, so far on 2 computers only."
+    });
+    // The one that is away cannot have forgotten yet.
+    let told = say(&shelf, 2, "Forget that the key lies under the mat.");
+    assert_eq!(
+        told,
+        "I have forgotten: the key lies under the mat. Computers that are away will forget it when they return."
+    );
+    shelf.start(0);
+    shelf.wait("it has come back and forgotten", || {
+        ask(&shelf, 0, "/api/memory", None).0 == 200 && !is_written(&shelf.nodes[0].memory, "under the mat")
+    });
+}
+
+#[test]
+fn an_expert_is_told_the_facts_that_belong_to_a_question_and_a_key_for_models_hears_none() {
+    let model = Model::new(Manner::Well);
+    let folder = std::env::temp_dir().join(format!("duet-{}-memory-told", std::process::id()));
+    let words = ["--llm-url".to_owned(), format!("http://{}", model.address)];
+    let words = words.into_iter().chain(["--memory".to_owned(), folder.display().to_string()]);
+    let program = Path::new(PROGRAMS.agent);
+    let gateway = Gateway::start(program, "memory-told", LIMITS, &words.collect::<Vec<_>>());
+    let say = |key: &str, text: &str| {
+        let body = json!({ "text": text, "conversation": "c" }).to_string();
+        words_of(&gateway.ask("POST", "/api/message", &format!("Authorization: Bearer {key}\r\n"), &body))
+    };
+    let told = say(gateway::KEY, "Remember that the key lies under the mat.");
+    assert_eq!(told, "I noted that, so far on one computer only.");
+    assert_eq!(model.n_heard(), 0, "no model is asked");
+    let asked = |key: &str, text: &str| {
+        say(key, text);
+        model.last().1["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned()
+    };
+    let prompt = asked(gateway::KEY, "Where is the key?");
+    assert!(prompt.contains("---\n- the key lies under the mat\n---\n\nWhere is the key?"), "{prompt}");
+    assert_eq!(asked(gateway::KEY, "Why is the sky blue?"), "Why is the sky blue?");
+    assert_eq!(asked(gateway::KEY_OF_MODELS, "Where is the key?"), "Where is the key?");
+    let told = say(gateway::KEY_OF_MODELS, "What do you know about the key?");
+    assert_eq!(told, "What I was told is only for those who have a key for the voice.");
+
+    say(gateway::KEY, "Remember that the garage key is blue.");
+    let told = say(gateway::KEY, "Forget about the key.");
+    assert!(told.starts_with("I forgot nothing, because you may mean one of several: "), "{told}");
+    let told = say(gateway::KEY, "Forget that the key lies under the mat.");
+    assert_eq!(told, "I have forgotten: the key lies under the mat.");
+    assert_eq!(asked(gateway::KEY, "What is under the mat?"), "What is under the mat?");
+    assert!(!is_written(&folder, "under the mat") && is_written(&folder, "garage key"));
+    assert_eq!(
+        say(gateway::KEY, "What do you know about the garage?"),
+        "You told me: the garage key is blue."
+    );
+    assert_eq!(say(gateway::KEY, "forget that"), "I have forgotten: the garage key is blue.");
+    assert_eq!(say(gateway::KEY, "forget that"), "I know nothing about that.");
+    assert!(say(gateway::KEY, "remember that").ends_with("say in one sentence what I am to remember."));
+    drop(gateway);
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[test]

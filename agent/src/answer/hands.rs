@@ -1,9 +1,10 @@
 //! What a workflow may do in a conversation: intents, the memory, and tools.
 
 use super::deed::Deed;
+use super::facts::{self, FactTold, FactWish};
 use super::{Mind, WAITING_MAX};
 use crate::brain::run::{Calling, Run};
-use crate::brain::{Hands, Recalled};
+use crate::brain::{Hands, Recalled, Understood};
 use crate::talk::parts::Part;
 use crate::tools::desk::Job;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,30 +21,53 @@ pub enum Kind {
 pub struct TurnHands {
     pub mind: Mind,
     pub talk: u64,
+    /// Whoever asks may hear what persons told this home.
+    pub is_of_home: bool,
     pub kind: Arc<Mutex<Kind>>,
     /// What is said while nobody listens.
     late: Mutex<String>,
 }
 
 impl TurnHands {
-    pub fn new(mind: Mind, talk: u64, kind: Arc<Mutex<Kind>>) -> TurnHands {
-        TurnHands { mind, talk, kind, late: Mutex::default() }
+    pub fn new(mind: Mind, talk: u64, is_of_home: bool, kind: Arc<Mutex<Kind>>) -> TurnHands {
+        TurnHands { mind, talk, is_of_home, kind, late: Mutex::default() }
     }
 }
 
 impl Hands for TurnHands {
-    fn intent(&self, text: &str) -> Option<(String, String)> {
+    fn intent(&self, text: &str, done: Understood) {
         let (intents, phrases) = self.mind.own_language();
-        let wish = intents.find(text)?;
+        let Some(wish) = intents.find(text) else { return done(None) };
         let kind = if wish.intent == "repeat" { Kind::Repeat } else { Kind::Intent };
         *self.kind.lock().unwrap_or_else(PoisonError::into_inner) = kind;
-        let told = Deed { mind: &self.mind, phrases, talk: self.talk }.answer(&wish);
-        Some((wish.intent.to_owned(), told))
+        let name = wish.intent.to_owned();
+        let Some(of_facts) = facts::wish(&wish) else {
+            let told = Deed { mind: &self.mind, phrases, talk: self.talk }.answer(&wish);
+            return done(Some((name, told)));
+        };
+        if !self.is_of_home {
+            return done(Some((name, phrases.facts.private.clone())));
+        }
+        let (phrases, answer) = (phrases.clone(), wish.answer.to_owned());
+        let then = move |told: FactTold| {
+            let told = phrases.facts.answer(&told, |n| phrases.nodes(n));
+            done(Some((name, answer.replace("{told}", &told))));
+        };
+        self.mind.facts.ask(self.talk, of_facts, Box::new(then));
     }
 
-    fn recall(&self, _query: String, _most: usize, done: Recalled) {
-        // Nothing is known yet; what a home remembers comes by this way.
-        done(Ok(vec![]));
+    fn recall(&self, query: String, most: usize, done: Recalled) {
+        if !self.is_of_home {
+            return done(Ok(vec![]));
+        }
+        let then = move |told: FactTold| {
+            done(match told {
+                FactTold::Found(facts) => Ok(facts),
+                FactTold::Failed(why) => Err(why),
+                _ => Err("memory answered something else".into()),
+            });
+        };
+        self.mind.facts.ask(self.talk, FactWish::Look { text: query, most }, Box::new(then));
     }
 
     fn tool(&self, wanted: Wanted, origin: Origin, calling: Calling) {

@@ -1,5 +1,6 @@
 //! How answers that need no model are put: the files of `agent/answers`, which travel inside the program.
 
+use super::facts::FactPhrases;
 use super::zone::Local;
 use serde::Deserialize;
 use std::time::Duration;
@@ -14,7 +15,7 @@ const FILES: [(&str, &str); 2] = [
 /// For one, and for many.
 type Pair = [String; 2];
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phrases {
     pub language: String,
@@ -67,6 +68,7 @@ pub struct Phrases {
     pub look_at_page: String,
     pub yes: Vec<String>,
     pub no: Vec<String>,
+    pub facts: FactPhrases,
 }
 
 /// All languages that a mind knows.

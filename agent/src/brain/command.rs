@@ -2,7 +2,7 @@
 
 use super::library::{Library, read};
 use super::run::{Calling, Over, Run};
-use super::{Brain, Hands, Listener, Recalled};
+use super::{Brain, Hands, Listener, Recalled, Understood};
 use crate::answer::model::GatewayModels;
 use crate::args::Workflow as Args;
 use crate::gateway::{Gateway, Options};
@@ -156,8 +156,8 @@ struct Alone {
 }
 
 impl Hands for Alone {
-    fn intent(&self, _: &str) -> Option<(String, String)> {
-        None
+    fn intent(&self, _: &str, done: Understood) {
+        done(None);
     }
 
     fn recall(&self, _: String, _: usize, done: Recalled) {

@@ -94,7 +94,8 @@ impl Door {
         let (sender, events) = events::channel();
         tokio::spawn(tell(sender, waiting, stop.clone(), place));
         let talk = talk(&key, &conversation);
-        self.mind.answer_by(&workflow, AskJob { text, talk, stop, sink });
+        let is_of_home = self.gateway.voice_key(&ask.fields).is_ok();
+        self.mind.answer_by(&workflow, AskJob { text, talk, stop, sink }, is_of_home);
         Ok(Reply::Events(events))
     }
 }

@@ -185,11 +185,14 @@ impl Run {
     fn perform(self: &Arc<Self>, wish: Wish) {
         match wish {
             Wish::Intent { id, text } => {
-                let found = self.hands.intent(&text);
-                if let Some((name, _)) = &found {
-                    self.say(Part::By(format!("intent {name}")));
-                }
-                self.tell(Event::Intent { id, answer: found.map(|(_, answer)| answer) });
+                let run = self.clone();
+                let done = move |found: Option<(String, String)>| {
+                    if let Some((name, _)) = &found {
+                        run.say(Part::By(format!("intent {name}")));
+                    }
+                    run.tell(Event::Intent { id, answer: found.map(|(_, answer)| answer) });
+                };
+                self.hands.intent(&text, Box::new(done));
             }
             Wish::Recall { id, query, most } => {
                 let run = self.clone();

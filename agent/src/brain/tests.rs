@@ -57,8 +57,9 @@ impl Models for Stage {
 }
 
 impl Hands for Stage {
-    fn intent(&self, _: &str) -> Option<(String, String)> {
-        self.lock().intent.clone().map(|answer| ("time".into(), answer))
+    fn intent(&self, _: &str, done: Understood) {
+        let answer = self.lock().intent.clone();
+        done(answer.map(|answer| ("time".into(), answer)));
     }
 
     fn recall(&self, _: String, _: usize, done: Recalled) {
@@ -247,7 +248,7 @@ fn facts_are_put_before_the_question() {
     room.answers(&["Mia"]);
     room.run(TURN, "what is the name of my cat");
     let body = room.stage.lock().asked[0].1.clone();
-    assert!(body.contains(r"I told you before:\n- my cat is called Mia\n\nwhat is the name"), "{body}");
+    assert!(body.contains(r"---\n- my cat is called Mia\n---\n\nwhat is the name"), "{body}");
 }
 
 #[test]

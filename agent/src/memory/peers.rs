@@ -22,6 +22,8 @@ const EXCHANGE_PATH: &str = "/api/memory/peer/exchange";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A peer syncs its journal before it answers, and old disks take their time.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+/// Whoever told a fact waits so long to hear where it lies.
+const SPREAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// Peers that are compared with at a time.
 const AT_ONCE: usize = 4;
 /// Peers that must have it before it is promised.
@@ -81,8 +83,8 @@ impl Peers {
         }
     }
 
-    /// Tells entries to all that live; comes back when enough have them to promise it, or nobody is left to wait for.
-    pub async fn spread(&self, entries: Vec<Entry>) -> Spread {
+    /// Tells entries to all that live; comes back when enough have them, nobody is left to wait for, or it takes too long.
+    pub async fn spread(&self, entries: Vec<Entry>, enough: usize) -> Spread {
         let live = self.live();
         let body = Exchange { want: vec![], give: entries }.write();
         let mut all = JoinSet::new();
@@ -92,13 +94,14 @@ impl Peers {
         }
         let n_live = live.len();
         let mut n_told = 0;
-        while let Some(told) = all.join_next().await {
+        let ends = tokio::time::Instant::now() + SPREAD_TIME_MAX;
+        while let Ok(Some(told)) = tokio::time::timeout_at(ends, all.join_next()).await {
             match told {
                 Ok((_, true)) => n_told += 1,
                 Ok((peer, false)) => self.reach().is_behind(self.now_ms(), peer),
                 Err(_) => {}
             }
-            if n_told >= PROMISED {
+            if n_told >= enough {
                 break;
             }
         }

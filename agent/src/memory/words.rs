@@ -9,10 +9,10 @@ const STEM_CHARS: usize = 6;
 const WORDS_MAX: usize = 400;
 
 /// Words of English and German that are in every second sentence.
-const IDLE: &str = "a about all als am an and are as at auf aus be bei bin but by can da das dass dein dem den der des \
+const IDLE: &str = "a about all als am an and are as at auf aus be bei bin bitte but by can da das dass dein dem den der des \
     deine deinem deinen deiner die dir do does du ein eine einem einen einer eines er es for from fuer had hab habe haben \
     has hast hat have he her his how i ich ihr im in is ist it its kann know mein meine meinem meinen meiner me mich mir \
-    mit my nach not of on or our sein seine she sich sie sind so tell that the their them they this to ueber um und uns \
+    mit my nach not of on or our please sein seine she sich sie sind so tell that the their them they this to ueber um und uns \
     unser unsere unserem unseren unserer us von vom was we weiss weisst wer wie wir wo what when where which who whose \
     will with you your zu zum zur wann welche welcher welches warum why";
 

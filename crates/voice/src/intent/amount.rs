@@ -48,7 +48,7 @@ impl Amounts {
                 self.length(words).map(|(n, length)| (n, Value::Length(length))).into_iter().collect()
             }
             Kind::Clock => self.clock(words).into_iter().map(|(n, clock)| (n, Value::Clock(clock))).collect(),
-            Kind::Words => vec![],
+            Kind::Words | Kind::Rest => vec![],
         }
     }
 

@@ -1,7 +1,7 @@
 //! An intent file, checked.
 
 use super::amount::{Amounts, ClockPhrase, Half};
-use super::pattern::Pattern;
+use super::pattern::{Kind, Pattern};
 use super::{Intent, Intents, words};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ pub fn read(text: &str) -> Result<Intents, IntentError> {
             HalfWord::Evening => Half::Evening,
         });
         for pattern in patterns("clock", &line.say)? {
-            if pattern.has_clock() {
+            if pattern.has(Kind::Clock) {
                 let (of, phrase) = ("clock".to_owned(), line.say.join(", "));
                 return Err(IntentError::Phrase {
                     of,

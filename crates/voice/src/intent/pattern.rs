@@ -1,6 +1,7 @@
 //! A phrase with choices: `(please) [set|start] a timer for <length>`.
 //!
-//! `(a|b)` may be there, `[a|b]` must be; `<kind>` or `<kind:name>` is an amount or, as `<words>`, some words.
+//! `(a|b)` may be there, `[a|b]` must be; `<kind>` or `<kind:name>` is an amount or, as `<words>`, some words,
+//! or, as `<rest>`, all that follow.
 
 use super::amount::Amounts;
 use super::{Value, words};
@@ -22,6 +23,7 @@ pub enum Kind {
     Length,
     Clock,
     Words,
+    Rest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,15 +63,16 @@ impl Pattern {
         follow(&self.0, words, amounts).into_iter().max_by_key(|(n_words, _)| *n_words)
     }
 
-    pub fn has_clock(&self) -> bool {
-        fn any(parts: &[Part]) -> bool {
+    /// Whether it names something of this kind.
+    pub fn has(&self, wanted: Kind) -> bool {
+        fn any(parts: &[Part], wanted: Kind) -> bool {
             parts.iter().any(|part| match part {
-                Part::Slot { kind, .. } => *kind == Kind::Clock,
-                Part::Choice { ways, .. } => ways.iter().any(|way| any(way)),
+                Part::Slot { kind, .. } => *kind == wanted,
+                Part::Choice { ways, .. } => ways.iter().any(|way| any(way, wanted)),
                 Part::Word(_) => false,
             })
         }
-        any(&self.0)
+        any(&self.0, wanted)
     }
 }
 
@@ -96,6 +99,10 @@ fn one(part: &Part, words: &[&str], amounts: &Amounts) -> Vec<Way> {
             Some(first) if first == word => vec![(1, Slots::new())],
             _ => vec![],
         },
+        Part::Slot { kind: Kind::Rest, .. } if words.is_empty() => vec![],
+        Part::Slot { kind: Kind::Rest, name } => {
+            vec![(words.len(), Slots::from([(name.clone(), Value::Rest(words.join(" ")))]))]
+        }
         Part::Slot { kind: Kind::Words, name } => (1..=words.len().min(FREE_WORDS_MAX))
             .map(|n_words| (n_words, Slots::from([(name.clone(), Value::Words(words[..n_words].join(" ")))])))
             .collect(),
@@ -157,7 +164,8 @@ fn read_slot(slot: &str) -> Result<Part, String> {
         "length" => Kind::Length,
         "clock" => Kind::Clock,
         "words" => Kind::Words,
-        other => return Err(format!("<{other}> is none of number, length, clock and words")),
+        "rest" => Kind::Rest,
+        other => return Err(format!("<{other}> is none of number, length, clock, words and rest")),
     };
     Ok(Part::Slot { kind, name: name.to_owned() })
 }

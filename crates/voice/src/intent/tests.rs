@@ -12,7 +12,7 @@ fn shown(value: &Value) -> String {
         Value::Clock(Clock { hour, minute, is_exact }) => {
             format!("{hour}:{minute:02}{}", if *is_exact { "" } else { "?" })
         }
-        Value::Words(words) => words.clone(),
+        Value::Words(words) | Value::Rest(words) => words.clone(),
     }
 }
 
@@ -39,6 +39,38 @@ fn the_time_is_asked_in_many_ways() {
     }
     check(ENGLISH, "What's the date today?", "date");
     check(ENGLISH, "what day is it", "date");
+}
+
+#[test]
+fn what_is_to_be_remembered_stays_as_it_was_said() {
+    check(
+        ENGLISH,
+        "Please remember that Anna's birthday is on May 3rd, and she likes Bach.",
+        "memory.remember fact=Anna's birthday is on May 3rd, and she likes Bach",
+    );
+    let long = "one of the things that nobody here can ever keep in mind ".repeat(4);
+    let said = format!("remember {long}is this");
+    check(ENGLISH, &said, &format!("memory.remember fact={long}is this"));
+    check(ENGLISH, "remember that", "memory.remember fact=that");
+    check(
+        ENGLISH,
+        "Remember please: duet is the name of the computer",
+        "memory.remember fact=please: duet is the name of the computer",
+    );
+    check(ENGLISH, "Do you remember Paris?", "-");
+    check(ENGLISH, "What do you know about Anna?", "memory.recall about=Anna");
+    check(ENGLISH, "forget that", "memory.forget");
+    check(ENGLISH, "forget it", "stop");
+    check(ENGLISH, "Forget everything about the garage", "memory.forget.about about=the garage");
+    check(
+        GERMAN,
+        "Merk dir bitte, dass Ömis Hund Bello heißt!",
+        "memory.remember fact=Ömis Hund Bello heißt",
+    );
+    check(GERMAN, "Vergiss nicht, dass morgen Müll ist", "memory.remember fact=morgen Müll ist");
+    check(GERMAN, "Was weißt du über Bello?", "memory.recall about=Bello");
+    check(GERMAN, "Vergiss das wieder", "memory.forget");
+    check(GERMAN, "vergiss alles über die Garage", "memory.forget.about about=die Garage");
 }
 
 #[test]
@@ -115,7 +147,7 @@ fn a_file_with_a_fault_says_where() {
     refused(&phrase("set [a|b"), "x: phrase \"set [a|b\": a ] is missing");
     refused(&phrase("a | b"), "choices stand in [] or ()");
     refused(&phrase("a ] b"), "a ] closes nothing");
-    refused(&phrase("<colour>"), "<colour> is none of number, length, clock and words");
+    refused(&phrase("<colour>"), "<colour> is none of number, length, clock, words and rest");
     refused(&phrase("((((((a))))))"), "more than 4 deep");
     refused(&phrase(&"a ".repeat(300)), "more than 400 bytes");
     refused(&format!("{}\n{}", phrase("a"), phrase("b")), "intent x is there twice");

@@ -28,6 +28,7 @@ pub enum Command {
     Reached(Reached),
     Overlay(Overlay),
     Stick(Stick),
+    Sandbox(Sandbox),
     Transcribe(Transcribe),
     MeasureHearing(MeasureHearing),
     Devices(Devices),
@@ -152,6 +153,16 @@ pub struct Stick {
     /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
+}
+
+/// Run a few lines of shell or Python behind bars; duet-sandbox@.service runs this for each wish of the agent, as a user
+/// without any right. The wish comes on standard input, how it ended goes to standard output.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "sandbox", example = "agent sandbox <wish >answer")]
+pub struct Sandbox {
+    /// folder that the code may write to (default /run/duet/workspace)
+    #[argh(option, default = "PathBuf::from(crate::tools::sandbox::WORKSPACE)")]
+    pub workspace: PathBuf,
 }
 
 /// Check workflows, or run one.

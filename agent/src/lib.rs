@@ -11,7 +11,7 @@
 //! `turn` plays one whole turn from files.
 //! `memory` is what this home remembers, with its rim in it.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
-//! `overlay` and `stick` are processes of their own, with rims of their own.
+//! `overlay`, `stick` and `sandbox` (in `tools`) are processes of their own, with rims of their own.
 
 pub mod answer;
 pub mod api;
@@ -76,6 +76,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
             std::process::exit(end.status().into())
         }
         Command::Reached(args) => reached::run(&args.root),
+        Command::Sandbox(args) => print(&tools::sandbox::inside::run(&args)?),
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),
         Command::Keys(args) => keys::command::run(&args),

@@ -7,6 +7,7 @@
 
 pub mod book;
 pub mod calculator;
+pub mod child;
 pub mod command;
 pub mod config;
 pub mod desk;
@@ -16,6 +17,7 @@ pub mod files;
 pub mod git;
 pub mod inspect;
 pub mod program;
+pub mod sandbox;
 pub mod setup;
 pub mod talking;
 #[cfg(test)]

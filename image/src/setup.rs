@@ -56,6 +56,7 @@ const NEEDS: &[Need] = &[
     need(For::Vm, "ovmf", &["/usr/share/OVMF/OVMF_CODE_4M.fd"]),
     need(For::Vm, "qemu-system-x86", &["qemu-system-x86_64"]),
     need(For::Vm, "util-linux", &["unshare"]),
+    need(For::Test, "bubblewrap", &["bwrap"]),
     need(For::Test, "busybox", &["busybox"]),
     need(For::Test, "chromium", &["chromium", "chromium-browser", "google-chrome"]), // talks through the page
     need(For::Test, "curl", &["curl"]),

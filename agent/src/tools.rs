@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod program;
 pub mod sandbox;
 pub mod setup;
+pub mod ssh;
 pub mod talking;
 #[cfg(test)]
 mod tests;

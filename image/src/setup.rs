@@ -68,6 +68,8 @@ const NEEDS: &[Need] = &[
         "python3-venv",
         &["/usr/lib/python3*/ensurepip/__init__.py", "/usr/local/lib/python3*/ensurepip/__init__.py"],
     ),
+    need(For::Test, "openssh-client", &["ssh"]),
+    need(For::Test, "openssh-server", &["/usr/sbin/sshd"]),
     need(For::Test, "qemu-user", &["qemu-x86_64"]),
     need(For::Test, "tftp-hpa", &["tftp"]),
     need(For::Test, "udhcpc", &["udhcpc"]),

@@ -1,4 +1,4 @@
-//! The rim: everything of the agent that touches files, sockets and the processor's clock.
+//! The rim: everything of the agent that touches files, sockets, cameras and the processor's clock.
 //!
 //! Every read has a byte limit and every wait a time limit; what they bring goes to the pure parsers of `facts`.
 
@@ -9,3 +9,4 @@ pub mod read;
 pub mod runtime;
 pub mod stick;
 pub mod systemd;
+pub mod video;

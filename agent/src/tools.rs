@@ -7,6 +7,7 @@
 
 pub mod book;
 pub mod calculator;
+pub mod camera;
 pub mod child;
 pub mod command;
 pub mod config;

@@ -17,6 +17,7 @@ pub mod door;
 pub mod files;
 pub mod git;
 pub mod inspect;
+pub mod mcp;
 pub mod program;
 pub mod sandbox;
 pub mod setup;

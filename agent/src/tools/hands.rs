@@ -1,0 +1,197 @@
+//! The dangerous tools, as the desk knows them: code behind bars, ssh, the camera, and servers of others.
+
+use super::desk::Desk;
+use super::mcp::{OutsideTool, Server, config};
+use super::remote::Placed;
+use super::sandbox::{self, Language};
+use super::{Call, Field, Limits, Spec, Tool, camera, ssh};
+use service::log::{Level, say};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// Where the key for ssh lies, in the agent's own folder.
+const SSH_FOLDER: &str = "run/duet-agent/ssh";
+/// A server that is not there is looked for again so soon, and one that is, so seldom.
+const AWAY_EVERY: Duration = Duration::from_secs(30);
+const THERE_EVERY: Duration = Duration::from_secs(300);
+/// A server that is asked for its tools.
+const LIST_MAX: Duration = Duration::from_secs(30);
+
+/// How a tool becomes one that may run elsewhere.
+pub type Place = Box<dyn Fn(Arc<dyn Tool>) -> Placed>;
+
+/// Adds all of them; what the owner's files have wrong is told, and leaves its tools out.
+pub fn add(desk: &Arc<Desk>, root: &Path, place: Option<&Place>) {
+    let (shell, python) = (Code { language: Language::Shell }, Code { language: Language::Python });
+    let cameras: [Arc<dyn Tool>; 2] =
+        [Arc::new(Cameras { root: root.into() }), Arc::new(Picture { root: root.into() })];
+    let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(shell), Arc::new(python)];
+    tools.extend(cameras);
+    if let Some(hosts) = read(root, ssh::FILE, ssh::FILE_BYTES_MAX, ssh::parse) {
+        let ssh = Arc::new(ssh::Ssh::new(&root.join(SSH_FOLDER), hosts));
+        tools.push(Arc::new(Key { ssh: ssh.clone() }));
+        tools.push(Arc::new(Command { ssh }));
+    }
+    for tool in tools {
+        let tool: Arc<dyn Tool> = match place {
+            Some(place) => Arc::new(place(tool)),
+            None => tool,
+        };
+        if let Err(why) = desk.add(tool) {
+            say(Level::Warning, &format!("duet: {why}"));
+        }
+    }
+    for setup in read(root, config::FILE, config::FILE_BYTES_MAX, config::parse).unwrap_or_default() {
+        let (name, desk) = (setup.name.clone(), desk.clone());
+        let following = Server::start(setup).and_then(|server| {
+            std::thread::Builder::new()
+                .name(format!("tools-{name}"))
+                .spawn(move || follow(&desk, Arc::new(server)))
+        });
+        if let Err(error) = following {
+            say(Level::Warning, &format!("duet: the tool server {name} is left out: {error}"));
+        }
+    }
+}
+
+/// Never ends: what the server offers is what the desk has of it.
+fn follow(desk: &Desk, server: Arc<Server>) {
+    let never = AtomicBool::new(false);
+    let (mut known, mut was_told) = (Vec::<String>::new(), String::new());
+    loop {
+        let limits = Limits { deadline: Instant::now() + LIST_MAX, output_max: usize::MAX, stop: &never };
+        let (offers, news) = match server.offers(&limits) {
+            Ok(offers) => {
+                let news = format!("the tool server {} offers {} tools", server.name, offers.len());
+                (Some(offers), news)
+            }
+            Err(why) => (None, format!("the tool server {why}")),
+        };
+        if news != was_told {
+            say(Level::Info, &format!("duet: {news}"));
+            was_told = news;
+        }
+        let Some(offers) = offers else {
+            // Its tools stay: a call says why it cannot be made.
+            std::thread::sleep(AWAY_EVERY);
+            continue;
+        };
+        let names: Vec<String> = offers.iter().map(|offer| offer.spec.name.clone()).collect();
+        for gone in known.iter().filter(|name| !names.contains(name)) {
+            desk.remove(gone);
+        }
+        for offer in offers {
+            if let Err(why) = desk.add(Arc::new(OutsideTool { server: server.clone(), offer })) {
+                say(Level::Info, &format!("duet: {why}"));
+            }
+        }
+        known = names;
+        std::thread::sleep(THERE_EVERY);
+    }
+}
+
+/// What a file of the owner's says; nothing where there is none.
+fn read<T>(
+    root: &Path,
+    file: &str,
+    bytes_max: usize,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let mut text = String::new();
+    let opened = std::fs::File::open(root.join(file));
+    let read = match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        opened => opened.and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text)),
+    };
+    let parsed = read.map_err(|error| error.to_string()).and_then(|_| parse(&text));
+    parsed.map_err(|why| say(Level::Warning, &format!("duet: /{file} is left out: {why}"))).ok()
+}
+
+struct Code {
+    language: Language,
+}
+
+impl Tool for Code {
+    fn spec(&self) -> Spec {
+        let (name, about) = match self.language {
+            Language::Shell => {
+                ("shell", "Runs lines of shell without network; files stay in its folder /work.")
+            }
+            Language::Python => {
+                ("python", "Runs a small Python program without network; files stay in its folder /work.")
+            }
+        };
+        let code = Field::text("code", "what is to run", sandbox::CODE_BYTES_MAX);
+        Spec::new(name, about).field(code).ask().heavy().seconds(60).output(16 << 10)
+    }
+
+    fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String> {
+        sandbox::run(Path::new(sandbox::SOCKET), self.language, call.text("code").unwrap_or_default(), limits)
+    }
+}
+
+struct Command {
+    ssh: Arc<ssh::Ssh>,
+}
+
+impl Tool for Command {
+    fn spec(&self) -> Spec {
+        let host = Field::choice("host", "one of the owner's hosts", &self.ssh.names());
+        let command = Field::text("command", "for the shell of that host", ssh::COMMAND_BYTES_MAX);
+        let about = "Runs a command on another computer of the owner's.";
+        Spec::new("ssh", about).field(host).field(command).ask().heavy().seconds(60).output(16 << 10)
+    }
+
+    fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String> {
+        self.ssh.run(call.text("host").unwrap_or_default(), call.text("command").unwrap_or_default(), limits)
+    }
+}
+
+struct Key {
+    ssh: Arc<ssh::Ssh>,
+}
+
+impl Tool for Key {
+    fn spec(&self) -> Spec {
+        Spec::new("ssh.key", "Tells the public key by which this node calls on hosts.").seconds(20)
+    }
+
+    fn run(&self, _: &Call, limits: &Limits<'_>) -> Result<String, String> {
+        self.ssh.public_key(limits)
+    }
+}
+
+struct Cameras {
+    root: PathBuf,
+}
+
+impl Tool for Cameras {
+    fn spec(&self) -> Spec {
+        Spec::new("camera.list", "Tells which cameras this node has.")
+    }
+
+    fn run(&self, _: &Call, _: &Limits<'_>) -> Result<String, String> {
+        camera::list(&self.root)
+    }
+}
+
+struct Picture {
+    root: PathBuf,
+}
+
+impl Tool for Picture {
+    fn spec(&self) -> Spec {
+        let device = Field::text("camera", "which one, such as video0", 16).optional();
+        Spec::new("camera.picture", "Takes a picture and keeps it as a file in the workspace.")
+            .field(device)
+            .ask()
+            .seconds(20)
+    }
+
+    fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String> {
+        camera::take(&self.root, call.text("camera"), Path::new(sandbox::WORKSPACE), limits)
+    }
+}

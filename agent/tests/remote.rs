@@ -1,0 +1,186 @@
+//! The same call at another node: two desks, and a real connection between them.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
+use agent::talk::parts::Stop;
+use agent::tools::calculator::Calculator;
+use agent::tools::desk::{Desk, Job};
+use agent::tools::remote::rules::Rules;
+use agent::tools::remote::{Other, Others, PATH, Placed, door};
+use agent::tools::{Call, Limits, Spec, Tool};
+use cluster::Tier;
+use service::door::{Limits as DoorLimits, Reply};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tools::{Asker, Origin, Wanted};
+
+/// A tool that says where it ran.
+struct Where {
+    place: &'static str,
+    n_runs: Arc<AtomicUsize>,
+    is_slow: bool,
+}
+
+impl Tool for Where {
+    fn spec(&self) -> Spec {
+        let spec =
+            Spec::new("where", "Says where it ran.").heavy().seconds(if self.is_slow { 2 } else { 60 });
+        if self.place == "careful" { spec.ask() } else { spec }
+    }
+
+    fn run(&self, _: &Call, limits: &Limits<'_>) -> Result<String, String> {
+        self.n_runs.fetch_add(1, Ordering::Relaxed);
+        while self.is_slow && !limits.is_over() {
+            std::thread::yield_now();
+        }
+        Ok(self.place.into())
+    }
+}
+
+#[derive(Default)]
+struct Cluster {
+    others: Vec<Other>,
+    lost: Mutex<Vec<String>>,
+}
+
+impl Others for Cluster {
+    fn best(&self) -> Vec<Other> {
+        self.others.clone()
+    }
+
+    fn unreachable(&self, other: &Other) {
+        self.lost.lock().unwrap().push(other.name.clone());
+    }
+}
+
+/// A node with its door, on a thread that ends with the test program.
+fn node(place: &'static str, is_slow: bool) -> (SocketAddr, Arc<AtomicUsize>) {
+    let n_runs = Arc::new(AtomicUsize::new(0));
+    let desk = desk(Arc::new(Where { place, n_runs: n_runs.clone(), is_slow }));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            service::door::serve_gated(DoorLimits::default(), listener, door::gate, move |ask| {
+                let desk = desk.clone();
+                async move { Reply::from(door::answer(desk, &ask, "attic").await) }
+            })
+            .await;
+        });
+    });
+    (address, n_runs)
+}
+
+fn desk(tool: Arc<dyn Tool>) -> Arc<Desk> {
+    let desk = Arc::new(Desk::open(None));
+    desk.add(Arc::new(Calculator)).unwrap();
+    desk.add(tool).unwrap();
+    desk
+}
+
+fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A small node beside others by name and address: what comes of a call, how often it ran here, and who was lost.
+fn call(words: &str, others: &[(&str, SocketAddr)]) -> (Result<String, String>, usize, Vec<String>) {
+    let other =
+        |(name, address): &(&str, SocketAddr)| Other { name: (*name).into(), address: *address, key: None };
+    let cluster = Arc::new(Cluster { others: others.iter().map(other).collect(), ..Cluster::default() });
+    let rules = Rules::new(toml::from_str(words).unwrap(), Tier::Edge).unwrap();
+    let n_here = Arc::new(AtomicUsize::new(0));
+    let here = Arc::new(Where { place: "here", n_runs: n_here.clone(), is_slow: false });
+    let placed = Placed { here, rules: Arc::new(move || rules.clone()), others: cluster.clone() };
+    let desk = desk(Arc::new(placed));
+    let asker = Asker { origin: Origin::Person, who: "a test".into(), talk: None };
+    let wanted = Wanted { tool: "where".into(), arguments: serde_json::Map::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told =
+        runtime.block_on(desk.call(Job { wanted, asker, stop: Stop::default(), asks: Box::new(|_| {}) }));
+    let lost = cluster.lost.lock().unwrap().clone();
+    (told, n_here.load(Ordering::Relaxed), lost)
+}
+
+#[test]
+fn a_small_node_leaves_what_is_heavy_to_another() {
+    let (attic, n_there) = node("there", false);
+    let (told, n_here, lost) = call("", &[("attic", attic)]);
+    assert_eq!((told, n_here, lost), (Ok("there".into()), 0, vec![]));
+    assert_eq!(n_there.load(Ordering::Relaxed), 1);
+    let (told, n_here, _) = call("tool_execution_mode = 'local'", &[("attic", attic)]);
+    assert_eq!((told, n_here), (Ok("here".into()), 1));
+}
+
+#[test]
+fn the_owners_address_is_asked_instead_of_the_cluster() {
+    let (attic, _) = node("there", false);
+    let (told, _, _) = call(&format!("tool_server_url = 'http://{attic}'"), &[("cellar", nowhere())]);
+    assert_eq!(told, Ok("there".into()));
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_is_passed_over() {
+    let (attic, _) = node("there", false);
+    let (told, n_here, lost) = call("", &[("cellar", nowhere()), ("attic", attic)]);
+    assert_eq!((told, n_here, lost), (Ok("there".into()), 0, vec!["cellar".into()]));
+    let (told, n_here, _) = call("", &[("cellar", nowhere())]);
+    assert_eq!((told, n_here), (Ok("here".into()), 1), "nothing had begun anywhere");
+    let (told, n_here, _) = call("never_here = true", &[]);
+    assert_eq!((told, n_here), (Err("no other node runs where for this one".into()), 0));
+}
+
+#[test]
+fn what_may_have_begun_there_is_not_done_again() {
+    let (slow, n_there) = node("slow", true);
+    let cluster = Arc::new(Cluster::default());
+    let other = Other { name: "slow".into(), address: slow, key: None };
+    let mut rules = Rules::new(toml::from_str("").unwrap(), Tier::Edge).unwrap();
+    rules.url = Some(other);
+    let n_here = Arc::new(AtomicUsize::new(0));
+    let here = Arc::new(Where { place: "here", n_runs: n_here.clone(), is_slow: false });
+    let placed = Placed { here: here.clone(), rules: Arc::new(move || rules.clone()), others: cluster };
+    let asker = Asker { origin: Origin::Person, who: "a test".into(), talk: None };
+    let call = Call { tool: "where".into(), arguments: Default::default(), asker };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let deadline = std::time::Instant::now() + Duration::from_millis(700);
+    let told = placed.run(&call, &Limits { deadline, output_max: 100, stop: &stop });
+    assert!(told.unwrap_err().contains("may have done it"));
+    assert_eq!((n_there.load(Ordering::Relaxed), n_here.load(Ordering::Relaxed)), (1, 0));
+}
+
+#[test]
+fn the_other_nodes_own_policy_holds_there() {
+    let (careful, n_there) = node("careful", false);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // It waits for its own person, and whoever asked hangs up.
+    let asking = runtime.block_on(async {
+        let body = bytes::Bytes::from_static(br#"{"tool":"where","arguments":{}}"#);
+        let ask = service::upstream::Ask { address: careful, path: PATH, fields: &[], body: Some(body) };
+        service::upstream::ask(ask, Duration::from_millis(500)).await.err()
+    });
+    assert_eq!(asking, Some(service::upstream::UpstreamError::Late));
+    assert_eq!(n_there.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_door_takes_calls_of_known_tools_from_programs_alone() {
+    let (attic, n_there) = node("there", false);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let status = |body: &'static [u8], fields: &'static [(&'static str, &'static str)]| {
+        runtime.block_on(async {
+            let body = Some(bytes::Bytes::from_static(body));
+            let ask = service::upstream::Ask { address: attic, path: PATH, fields, body };
+            service::upstream::ask(ask, Duration::from_secs(60)).await.unwrap().status
+        })
+    };
+    assert_eq!(status(br#"{"tool":"none.such","arguments":{}}"#, &[]), 404);
+    assert_eq!(status(b"[]", &[]), 400);
+    assert_eq!(status(br#"{"tool":"where","arguments":{}}"#, &[("sec-fetch-site", "cross-site")]), 403);
+    assert_eq!(n_there.load(Ordering::Relaxed), 0);
+    assert_eq!(status(br#"{"tool":"where","arguments":{}}"#, &[]), 200);
+}

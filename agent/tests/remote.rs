@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tools::{Asker, Origin, Wanted};
+use tools::{Asker, Origin, Policy, Wanted};
 
 /// A tool that says where it ran.
 struct Where {
@@ -80,6 +80,7 @@ fn desk(tool: Arc<dyn Tool>) -> Arc<Desk> {
     let desk = Arc::new(Desk::open(None));
     desk.add(Arc::new(Calculator)).unwrap();
     desk.add(tool).unwrap();
+    desk.open_with(Policy::default());
     desk
 }
 

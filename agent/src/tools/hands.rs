@@ -23,7 +23,7 @@ const LIST_MAX: Duration = Duration::from_secs(30);
 /// How a tool becomes one that may run elsewhere.
 pub type Place = Box<dyn Fn(Arc<dyn Tool>) -> Placed>;
 
-/// Adds all of them; what the owner's files have wrong is told, and leaves its tools out.
+/// Adds those of this node; what the owner's files have wrong is told, and leaves its tools out.
 pub fn add(desk: &Arc<Desk>, root: &Path, place: Option<&Place>) {
     let (shell, python) = (Code { language: Language::Shell }, Code { language: Language::Python });
     let cameras: [Arc<dyn Tool>; 2] =
@@ -44,6 +44,10 @@ pub fn add(desk: &Arc<Desk>, root: &Path, place: Option<&Place>) {
             say(Level::Warning, &format!("duet: {why}"));
         }
     }
+}
+
+/// Follows the servers of others, each on a thread of its own, for as long as the program runs.
+pub fn servers(desk: &Arc<Desk>, root: &Path) {
     for setup in read(root, config::FILE, config::FILE_BYTES_MAX, config::parse).unwrap_or_default() {
         let (name, desk) = (setup.name.clone(), desk.clone());
         let following = Server::start(setup).and_then(|server| {

@@ -8,7 +8,7 @@ use super::files::{self, Files};
 use super::git::{self, Git};
 use super::web::{self, Web};
 use super::webhook::Webhook;
-use super::{Tool, talking};
+use super::{Tool, hands, talking};
 use crate::answer::Mind;
 use crate::io::runtime;
 use service::log::{Level, say};
@@ -65,6 +65,7 @@ impl Setup {
         }
         let setup = Setup { root: root.to_owned(), desk, wishes, troubles: Mutex::default() };
         all.into_iter().for_each(|tool| setup.add(tool));
+        hands::add(&setup.desk, root, None);
         setup
     }
 

@@ -21,7 +21,7 @@ pub enum Kind {
 pub struct TurnHands {
     pub mind: Mind,
     pub talk: u64,
-    /// Whoever asks may hear what persons told this home.
+    /// Whoever asks may hear what persons told this home, and change something in it.
     pub is_of_home: bool,
     pub kind: Arc<Mutex<Kind>>,
     /// What is said while nobody listens.
@@ -34,6 +34,13 @@ impl TurnHands {
     }
 }
 
+/// What rings, is loud, or ends for everybody who is near the PC.
+fn changes_the_room(intent: &str) -> bool {
+    intent == "stop"
+        || intent.starts_with("volume.")
+        || matches!(intent, "timer.set" | "timer.stop" | "alarm.set")
+}
+
 impl Hands for TurnHands {
     fn intent(&self, text: &str, done: Understood) {
         let (intents, phrases) = self.mind.own_language();
@@ -41,6 +48,9 @@ impl Hands for TurnHands {
         let kind = if wish.intent == "repeat" { Kind::Repeat } else { Kind::Intent };
         *self.kind.lock().unwrap_or_else(PoisonError::into_inner) = kind;
         let name = wish.intent.to_owned();
+        if !self.is_of_home && changes_the_room(wish.intent) {
+            return done(Some((name, phrases.not_theirs.clone())));
+        }
         let Some(of_facts) = facts::wish(&wish) else {
             let told = Deed { mind: &self.mind, phrases, talk: self.talk }.answer(&wish);
             return done(Some((name, told)));
@@ -71,6 +81,9 @@ impl Hands for TurnHands {
     }
 
     fn tool(&self, wanted: Wanted, origin: Origin, calling: Calling) {
+        if !self.is_of_home {
+            return calling.done(Err("tools need a key for the voice".into()));
+        }
         let mind = self.mind.clone();
         let Some(runtime) = mind.brain.runtime.clone() else {
             return calling.done(Err(format!("{} works in a running agent only", wanted.tool)));

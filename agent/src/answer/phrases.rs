@@ -44,6 +44,8 @@ pub struct Phrases {
     pub volume_elsewhere: String,
     pub not_kept: String,
     pub nothing_said: String,
+    /// For who has a key for the models alone.
+    pub not_theirs: String,
     alone: String,
     nodes: Pair,
     pub name: String,

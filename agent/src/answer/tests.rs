@@ -223,6 +223,20 @@ fn what_was_told_is_before_the_model_for_those_of_the_home_alone() {
 }
 
 #[test]
+fn a_key_for_the_models_alone_changes_nothing_in_the_room() {
+    let room = Room::new();
+    for text in
+        ["set a timer for one minute", "wake me at seven", "volume 10", "louder", "stop", "stop the timer"]
+    {
+        let told = said(&room.begin(9, text, false).lock().unwrap());
+        assert_eq!(told, "Only those who have a key for the voice may do that.", "{text}");
+    }
+    room.check("what timers are there", "No timer is set.");
+    let told = said(&room.begin(9, "what time is it", false).lock().unwrap());
+    assert_eq!(told, "It is 21:00.");
+}
+
+#[test]
 fn a_model_is_told_the_last_ten_turns_of_the_same_conversation_as_far_as_they_fit() {
     let room = Room::new();
     room.fake.lock().parts = vec![Part::Words("Yes indeed.".into()), Part::End];
@@ -469,9 +483,13 @@ impl Trap {
     }
 
     fn say(&self, text: &str) {
+        self.mind.answer(self.job(text));
+    }
+
+    fn job(&self, text: &str) -> AskJob {
         let tell = self.tell.clone();
         let sink = Box::new(move |part| _ = tell.send(part));
-        self.mind.answer(AskJob { text: text.into(), talk: 1, stop: Stop::default(), sink });
+        AskJob { text: text.into(), talk: 1, stop: Stop::default(), sink }
     }
 
     /// The words of one answer.
@@ -509,6 +527,17 @@ async fn what_a_page_tells_a_model_to_do_stops_at_the_person() {
     let audit = trap.mind.brain.desk.audit(9);
     let denied = audit.last().unwrap();
     assert_eq!((denied.outcome, denied.by.as_deref()), (tools::Outcome::Denied, Some("the talk at this PC")));
+}
+
+#[tokio::test]
+async fn a_key_for_the_models_alone_calls_no_tool() {
+    let mut trap = Trap::new();
+    trap.mind.answer_by(crate::brain::TURN, trap.job(ASKED), false);
+    assert_eq!(trap.heard().await, "It is sunny.");
+    let desk = &trap.mind.brain.desk;
+    assert_eq!((trap.n_off(), desk.pending().len(), desk.audit(9).len()), (0, 0, 0));
+    let last = trap.fake.lock().asked.last().unwrap().clone();
+    assert!(last.contains("tools need a key for the voice"), "{last}");
 }
 
 #[tokio::test]

@@ -70,11 +70,7 @@ impl Memory {
 
     /// Where memory lies if nobody says otherwise: on a disk where systemd gives one, else in RAM.
     pub fn usual_folder() -> Option<PathBuf> {
-        let folders = ["STATE_DIRECTORY", "RUNTIME_DIRECTORY"].into_iter().filter_map(std::env::var_os);
-        folders
-            .map(PathBuf::from)
-            .find(|folder| !folder.as_os_str().is_empty())
-            .map(|folder| folder.join("memory"))
+        crate::io::runtime::lasting_path("memory")
     }
 
     pub fn status(&self) -> MemoryStatus {

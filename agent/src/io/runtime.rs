@@ -26,6 +26,12 @@ pub fn console_path(name: &str) -> Option<PathBuf> {
     Some(folders(&std::env::var_os("RUNTIME_DIRECTORY")?).1?.join(name))
 }
 
+/// A path on a disk where systemd gives the agent one, else in the first folder.
+pub fn lasting_path(name: &str) -> Option<PathBuf> {
+    let state = std::env::var_os("STATE_DIRECTORY").and_then(|named| folders(&named).0);
+    state.map(|folder| folder.join(name)).or_else(|| path(name))
+}
+
 /// The first folder and the last; systemd names them with colons between.
 fn folders(named: &OsStr) -> (Option<PathBuf>, Option<PathBuf>) {
     let mut all = std::env::split_paths(named).filter(|folder| !folder.as_os_str().is_empty());

@@ -84,6 +84,10 @@ fn a_booted_pc_hears_whom_the_key_lets_speak_and_answers_through_its_speaker() {
     let left = talk.say("how much time is left");
     assert!(left.answer.contains("timer") || left.answer.contains("minute"), "{left:?}");
 
+    // What persons tell has a place to lie in.
+    let memory = "/run/private/duet-agent/memory";
+    assert_eq!(node.run(&format!("ls -d {memory}")), memory);
+
     // A keyboard that is pulled out while it holds has let go.
     shelf.key(0, "f12", true).unwrap();
     until(&node, "it listens", |status| status["voice"]["mood"] == "listening");

@@ -77,8 +77,8 @@ pub fn shown(fields: &HeaderMap) -> Option<&str> {
     let says = fields.get(PAGE_FIELD).is_some_and(|word| word == PAGE_WORD);
     let mut cookies = fields.get_all("cookie").iter().filter(|value| value.len() <= COOKIES_BYTES_MAX);
     let token = cookies.find_map(|value| {
-        let named = value.to_str().ok()?.split(';').find_map(|one| one.trim().strip_prefix(COOKIE));
-        named?.strip_prefix('=')
+        // One whose name only begins like ours is another's.
+        value.to_str().ok()?.split(';').find_map(|one| one.trim().strip_prefix(COOKIE)?.strip_prefix('='))
     });
     token.filter(|token| says && token.len() == 2 * TOKEN_BYTES)
 }
@@ -134,5 +134,11 @@ mod tests {
         assert_eq!(shown(&fields(&[page[0], ("x-duet", "form")])), None);
         assert_eq!(shown(&fields(&[("cookie", "duet-login=short"), page[1]])), None);
         assert_eq!(shown(&fields(&[("cookie", "duet-login2=x"), page[1]])), None);
+    }
+
+    #[test]
+    fn a_cookie_whose_name_begins_like_ours_hides_none() {
+        let cookie = format!("duet-login2=x; {COOKIE}={}", "a".repeat(64));
+        assert_eq!(shown(&fields(&[("cookie", &cookie), ("x-duet", "page")])), Some("a".repeat(64).as_str()));
     }
 }

@@ -72,6 +72,7 @@ const NEEDS: &[Need] = &[
     need(For::Test, "openssh-server", &["/usr/sbin/sshd"]),
     need(For::Test, "qemu-user", &["qemu-x86_64"]),
     need(For::Test, "tftp-hpa", &["tftp"]),
+    need(For::Test, "tmux", &["tmux"]), // a terminal for the diagnosis
     need(For::Test, "udhcpc", &["udhcpc"]),
     need(For::Bench, "valgrind", &["valgrind"]),
 ];

@@ -18,9 +18,10 @@ pub enum Methods {
 use Methods::{Both, Get, Post};
 
 /// A part in braces is any one part.
-pub const ROUTES: [(&str, Methods); 49] = [
+pub const ROUTES: [(&str, Methods); 51] = [
     ("/", Get),
     ("/api/approvals", Both),
+    ("/api/edit", Post),
     ("/api/events", Get),
     ("/api/keys", Post),
     ("/api/level", Get),
@@ -60,6 +61,7 @@ pub const ROUTES: [(&str, Methods); 49] = [
     ("/api/turns", Get),
     ("/api/voice", Both),
     ("/api/workflows", Get),
+    ("/api/workflows/{name}", Post),
     ("/healthz", Get),
     ("/metrics", Get),
     ("/v1/chat/completions", Post),

@@ -88,6 +88,9 @@ pub struct Serve {
     /// ADDRESS:PORT where Home Assistant finds ear, mouth and mind by Wyoming, whatever the cluster says
     #[argh(option)]
     pub wyoming: Option<SocketAddr>,
+    /// whoever reads the page needs a key, whatever the cluster says
+    #[argh(switch)]
+    pub closed: bool,
 }
 
 /// Print the status of this node.

@@ -12,6 +12,7 @@ pub mod measure;
 pub mod message;
 mod router;
 pub mod run;
+pub mod sharing;
 pub mod shown;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 //! It gives no shell of its own and has no rights: systemd hands it the line, and restarts the PC or starts the shell
 //! of images built with one when it ends with the status that says so.
 
+pub mod afar;
 mod agent;
 mod line;
 mod memory;
@@ -197,6 +198,27 @@ fn is_sure<W: Write>(line: &mut Line<W>) -> Result<bool, Closed> {
     }
 }
 
+/// What rpc-worker holds, a line each.
+async fn models(node: &Node) -> String {
+    let Some(holds) = node.holds().await else { return "rpc-worker does not answer.\n".into() };
+    let state = |state, sentence: &str| match state {
+        HeldState::Loading => "is loading".to_owned(),
+        HeldState::Ready => "is loaded".to_owned(),
+        HeldState::Failed => format!("failed: {sentence}"),
+    };
+    let mut text = String::new();
+    for expert in &holds.experts {
+        let state = state(expert.state, &expert.sentence);
+        text += &format!("{} ({}, {}) {state}\n", expert.name, expert.model, bytes(expert.bytes));
+    }
+    for stage in &holds.stages {
+        let state = state(stage.state, &stage.sentence);
+        let (name, layers) = (&stage.name, format!("{} to {} of {}", stage.first, stage.last, stage.of));
+        text += &format!("{name}, layers {layers}, {} {state}\n", bytes(stage.bytes));
+    }
+    if text.is_empty() { "No model is loaded on this PC.\n".into() } else { text }
+}
+
 /// This PC.
 struct Machine<'a> {
     runtime: &'a tokio::runtime::Runtime,
@@ -215,26 +237,7 @@ impl Hands for Machine<'_> {
     }
 
     fn models(&self) -> String {
-        let Some(holds) = self.runtime.block_on(self.node.holds()) else {
-            return "rpc-worker does not answer.\n".into();
-        };
-        let state = |state, sentence: &str| match state {
-            HeldState::Loading => "is loading".to_owned(),
-            HeldState::Ready => "is loaded".to_owned(),
-            HeldState::Failed => format!("failed: {sentence}"),
-        };
-        let mut text = String::new();
-        for expert in &holds.experts {
-            let state = state(expert.state, &expert.sentence);
-            text += &format!("{} ({}, {}) {state}\n", expert.name, expert.model, bytes(expert.bytes));
-        }
-        for stage in &holds.stages {
-            let (layers, state) =
-                (format!("{} to {}", stage.first, stage.last), state(stage.state, &stage.sentence));
-            text +=
-                &format!("{}, layers {layers} of {}, {} {state}\n", stage.name, stage.of, bytes(stage.bytes));
-        }
-        if text.is_empty() { "No model is loaded on this PC.\n".into() } else { text }
+        self.runtime.block_on(models(&self.node))
     }
 
     fn available_bytes(&self) -> u64 {

@@ -1,18 +1,21 @@
 //! The hands of the cluster: starts the gossip when this node became a member, tells it facts, hands the overlay its peers.
 
+use crate::brain::sharing::Sharing;
 use crate::cluster::{Cluster, doubts, facts, known, overlay};
 use crate::enrolling::{Joined, random};
 use crate::facts::Status;
 use crate::hear::desk::Desk;
 use crate::io::node::Node;
 use crate::io::{kept::Kept, runtime};
-use ::cluster::{Config, Facts};
+use crate::talk::{News, Talks, Told};
+use ::cluster::{Config, Facts, Mood};
 use anyhow::{Context, bail};
 use gossip::{Order, PORT};
 use service::log::{Level, say};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
 
 /// Asking for facts costs two processes of systemd's.
 const FACTS_EVERY: Duration = Duration::from_secs(10);
@@ -20,11 +23,28 @@ const FACTS_EVERY: Duration = Duration::from_secs(10);
 const FACTS_AGE_MAX: Duration = Duration::from_secs(60);
 /// The overlay follows at the latest after this time; what happens in the cluster is followed at once.
 const WISH_EVERY: Duration = Duration::from_secs(2);
+/// A mood that passes sooner is not told.
+const MOOD_SETTLES: Duration = Duration::from_millis(300);
 /// After the gossip could not begin.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// What this node tells of itself beside its hardware and its models.
+pub struct Own {
+    pub ear: Arc<Desk>,
+    pub talks: Arc<Talks>,
+    pub sharing: Arc<Sharing>,
+}
+
+impl Own {
+    /// What ear and mouth of this PC do, and a hash of what was edited.
+    fn now(&self) -> (Mood, u64) {
+        let mood = self.talks.here().map_or(Mood::Idle, |here| facts::mood(here.view().mood));
+        (mood, self.sharing.digest())
+    }
+}
+
 /// Never ends. Each new membership begins the gossip anew, with its certificate.
-pub async fn run(node: Arc<Node>, cluster: Arc<Cluster>, ear: Arc<Desk>, mut joined: Joined) {
+pub async fn run(node: Arc<Node>, cluster: Arc<Cluster>, own: Own, mut joined: Joined) {
     loop {
         let Some(kept) = joined.borrow_and_update().clone() else {
             if joined.changed().await.is_err() {
@@ -39,7 +59,7 @@ pub async fn run(node: Arc<Node>, cluster: Arc<Cluster>, ear: Arc<Desk>, mut joi
             continue;
         }
         tokio::select! {
-            () = tell(&node, &cluster, &ear, &kept) => tokio::time::sleep(RETRY).await,
+            () = tell(&node, &cluster, &own, &kept) => tokio::time::sleep(RETRY).await,
             changed = joined.changed() => if changed.is_err() { return std::future::pending().await },
         }
     }
@@ -80,11 +100,12 @@ fn own_address(node: &Node) -> Option<Ipv4Addr> {
 }
 
 /// Ends only if the gossip did.
-async fn tell(node: &Node, cluster: &Cluster, ear: &Desk, kept: &Kept) {
+async fn tell(node: &Node, cluster: &Cluster, own: &Own, kept: &Kept) {
     let (mut told, mut wished): (Option<(Instant, Facts)>, _) = (None, None);
     let mut news = cluster.listen();
     let mut facts_due = Instant::now();
     let mut known = last_known();
+    let mut moods = own.talks.follow();
     while !cluster.has_lost_gossip() {
         let follows = told.as_ref().and_then(|(_, facts)| facts.plan);
         let is_news = cluster.plan_mark() != follows || node.holds_anew().await;
@@ -93,7 +114,13 @@ async fn tell(node: &Node, cluster: &Cluster, ear: &Desk, kept: &Kept) {
         }
         if is_news || Instant::now() >= facts_due {
             facts_due = Instant::now() + FACTS_EVERY;
-            tell_facts(node, cluster, ear, &mut told).await;
+            tell_facts(node, cluster, own, &mut told).await;
+        } else if let Some((_, facts)) = &mut told
+            && (facts.mood, facts.edits) != own.now()
+        {
+            // Only this is news, so nobody is asked for the rest.
+            (facts.mood, facts.edits) = own.now();
+            publish(cluster, facts);
         }
         let wish =
             cluster.picture().and_then(|picture| overlay::wish(&picture, kept.unix_s(node.uptime_s())));
@@ -107,16 +134,35 @@ async fn tell(node: &Node, cluster: &Cluster, ear: &Desk, kept: &Kept) {
         }
         keep_known(cluster, &mut known);
         // Whatever is heard, or nothing: the next turn looks for itself. A picture follows an event within 100 ms.
-        let heard = tokio::time::timeout(WISH_EVERY, news.recv()).await;
-        if heard.is_ok() {
-            tokio::time::sleep(gossip::PICTURE_EVERY).await;
+        tokio::select! {
+            _ = news.recv() => tokio::time::sleep(gossip::PICTURE_EVERY).await,
+            () = other_mood(&mut moods) => tokio::time::sleep(MOOD_SETTLES).await,
+            () = tokio::time::sleep(WISH_EVERY) => {}
         }
     }
     say(Level::Warning, "duet: the gossip has ended by a fault; it begins anew");
 }
 
-async fn tell_facts(node: &Node, cluster: &Cluster, ear: &Desk, told: &mut Option<(Instant, Facts)>) {
-    let status = Status { hearing: Some(ear.status()), ..node.status().await };
+/// Until somebody begins or ends to speak.
+async fn other_mood(moods: &mut broadcast::Receiver<Told>) {
+    loop {
+        match moods.recv().await {
+            Ok(Told { news: News::Mood { .. }, .. }) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+fn publish(cluster: &Cluster, facts: &Facts) {
+    match facts.encode() {
+        Ok(body) => cluster.order(Order::Publish(body)),
+        Err(error) => say(Level::Warning, &format!("duet: this node's facts cannot be told: {error}")),
+    }
+}
+
+async fn tell_facts(node: &Node, cluster: &Cluster, own: &Own, told: &mut Option<(Instant, Facts)>) {
+    let status = Status { hearing: Some(own.ear.status()), ..node.status().await };
     if let Some(picture) = cluster.picture() {
         for node in doubts::nodes(&picture.members, &status.holds.doubts) {
             cluster.unreachable(node, doubts::SERVICE);
@@ -125,15 +171,13 @@ async fn tell_facts(node: &Node, cluster: &Cluster, ear: &Desk, told: &mut Optio
     let mut facts = facts::tell(&status);
     facts.overlay_port = if node.overlay_key().is_some() { crate::overlay::PORT } else { 0 };
     facts.plan = cluster.plan_mark();
+    (facts.mood, facts.edits) = own.now();
     let is_due =
         told.as_ref().is_none_or(|(at, old)| at.elapsed() >= FACTS_AGE_MAX || facts::is_news(old, &facts));
     if !is_due {
         return;
     }
-    match facts.encode() {
-        Ok(body) => cluster.order(Order::Publish(body)),
-        Err(error) => say(Level::Warning, &format!("duet: this node's facts cannot be told: {error}")),
-    }
+    publish(cluster, &facts);
     *told = Some((Instant::now(), facts));
 }
 

@@ -1,6 +1,7 @@
 //! The hands of hearing: starts the desk, tells it what the owner and the cluster say, and opens its door on the overlay.
 
 use crate::answer::keep::record::TELL_PATH;
+use crate::brain::sharing::{self, Sharing};
 use crate::cluster::Cluster;
 use crate::gateway::Gateway;
 use crate::hear::away::{Neighbour, Neighbours};
@@ -50,22 +51,32 @@ pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster
     }
 }
 
-/// Never ends: hears for neighbours on the overlay, keeps their timers, and knows what they know.
-pub async fn serve(desk: &Arc<Desk>, timers: &Arc<Keeping>, memory: &Arc<Memory>, root: &Path, port: u16) {
+/// Never ends: hears for neighbours on the overlay, keeps their timers, and knows what they know and what was edited there.
+pub async fn serve(
+    desk: &Arc<Desk>,
+    keeps: (&Arc<Keeping>, &Arc<Memory>, &Arc<Sharing>),
+    root: &Path,
+    port: u16,
+) {
+    let (timers, memory, sharing) = keeps;
     let gate = |head: &Head<'_>| match head.path.starts_with(TELL_PATH) {
         true => keeping::gate(head),
         false if head.path.starts_with(peers::PATH) => peers::gate(head),
+        false if head.path == sharing::PATH => sharing::gate(head),
         false => door::gate(head),
     };
     let open = |listener| {
-        let (desk, timers, memory) = (desk.clone(), timers.clone(), memory.clone());
+        let (desk, timers, memory, sharing) = (desk.clone(), timers.clone(), memory.clone(), sharing.clone());
         service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
-            let (desk, timers, memory) = (desk.clone(), timers.clone(), memory.clone());
+            let (desk, timers) = (desk.clone(), timers.clone());
+            let (memory, sharing) = (memory.clone(), sharing.clone());
             async move {
                 if ask.path.starts_with(TELL_PATH) {
                     timers.answer(&ask)
                 } else if ask.path.starts_with(peers::PATH) {
                     memory.peers.answer(&ask).await
+                } else if ask.path == sharing::PATH {
+                    sharing.answer(&ask)
                 } else {
                     door::answer(desk, ask).await
                 }

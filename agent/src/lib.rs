@@ -43,6 +43,7 @@ pub mod page;
 mod panels;
 mod placing;
 mod reached;
+mod reading;
 pub mod report;
 mod reporting;
 mod serve;

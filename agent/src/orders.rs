@@ -38,7 +38,7 @@ impl Orders {
 mod tests {
     use super::*;
     use admission::{
-        Admission, AuthoritySecret, BoxSecret, Certificate, Claim, KeyRing, NodeId, NodeSecret,
+        Admission, AuthoritySecret, BoxSecret, Certificate, Claim, DiagPart, KeyRing, NodeId, NodeSecret,
         OverlayPublic, Page, Proof, RingKey, Role, Wish,
     };
     use release::{HostName, Mac};
@@ -75,7 +75,8 @@ mod tests {
 
     fn order(n: u8, authority_n: u8, node: NodeId, unix_s: u64) -> String {
         let reply = BoxSecret::from_seed(&[3; 32]).public();
-        Order::new(&authority(authority_n), node, Wish::Diag, unix_s, [n; 16], reply).to_json()
+        Order::new(&authority(authority_n), node, Wish::Diag(DiagPart::Status), unix_s, [n; 16], reply)
+            .to_json()
     }
 
     fn check(orders: &mut Orders, text: &str, now: u64, want: Result<(), &str>) {

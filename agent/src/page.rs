@@ -15,6 +15,7 @@ mod turns;
 mod voice;
 mod workflows;
 
+use crate::cluster::facts;
 use crate::facts::Status;
 use html::Html;
 pub use html::{bytes, duration};
@@ -41,15 +42,30 @@ pub const WORKLET_PATH: &str = "/worklet.js";
 /// The content security policy; `UPDATE=1 cargo test -p agent` writes its hashes anew.
 pub const POLICY: &str = include_str!("page/page.csp").trim_ascii_end();
 
+const CLOSED: &str = "</h1>\n<p class=\"health\">Closed: log in under Talk to see more.</p>\n</header>\n";
+
 pub fn render(status: &Status) -> String {
+    document(&status.name, Some(status))
+}
+
+/// What whoever may not read is shown: the same page without its matter. The script brings that after a login.
+pub fn closed(name: &str) -> String {
+    document(name, None)
+}
+
+fn document(name: &str, status: Option<&Status>) -> String {
     let mut html = Html::default();
     html.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     html.raw("<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n");
-    html.raw("<title>").text(&status.name).raw(" · duet</title>\n");
-    html.raw("<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
+    html.raw("<title>").text(name).raw(" · duet</title>\n");
+    html.raw("<style>").raw(STYLE).raw("</style>\n</head>\n");
+    html.raw(if status.is_some() { "<body>\n" } else { "<body data-closed>\n" });
     html.raw("<a class=\"skip\" href=\"#main\">To the content</a>\n<div class=\"top\">\n<div data-fresh=\"head\">\n");
-    sections::head(&mut html, status);
+    match status {
+        Some(status) => sections::head(&mut html, status),
+        None => _ = html.raw("<header><h1><i class=\"lamp\"></i>").text(name).raw(CLOSED),
+    }
     html.raw("</div>\n<p class=\"own\"><span id=\"who\"></span> <button type=\"button\" class=\"plain\" id=\"logout\" hidden>Log out</button>");
     html.raw(" <button type=\"button\" class=\"plain\" id=\"theme\" title=\"light or dark\">As the system</button></p>\n</div>\n");
     html.raw("<div class=\"frame\">\n");
@@ -68,34 +84,40 @@ pub fn render(status: &Status) -> String {
 }
 
 /// All of them, in the order of the rail; the script shows one at a time, and without it all are read.
-fn panels(html: &mut Html, status: &Status) {
+fn panels(html: &mut Html, status: Option<&Status>) {
     panels::begin(html, "talk");
     voice::voice(html);
     panels::end(html);
-    panels::begin_fresh(html, "turns");
-    turns::turns(html, &status.turns);
-    panels::end(html);
-    panels::begin_fresh(html, "cluster");
-    let mood = status.voice.as_ref().map(|voice| voice.mood).unwrap_or_default();
-    cluster::cluster(html, &status.cluster, mood);
-    panels::end(html);
+    fresh(html, "turns", status, |html, status| turns::turns(html, &status.turns));
+    fresh(html, "cluster", status, |html, status| {
+        let mood = status.voice.as_ref().map(|voice| voice.mood).unwrap_or_default();
+        cluster::cluster(html, &status.cluster, facts::mood(mood));
+    });
     still(html, "memory", panels::MEMORY, true);
-    panels::begin_fresh(html, "workflows");
-    workflows::workflows(html, &status.workflows);
-    panels::end(html);
+    fresh(html, "workflows", status, |html, status| workflows::workflows(html, &status.workflows));
     still(html, "experts", panels::EXPERTS, false);
     still(html, "timers", panels::TIMERS, false);
     still(html, "approvals", panels::APPROVALS, true);
     panels::begin(html, "audio");
     html.raw(panels::LEVELS).raw(panels::DOOR);
     sections::end(html);
-    voice::knobs(html, &status.sound_cards);
+    voice::knobs(html, status.map_or(&[], |status| &status.sound_cards));
     panels::end(html);
     still(html, "log", panels::LOG, true);
-    panels::begin_fresh(html, "pc");
-    html.raw("<div class=\"columns\">\n");
-    pc(html, status);
-    html.raw("</div>\n");
+    fresh(html, "pc", status, |html, status| {
+        html.raw("<div class=\"columns\">\n");
+        pc(html, status);
+        html.raw("</div>\n");
+    });
+}
+
+/// A panel whose matter this node writes; on a closed page it says how to open it.
+fn fresh(html: &mut Html, id: &'static str, status: Option<&Status>, fill: impl FnOnce(&mut Html, &Status)) {
+    panels::begin_fresh(html, id);
+    match status {
+        Some(status) => fill(html, status),
+        None => _ = html.raw(panels::CLOSED),
+    }
     panels::end(html);
 }
 
@@ -239,6 +261,17 @@ mod tests {
         let n = writer.join().unwrap().unwrap();
         println!("the page has {n} bytes, {packed} when gzipped");
         assert!(packed > 1000 && packed < GZIPPED_BYTES_MAX, "{packed}");
+    }
+
+    #[test]
+    fn a_closed_page_has_all_panels_and_tells_nothing_but_the_name() {
+        let (page, open) = (closed("kit<chen"), render(&Status::default()));
+        assert!(page.contains("<body data-closed>") && !open.contains("data-closed"));
+        assert!(page.contains("kit&lt;chen</h1>") && !page.contains("data-live="));
+        for (id, _) in panels::offered() {
+            assert!(page.contains(&format!("<div class=\"panel\" id=\"{id}\"")), "{id}");
+        }
+        assert_eq!(page.matches(panels::CLOSED).count(), 4);
     }
 
     #[test]

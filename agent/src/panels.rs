@@ -1,4 +1,4 @@
-//! What the panels of the page ask beyond the status: timers, the level of the sound, the log, personas that are edited,
+//! What the panels of the page ask beyond the status: timers, the level of the sound, the log, what is edited,
 //! and words that this PC is to say.
 //!
 //! Timers may be seen by whoever may see the page. All else needs a key for the voice or a login with one, and a browser
@@ -6,14 +6,14 @@
 
 use crate::answer::timers::{Timer, uptime};
 use crate::brain::library::EditError;
-use crate::brain::shown::PERSONAS_PATH;
+use crate::brain::shown::{PERSONAS_PATH, WORKFLOWS_PATH};
 use crate::gateway::Gateway;
 use crate::io::node::Node;
 use crate::logbook::{BANNER_LETTERS_MAX, LogBook};
 use crate::session::access;
 use crate::talk::parts::Event;
 use crate::voicing::Voice;
-use brain::FILE_BYTES_MAX;
+use admission::{EDIT_BYTES_MAX, EditKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use service::door::{Allowance, Answer, Ask, Head, Reply};
@@ -28,9 +28,10 @@ const LOG_PATH: &str = "/api/log";
 const JOURNAL_PATH: &str = "/api/log/journal";
 const SAY_PATH: &str = "/api/say";
 /// Followed by the name of one.
-const PERSONA_PATH: &str = "/api/personas/";
-/// Room for JSON's way of writing a file of personas.
-const PERSONA_BYTES_MAX: usize = 2 * FILE_BYTES_MAX;
+const EDIT_PATHS: [(&str, EditKind); 2] =
+    [("/api/personas/", EditKind::Persona), ("/api/workflows/", EditKind::Workflow)];
+/// Room for JSON's way of writing a text.
+const EDITED_BYTES_MAX: usize = 4 * EDIT_BYTES_MAX;
 const BODY_BYTES_MAX: usize = 4096;
 const SAID_BYTES_MAX: usize = 1000;
 /// Lines of the journal on the page.
@@ -65,7 +66,12 @@ struct Id {
 
 pub fn is_for(path: &str) -> bool {
     [TIMERS_PATH, CANCEL_PATH, LEVEL_PATH, LOG_PATH, JOURNAL_PATH, SAY_PATH].contains(&path)
-        || path.starts_with(PERSONA_PATH)
+        || edited(path).is_some()
+}
+
+/// What a path edits.
+fn edited(path: &str) -> Option<(EditKind, &str)> {
+    EDIT_PATHS.into_iter().find_map(|(start, kind)| Some((kind, path.strip_prefix(start)?)))
 }
 
 impl Panels {
@@ -76,8 +82,7 @@ impl Panels {
             access::origin(head.fields).map_err(|what| told((403, what.to_owned())))?;
             self.gateway.voice_key(head.fields).map_err(told)?;
         }
-        let is_persona = head.path.starts_with(PERSONA_PATH);
-        let body_bytes = if is_persona { PERSONA_BYTES_MAX } else { BODY_BYTES_MAX };
+        let body_bytes = if edited(head.path).is_some() { EDITED_BYTES_MAX } else { BODY_BYTES_MAX };
         let time = if head.path == LOG_PATH { feed::GATE_TIME } else { Duration::ZERO };
         Ok(Allowance { body_bytes, time })
     }
@@ -142,21 +147,23 @@ impl Panels {
     }
 
     fn edit(&self, path: &str, Text { text }: Text) -> Result<Reply, Refusal> {
-        let name = path.strip_prefix(PERSONA_PATH).unwrap_or_default();
+        let (kind, name) = edited(path).ok_or((405, "this is got".to_owned()))?;
         if !brain::is_name(name) {
-            return Err((400, "a persona's name has small letters, digits, - and _".into()));
+            return Err((400, "a name has small letters, digits, - and _, and begins with a letter".into()));
         }
         let library = &self.voice.mind.brain.library;
-        library.edit_persona(name, &text).map_err(|error| match error {
+        library.edit(kind, name, &text, self.voice.unix_s()).map_err(|error| match error {
             EditError::Mistakes(what) => (422, what),
-            EditError::Unknown => {
-                (404, format!("there is no persona {name}; GET {PERSONAS_PATH} lists them"))
-            }
-            EditError::Full => (507, "there are as many personas as there may be".into()),
-            EditError::NoFolder => (503, "here nothing can be kept".into()),
-            EditError::Disk(what) => (507, what),
+            EditError::Unknown => (
+                404,
+                format!(
+                    "there is no {name}; GET {PERSONAS_PATH} and GET {WORKFLOWS_PATH} list what there is"
+                ),
+            ),
+            EditError::Full => (507, "there are as many of these as there may be".into()),
+            EditError::Limit(what) | EditError::Disk(what) => (507, what),
         })?;
-        told(json!({ "name": name, "text": library.persona_text(name) }))
+        told(json!({ "name": name, "text": library.text(kind, name) }))
     }
 }
 

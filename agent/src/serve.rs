@@ -1,32 +1,40 @@
 //! `agent serve`: the page and the API, the watchdog, and the reports, on one thread.
 
 use crate::args::Serve;
+use crate::brain::sharing::Sharing;
 use crate::brain::{message, shown};
 use crate::cluster::Cluster;
 use crate::cluster::story::FOLLOWERS_MAX;
+use crate::diag::afar::Afar;
 use crate::doors::Doors;
 use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::gateway::{self, Gateway};
 use crate::hear;
-use crate::io::node::Node;
+use crate::io::{node::Node, runtime};
 use crate::lending::{self, Lending};
 use crate::logbook::LogBook;
 use crate::memory::{Memory, door as memory_door};
 use crate::ordering::Ordering;
 use crate::panels::{self, Panels};
 use crate::placing::{self, desk::Desk};
+use crate::reading::{self, Reading};
+use crate::session::local;
 use crate::settings::Settings;
 use crate::talk::trace::Trace;
 use crate::tools;
 use crate::tools::inspect::{self, Inspect};
 use crate::{api, gossiping, hearing, keeping, login, offered, page, reporting, text, voicing};
-use admission::{API_KEYS_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH, Wish};
+use admission::{
+    API_KEYS_PATH, DiagPart, EDIT_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH,
+    SIGNED_EDIT_BYTES_MAX, Wish,
+};
 use anyhow::Context;
 use service::door::{self, Allowance, Answer, Ask, Limits, Reply};
 use service::feed;
 use service::notify;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// The page needs its policy, and nobody may put it into a frame.
@@ -42,6 +50,8 @@ const EVENTS_PATH: &str = "/api/events";
 const TURNS_PATH: &str = "/api/turns";
 /// Facts that a tool finds.
 const RECALLED: usize = 6;
+/// What an order has tried out may take a minute.
+const ORDER_TIME: Duration = Duration::from_secs(90);
 /// Turns on the page.
 const TURNS_SHOWN: usize = 8;
 
@@ -75,6 +85,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let gateway = Gateway::new(node.clone(), cluster.clone(), joined.clone(), settings.clone(), offered);
     let gateway = Arc::new(gateway);
     let gate = gateway.clone();
+    let reading = Arc::new(Reading::new(args.closed, settings.clone(), gateway.clone(), cluster.clone()));
+    let may_read = reading.clone();
     let lending = Lending::new(gateway.clone(), settings.clone(), worker, rpc)?;
     let lending = Arc::new(lending);
     let lent = lending.clone();
@@ -93,6 +105,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     };
     let voice = Arc::new(voicing::Voice::start(parts, &root, args.wyoming)?);
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
+    let sharing = Arc::new(Sharing::new(cluster.clone(), voice.mind.brain.clone(), joined.clone()));
+    let own = gossiping::Own { ear: ear.clone(), talks: voice.talks.clone(), sharing: sharing.clone() };
     let remembering = memory.clone();
     let at_the_door = voice.clone();
     let panels = Panels { gateway: gateway.clone(), node: node.clone(), voice: voice.clone(), log };
@@ -111,6 +125,9 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         voice: voice.clone(),
         memory: memory.clone(),
         panels,
+        reading: reading.clone(),
+        sharing: sharing.clone(),
+        afar: Afar { root: root.clone(), talk: runtime::console_path(local::FILE) },
     });
     looks(&shared);
     let desk = shared.desk.clone();
@@ -120,6 +137,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         LIMITS,
         listener,
         move |head| match head.path {
+            _ if may_read.refuses(head) => Err(reading::refusal()),
             lending::PATH => lent.admit(head),
             path if memory_door::is_for(path) => memory_door::admit(&remembering, head),
             path if Doors::is_for(path) => at_the_door.doors.admit(head),
@@ -127,6 +145,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
             EVENTS_PATH => Ok(Allowance { body_bytes: 0, time: feed::GATE_TIME }),
             message::PATH => at_the_door.messages.admit(head),
             path if tools::door::Door::is_for(path) => at_the_door.tools.admit(head),
+            EDIT_PATH => Ok(Allowance { body_bytes: SIGNED_EDIT_BYTES_MAX, time: Duration::ZERO }),
+            ORDER_PATH => Ok(Allowance { body_bytes: ORDER_TEXT_BYTES_MAX, time: ORDER_TIME }),
             _ => gate.admit(head, &LIMITS),
         },
         move |ask| answer(shared.clone(), ask),
@@ -135,16 +155,18 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = pages => {}
         _ = reporting::run(node.clone(), address.port()) => {}
         _ = enrolling::run(node.clone(), options, told) => {}
-        _ = gossiping::run(node, cluster.clone(), ear.clone(), joined.clone()) => {}
+        _ = gossiping::run(node, cluster.clone(), own, joined.clone()) => {}
         _ = placing::run(cluster.clone(), joined, desk, files) => {}
         _ = offered::follow(&experts, &models, &gateway, &changed) => {}
         _ = gateway.remember() => {}
         _ = settings.remember() => {}
+        _ = reading.follow() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, &timers, &memory, &root, port) => {}
+        _ = hearing::serve(&ear, (&timers, &memory, &sharing), &root, port) => {}
         _ = timers.run() => {}
         _ = memory.run() => {}
+        _ = sharing.run() => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
@@ -168,6 +190,9 @@ struct Shared {
     voice: Arc<voicing::Voice>,
     memory: Arc<Memory>,
     panels: Arc<Panels>,
+    reading: Arc<Reading>,
+    sharing: Arc<Sharing>,
+    afar: Afar,
 }
 
 impl Shared {
@@ -273,15 +298,19 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         return shared.voice.tools.answer(&ask);
     }
     let whole = match ask.path.as_str() {
-        ORDER_PATH => obey(&shared, &ask).await,
+        ORDER_PATH => obey(shared, &ask).await,
         API_KEYS_PATH => shared.gateway.take_keys(&ask),
         SETTINGS_PATH => shared.settings.answer(&ask),
+        EDIT_PATH => shared.sharing.take(&ask),
         login::LOGIN_PATH | login::LOGOUT_PATH => return shared.gateway.log_in(&ask),
         api::DOCUMENT_PATH => api::document(),
-        "/" => page(&shared.status().await),
+        "/" if !shared.reading.may(&ask.fields) => page(page::closed(&shared.node.name())),
+        "/" => page(page::render(&shared.status().await)),
         page::WORKLET_PATH => worklet(),
         TEXT_PATH => Answer::text(200, &shared.text().await),
         "/api/status" => json(&shared.status().await),
+        // The page may have closed since the gate.
+        EVENTS_PATH if !shared.reading.may(&ask.fields) => return reading::refusal(),
         EVENTS_PATH => match shared.cluster.feed().follow(ask.heard) {
             Some(events) => return Reply::Events(events),
             None => Answer::text(503, "too many follow what happens\n"),
@@ -302,20 +331,30 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
     Reply::Whole(whole)
 }
 
-async fn obey(shared: &Shared, ask: &Ask) -> Answer {
+async fn obey(shared: Arc<Shared>, ask: &Ask) -> Answer {
     let order = match shared.ordering.take(&shared.node, ask).await {
         Ok(order) => order,
         Err(refusal) => return refusal,
     };
     let report = match order.wish() {
         Wish::Logs { lines } => shared.node.journal(lines).await,
-        Wish::Diag => shared.text().await + &shared.node.counters(),
+        Wish::Diag(DiagPart::Status) => shared.text().await + &shared.node.counters(),
+        Wish::Edits { from } => shared.sharing.part(from),
+        Wish::Diag(part) => {
+            // It goes on though whoever asked has hung up, and the next order waits for it.
+            let tried = tokio::spawn(async move {
+                let report = shared.afar.report(part, &shared.text().await, &shared.node).await;
+                order.answer(&report)
+            });
+            let broken = |error| Answer::text(500, &format!("the check broke off: {error}\n"));
+            return tried.await.unwrap_or_else(broken);
+        }
     };
     order.answer(&report)
 }
 
-fn page(status: &Status) -> Answer {
-    let body = page::render(status).into_bytes();
+fn page(page: String) -> Answer {
+    let body = page.into_bytes();
     Answer { status: 200, content_type: "text/html; charset=utf-8", body, fields: PAGE_FIELDS }
 }
 

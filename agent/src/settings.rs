@@ -6,12 +6,14 @@ use crate::io::runtime;
 use admission::{AuthorityPublic, NodeSettings, SETTINGS_TEXT_BYTES_MAX, SignedSettings};
 use service::door::{Answer, Ask};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 const FILE: &str = "settings.json";
 
 pub struct Settings {
     member: Joined,
     told: Mutex<Option<SignedSettings>>,
+    news: watch::Sender<()>,
 }
 
 /// Why settings were not taken.
@@ -26,12 +28,17 @@ enum Refusal {
 
 impl Settings {
     pub fn new(member: Joined) -> Settings {
-        Settings { member, told: Mutex::default() }
+        Settings { member, told: Mutex::default(), news: watch::Sender::new(()) }
     }
 
     /// What holds now; a node that was told nothing has nothing to do.
     pub fn now(&self) -> NodeSettings {
         self.lock().as_ref().map(|told| told.settings().clone()).unwrap_or_default()
+    }
+
+    /// Wakes whoever waits for other settings.
+    pub fn follow(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Never ends: what an earlier run of the agent was told holds again as soon as the authority is known.
@@ -43,11 +50,17 @@ impl Settings {
             if let (Some(authority), Ok(signed)) = (authority, SignedSettings::parse(text.as_bytes())) {
                 // Older or a stranger's change nothing.
                 let _ = take(&mut self.lock(), signed, &authority);
+                self.news.send_replace(());
             }
             if member.changed().await.is_err() {
                 return std::future::pending().await;
             }
         }
+    }
+
+    /// Whether everybody may read this node's page.
+    pub fn is_open(&self) -> bool {
+        self.lock().as_ref().is_none_or(|told| told.settings().page.open)
     }
 
     /// New settings, posted by the boot server.
@@ -67,6 +80,7 @@ impl Settings {
         };
         let text = signed.to_json();
         let taken = take(&mut self.lock(), signed, &kept.member.authority);
+        self.news.send_replace(());
         match taken {
             Ok(false) => Answer::text(200, "these settings are here already\n"),
             Ok(true) => match runtime::write(FILE, text.as_bytes(), runtime::For::Agent) {

@@ -6,6 +6,7 @@ use crate::facts::network::Interface;
 use crate::page::{bytes, duration};
 use crate::talk::shown;
 use crate::talk::trace::Trace;
+use ::cluster::Mood;
 use std::fmt::{self, Write};
 
 /// A value's columns: what stands behind its name.
@@ -25,6 +26,9 @@ pub fn render(status: &Status, port: u16) -> String {
     network(&mut out, status);
     devices(&mut out, status);
     voice(&mut out, status);
+    for trouble in &status.workflows.troubles {
+        out.lines("workflow", trouble);
+    }
     units(&mut out, status);
     boot(&mut out, status);
     machine(&mut out, status);
@@ -45,9 +49,19 @@ fn cluster(out: &mut Out, status: &ClusterStatus) {
     let Some(picture) = &status.picture else { return };
     out.line("cluster", &format!("{} nodes alive, ring key {}", picture.n_alive, picture.ring));
     for member in picture.members.iter().filter(|member| !member.is_self) {
+        let mood = member.facts.as_ref().filter(|_| member.is_alive()).map(|facts| facts.mood);
+        let mood = mood.filter(|mood| *mood != Mood::Idle).map(|mood| format!(", {}", mood.as_str()));
         let name = if member.name.is_empty() { "unnamed" } else { &member.name };
         let since = duration(member.for_s as f64);
-        out.line("", &format!("{name} {} {} for {since}", member.address.ip(), member.standing));
+        out.line(
+            "",
+            &format!(
+                "{name} {} {} for {since}{}",
+                member.address.ip(),
+                member.standing,
+                mood.unwrap_or_default()
+            ),
+        );
     }
 }
 
@@ -67,7 +81,7 @@ fn network(out: &mut Out, status: &Status) {
         };
         let addresses =
             if i.addresses.is_empty() { "no address".to_string() } else { i.addresses.join(", ") };
-        out.line("network", &format!("{}: {addresses}, {link}, {} {}", i.name, i.mac, i.driver));
+        out.lines("network", &format!("{}: {addresses}, {link}, {} {}", i.name, i.mac, i.driver));
     }
     if status.interfaces.is_empty() {
         out.line("network", "no network card was found");

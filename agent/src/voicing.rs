@@ -154,6 +154,11 @@ impl Voice {
         self.mind.timers.clone()
     }
 
+    /// The time, where this node knows it.
+    pub fn unix_s(&self) -> u64 {
+        self.home.unix_s().unwrap_or(0)
+    }
+
     /// How this PC's own ear and mouth are.
     pub fn status(&self) -> VoiceStatus {
         let view = self.talks.here().map(|here| here.view()).unwrap_or_default();

@@ -5,8 +5,8 @@
 
 use admission::{
     ANSWER_BYTES_MAX, Admission, Answer, ApiKey, ApiKeyFile, ApiKeys, Ask, AuthoritySecret, BoxSecret,
-    CALL_BYTES_MAX, CallId, Certificate, Challenge, Code, NodeId, NodeSecret, Open, Order, Page, Pass,
-    RingKey, Roster, STICK_BYTES, SignedSettings, Stick, StickAsk, StickProof, Wish,
+    CALL_BYTES_MAX, CallId, Certificate, Challenge, Code, DiagPart, NodeId, NodeSecret, Open, Order, Page,
+    Pass, RingKey, Roster, STICK_BYTES, SignedSettings, Stick, StickAsk, StickProof, Wish,
 };
 use std::sync::OnceLock;
 
@@ -24,7 +24,14 @@ fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {
         let (authority, letterbox) = (AuthoritySecret::from_seed(&[1; 32]), BoxSecret::from_seed(&[2; 32]));
-        let order = Order::new(&authority, NodeId(7), Wish::Diag, 1000, [5; 16], letterbox.public());
+        let order = Order::new(
+            &authority,
+            NodeId(7),
+            Wish::Diag(DiagPart::Status),
+            1000,
+            [5; 16],
+            letterbox.public(),
+        );
         let release = release::SecretKey::from_seed(&[7; 32]).public();
         Keys { authority, release, letterbox, node: NodeSecret::from_seed(&[3; 32]), order }
     })

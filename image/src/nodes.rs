@@ -17,8 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A slow PC may need its time for a report.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A slow PC may need its time for a report, and a minute where it tries something out.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// `duet nodes`.
 pub fn command(args: NodesArgs) -> Result<()> {
@@ -37,7 +37,7 @@ pub fn command(args: NodesArgs) -> Result<()> {
         NodesCommand::UsbKey(args) => usb_key(&out, &args),
         NodesCommand::VoidSticks(_) => ask_and_say(&out, &Request::VoidSticks),
         NodesCommand::Logs(args) => ask_and_say(&out, &Request::Logs { who: args.who, lines: args.lines }),
-        NodesCommand::RunDiag(args) => ask_and_say(&out, &Request::Diag { who: args.who }),
+        NodesCommand::RunDiag(args) => ask_and_say(&out, &Request::Diag { who: args.who, part: args.part }),
     }
 }
 

@@ -1,6 +1,6 @@
 """Uses every panel of the page, as a person with a browser does: Chromium without a window.
 
-usage: mission.py CHROMIUM ADDRESS KEY AXE.js FOLDER
+usage: mission.py CHROMIUM ADDRESS KEY AXE.js FOLDER [closed]
 Prints a line for each case that went well; pictures of every panel, at the width of a phone and of a desk, lie in FOLDER.
 """
 import asyncio
@@ -11,6 +11,7 @@ import sys
 from browser import opened
 
 CHROMIUM, ADDRESS, KEY, AXE, FOLDER = sys.argv[1:6]
+CLOSED = sys.argv[6:] == ["closed"]
 WIDTHS = {"phone": (390, 844), "desk": (1280, 900)}
 # Each width once and each shade once: axe takes its time.
 AUDITED = [("phone", "light"), ("desk", "dark")]
@@ -134,8 +135,21 @@ async def edits(page):
     await says(page, "experts-note", "Saved.")
     await page.until("document.querySelector('.choice[aria-pressed=true]').textContent.includes('edited')")
     await click(page, "#experts-reset")
-    await says(page, "experts-note", "gone")
+    await says(page, "experts-note", "as it was before")
     assert await page.eval("document.getElementById('experts-text').value") == old
+    # What is wrong is told with its place, and what held holds on.
+    await page.eval("[...document.querySelectorAll('.choice')].find(b => b.textContent.startsWith('researcher') && b.textContent.includes('workflow')).click()")
+    old = await page.eval("document.getElementById('experts-text').value")
+    await fill(page, "experts-text", old.replace("nodes:", "nodes: nothing", 1))
+    await click(page, "#experts-form button")
+    await says(page, "experts-note", "researcher.yaml:")
+    await picture(page, "experts-mistake")
+    page.troubles.clear()
+    await fill(page, "experts-text", old + "\n")
+    await click(page, "#experts-form button")
+    await says(page, "experts-note", "Saved.")
+    await click(page, "#experts-reset")
+    await says(page, "experts-note", "as it was before")
     ok("a_persona")
 
 
@@ -221,9 +235,46 @@ async def looks(page):
     ok("every_panel")
 
 
+async def reads_closed(page):
+    """A page that its owner has closed: nothing of the node before a login, everything after it."""
+    matter = "document.getElementById('pc').textContent.includes('Working memory')"
+    await page.until("document.readyState === 'complete' && document.getElementById('voice-door')?.hidden === false")
+    await page.eval("(() => {" + open(AXE).read() + "})()")
+    for panel in await panels(page):
+        await go(page, panel)
+    assert not await page.eval(matter)
+    for name in WIDTHS:
+        await size(page, name)
+        await go(page, "cluster")
+        await picture(page, f"closed-{name}")
+        await audit(page, f"closed-{name}")
+        await is_narrow(page, f"closed-{name}")
+    assert page.troubles == [], page.troubles
+    ok("a_closed_page")
+    await go(page, "talk")
+    await fill(page, "voice-key", KEY)
+    await click(page, "#voice-door button")
+    await page.until(matter)
+    await go(page, "experts")
+    await page.until("document.querySelectorAll('.choice').length >= 8")
+    await go(page, "cluster")
+    await picture(page, "closed-after-login")
+    # The login outlives a reload, which itself shows nothing.
+    await page.ask("Page.reload")
+    await page.until("document.readyState === 'complete' && typeof duet !== 'undefined' && duet.who.voice && " + matter)
+    ok("a_login_opens_it")
+    await page.eval("document.getElementById('logout').click()")
+    await page.until("document.readyState === 'complete' && document.getElementById('voice-door')?.hidden === false && !" + matter)
+    assert page.troubles == [], page.troubles
+    ok("a_logout_closes_it")
+
+
 async def main():
     async with opened(CHROMIUM, ADDRESS, ["--window-size=1280,900"]) as page:
         await size(page, "desk")
+        if CLOSED:
+            await reads_closed(page)
+            return
         await logs_in(page)
         all_panels = await panels(page)
         await asks(page)

@@ -27,9 +27,15 @@ struct Node {
 
 impl Node {
     fn start(name: &str) -> Node {
+        Node::with(name, &[])
+    }
+
+    /// `more` follow `agent serve`.
+    fn with(name: &str, more: &[&str]) -> Node {
         let memory = std::env::temp_dir().join(format!("duet-mission-{name}-{}", std::process::id()));
         fs::create_dir_all(&memory).unwrap();
-        let words = ["--memory".into(), memory.display().to_string()];
+        let mut words = vec!["--memory".into(), memory.display().to_string()];
+        words.extend(more.iter().map(ToString::to_string));
         Node { gateway: Gateway::start(agent(), name, LIMITS, &words), memory }
     }
 }
@@ -56,20 +62,31 @@ fn run(mut client: Command, cases: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A browser at the page of this node, with the words that say what it does there.
+fn browser(node: &Node, words: &[&str]) -> Result<Command, String> {
+    let chromium = tests::clients::chromium().ok_or("there is no chromium")?;
+    let mut client = tests::clients::python("voice", "voice-requirements.txt", "mission")?;
+    let axe = tests::clients::npm()?.join("node_modules/axe-core/axe.min.js");
+    client.args([chromium, &node.gateway.address.to_string(), KEY]).arg(axe).arg(pictures()).args(words);
+    Ok(client)
+}
+
+#[test]
+fn a_closed_page_shows_what_it_has_after_a_login() {
+    let node = Node::with("closed", &["--closed"]);
+    match browser(&node, &["closed"]) {
+        Ok(client) => run(client, &["a_closed_page", "a_login_opens_it", "a_logout_closes_it"]),
+        Err(why) => tests::skip("closed", &why),
+    }
+}
+
 #[test]
 fn a_person_uses_every_panel_of_the_page() {
-    let Some(chromium) = tests::clients::chromium() else {
-        return tests::skip("mission", "there is no chromium");
-    };
-    let ready = tests::clients::python("voice", "voice-requirements.txt", "mission")
-        .and_then(|client| Ok((client, tests::clients::npm()?.join("node_modules/axe-core/axe.min.js"))));
-    let (mut client, axe) = match ready {
-        Ok(ready) => ready,
+    let node = Node::start("mission");
+    let client = match browser(&node, &[]) {
+        Ok(client) => client,
         Err(why) => return tests::skip("mission", &why),
     };
-    let node = Node::start("mission");
-    let gateway = &node.gateway;
-    client.args([chromium, &gateway.address.to_string(), KEY]).arg(axe).arg(pictures());
     run(
         client,
         &[

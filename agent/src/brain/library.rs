@@ -1,9 +1,11 @@
-//! The workflows and personas that there are: those of the program, and files that take their places or add to them.
+//! The workflows and personas that there are: those of the program, files that take their places or add to them, and what
+//! the owner edited on a page of the cluster.
 //!
-//! A file with a mistake changes nothing: what held before holds on, and the mistake is told on page and console until the
-//! file is mended.
+//! A text with a mistake changes nothing: what held before holds on, and the mistake is told on page and console until it
+//! is mended. How edits come from and go to other nodes, `sharing` knows.
 
 use crate::io::runtime;
+use admission::{Edit, EditKind, Edits};
 use brain::{FILE_BYTES_MAX, Known, Persona, Workflow};
 use serde::Serialize;
 use service::log::{Level, say};
@@ -14,9 +16,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Where the owner's files lie, in `workflows` and `personas`.
 pub const FOLDER: &str = "etc/duet-agent";
+/// What was edited, in the agent's own folder.
+const EDITS_FILE: &str = "edits.json";
+/// All texts, each byte as six, with their names.
+const EDITS_FILE_BYTES_MAX: u64 = 2 << 20;
 /// Of each kind.
 const FILES_MAX: usize = 64;
 /// A file is often followed by more.
@@ -50,6 +57,8 @@ pub enum Source {
     Shipped,
     /// A file of the owner's.
     File,
+    /// What the owner edited on a page.
+    Edited,
 }
 
 #[derive(Clone)]
@@ -62,16 +71,18 @@ pub struct Kept<T> {
 struct Books {
     workflows: BTreeMap<String, Kept<Workflow>>,
     personas: BTreeMap<String, Kept<Persona>>,
-    /// The files of the personas, as they are edited.
-    texts: BTreeMap<String, String>,
+    /// As they are edited.
+    texts: BTreeMap<(EditKind, String), String>,
     /// What is wrong with files, a line each.
     troubles: Vec<String>,
 }
 
 pub struct Library {
     folder: Option<PathBuf>,
-    /// Personas that were edited on the page.
-    edited: Option<PathBuf>,
+    /// Keeps what was edited for the next run of the agent.
+    file: Option<PathBuf>,
+    edits: Mutex<Edits>,
+    news: watch::Sender<()>,
     tools: Vec<String>,
     books: Mutex<Books>,
 }
@@ -80,7 +91,8 @@ impl Library {
     /// Those of the program alone. `tools` are the names that a workflow may call.
     pub fn shipped(tools: &[&str]) -> Library {
         let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
-        let library = Library { folder: None, edited: None, tools, books: Mutex::default() };
+        let (edits, books, news) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
+        let library = Library { folder: None, file: None, edits, news, tools, books };
         library.read_again();
         library
     }
@@ -88,10 +100,10 @@ impl Library {
     /// With the files below a root.
     pub fn open(root: &Path, tools: &[&str]) -> Library {
         let folder = root.join(FOLDER);
-        // A node's own folder is in its image, where the agent may not write; what is edited lies in RAM, and a crash of
-        // the agent loses none of it.
-        let edited = runtime::path("personas").unwrap_or_else(|| folder.join("personas"));
-        let library = Library { folder: Some(folder), edited: Some(edited), ..Library::shipped(tools) };
+        // A node's own folder is in its image, where the agent may not write.
+        let file = runtime::lasting_path(EDITS_FILE).unwrap_or_else(|| folder.join(EDITS_FILE));
+        let edits = Mutex::new(Edits::parse(&read_within(&file, EDITS_FILE_BYTES_MAX).unwrap_or_default()));
+        let library = Library { folder: Some(folder), file: Some(file), edits, ..Library::shipped(tools) };
         library.read_again();
         library
     }
@@ -112,32 +124,70 @@ impl Library {
         self.books().personas.values().cloned().collect()
     }
 
-    /// The file of a persona, whoever wrote it.
-    pub fn persona_text(&self, name: &str) -> Option<String> {
-        self.books().texts.get(name).cloned()
+    /// The text of a persona or a workflow, whoever wrote it.
+    pub fn text(&self, kind: EditKind, name: &str) -> Option<String> {
+        self.books().texts.get(&(kind, name.to_owned())).cloned()
     }
 
-    /// Writes the file of a persona; an empty one takes away what was edited before. It holds at once.
-    pub fn edit_persona(&self, name: &str, text: &str) -> Result<(), EditError> {
-        let folder = self.edited.as_ref().ok_or(EditError::NoFolder)?;
+    /// Edits a text; an empty one is again as it was before any edit. It holds here at once, and soon on all nodes.
+    pub fn edit(&self, kind: EditKind, name: &str, text: &str, unix_s: u64) -> Result<(), EditError> {
         if !text.is_empty() {
-            Persona::read(&format!("{name}.md"), name, text)
-                .map_err(|mistakes| EditError::Mistakes(mistakes.to_string()))?;
+            self.check(kind, name, text).map_err(EditError::Mistakes)?;
         }
-        if self.persona(name).is_none() && (text.is_empty() || self.books().personas.len() >= FILES_MAX) {
+        let n_kept = match kind {
+            EditKind::Persona => self.books().personas.len(),
+            EditKind::Workflow => self.books().workflows.len(),
+        };
+        if self.text(kind, name).is_none() && (text.is_empty() || n_kept >= FILES_MAX) {
             return Err(if text.is_empty() { EditError::Unknown } else { EditError::Full });
         }
-        let path = folder.join(format!("{name}.md"));
-        let written = match text.is_empty() {
-            true => std::fs::remove_file(&path),
-            false => write_whole(&path, text),
-        };
-        match written {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && text.is_empty() => {}
-            written => written.map_err(|error| EditError::Disk(format!("{}: {error}", path.display())))?,
+        let text = Some(text.to_owned()).filter(|text| !text.is_empty());
+        self.edits().edit(kind, name, text, unix_s).map_err(|error| EditError::Limit(error.to_string()))?;
+        self.keep()
+    }
+
+    /// Takes what other nodes or the boot server know; says whether any of it is news.
+    pub fn learn(&self, edits: Vec<Edit>) -> bool {
+        let mut is_news = false;
+        for edit in edits {
+            match self.edits().take(edit) {
+                Ok(is_newer) => is_news |= is_newer,
+                Err(error) => {
+                    say(Level::Warning, &format!("duet: an edit of another node is left out: {error}"))
+                }
+            }
         }
+        if is_news && let Err(error) = self.keep() {
+            say(Level::Warning, &format!("duet: what was edited does not outlive this agent: {error:?}"));
+        }
+        is_news
+    }
+
+    /// What was edited, to be compared with others' books.
+    pub fn edits(&self) -> MutexGuard<'_, Edits> {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever hands edits on.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// The sentence says with file and line what is wrong.
+    fn check(&self, kind: EditKind, name: &str, text: &str) -> Result<(), String> {
+        match kind {
+            EditKind::Persona => read_persona(&format!("{name}.md"), name, text).map(drop),
+            EditKind::Workflow => read_workflow(&format!("{name}.yaml"), name, text, &self.known()).map(drop),
+        }
+    }
+
+    /// What was edited holds, and is written down.
+    fn keep(&self) -> Result<(), EditError> {
         self.read_again();
-        Ok(())
+        self.news.send_replace(());
+        let Some(path) = &self.file else { return Ok(()) };
+        let text = self.edits().to_json();
+        write_whole(path, &text).map_err(|error| EditError::Disk(format!("{}: {error}", path.display())))
     }
 
     pub fn troubles(&self) -> Vec<String> {
@@ -157,52 +207,57 @@ impl Library {
     pub fn read_again(&self) {
         let mut new = Books::default();
         let old = self.books().clone();
-        for (name, text) in PERSONAS {
-            let read =
-                Persona::read(&format!("{name}.md"), name, text).map_err(|mistakes| mistakes.to_string());
-            new.personas.take(name, read, Source::Shipped, &old.personas, &mut new.troubles);
-            new.texts.insert(name.to_owned(), text.to_owned());
-        }
-        let owners = self.folder.as_ref().map(|folder| folder.join("personas"));
-        // What a person has edited goes before what came with the image.
-        let folders =
-            owners.iter().chain(self.edited.iter().filter(|edited| Some(*edited) != owners.as_ref()));
-        for (name, path) in folders.flat_map(|folder| files(folder, "md")) {
-            let read = read(&path).and_then(|text| {
-                let persona = Persona::read(&path.display().to_string(), &name, &text)
-                    .map_err(|mistakes| mistakes.to_string())?;
-                new.texts.insert(name.clone(), text);
+        for Found { name, file, text, source } in self.found(EditKind::Persona) {
+            let read = text.and_then(|text| {
+                let persona = read_persona(&file, &name, &text)?;
+                new.texts.insert((EditKind::Persona, name.clone()), text);
                 Ok(persona)
             });
-            new.personas.take(&name, read, Source::File, &old.personas, &mut new.troubles);
+            new.personas.take(&name, read, source, &old.personas, &mut new.troubles);
         }
-        let personas = new.personas.keys().cloned().collect();
-        let known = Known { tools: self.tools.clone(), personas };
-        for (name, text) in WORKFLOWS {
-            let read = Workflow::read(&format!("{name}.yaml"), text, &known)
-                .map_err(|mistakes| mistakes.to_string());
-            new.workflows.take(name, read, Source::Shipped, &old.workflows, &mut new.troubles);
-        }
-        let workflows = self.folder.iter().flat_map(|folder| files(&folder.join("workflows"), "yaml"));
-        for (name, path) in workflows {
-            let file = path.display().to_string();
-            let read = read(&path).and_then(|text| {
-                let workflow =
-                    Workflow::read(&file, &text, &known).map_err(|mistakes| mistakes.to_string())?;
-                match workflow.name == name {
-                    true => Ok(workflow),
-                    false => Err(format!(
-                        "{file}:1:1: it is named {name}.yaml and says `workflow: {}`",
-                        workflow.name
-                    )),
-                }
+        let known = Known { tools: self.tools.clone(), personas: new.personas.keys().cloned().collect() };
+        for Found { name, file, text, source } in self.found(EditKind::Workflow) {
+            let read = text.and_then(|text| {
+                let workflow = read_workflow(&file, &name, &text, &known)?;
+                new.texts.insert((EditKind::Workflow, name.clone()), text);
+                Ok(workflow)
             });
-            new.workflows.take(&name, read, Source::File, &old.workflows, &mut new.troubles);
+            new.workflows.take(&name, read, source, &old.workflows, &mut new.troubles);
         }
         for trouble in new.troubles.iter().filter(|trouble| !old.troubles.contains(trouble)) {
             say(Level::Warning, &format!("duet: {trouble}"));
         }
         *self.books() = new;
+    }
+
+    /// All texts of a kind; what comes later takes the place of what came before under the same name.
+    fn found(&self, kind: EditKind) -> Vec<Found> {
+        let (shipped, folder, ending) = match kind {
+            EditKind::Persona => (&PERSONAS[..], "personas", "md"),
+            EditKind::Workflow => (&WORKFLOWS[..], "workflows", "yaml"),
+        };
+        let own = |name: &str, text: &str, source| Found {
+            name: name.to_owned(),
+            file: format!("{name}.{ending}"),
+            text: Ok(text.to_owned()),
+            source,
+        };
+        let mut all: Vec<Found> =
+            shipped.iter().map(|(name, text)| own(name, text, Source::Shipped)).collect();
+        let folder = self.folder.as_ref().map(|root| root.join(folder));
+        for (name, path) in folder.iter().flat_map(|folder| files(folder, ending)) {
+            all.push(Found {
+                name,
+                file: path.display().to_string(),
+                text: read(&path),
+                source: Source::File,
+            });
+        }
+        // What a person has edited goes before what came with the image.
+        let edits = self.edits();
+        let edited = edits.iter().filter(|edit| edit.kind == kind);
+        all.extend(edited.filter_map(|edit| Some(own(&edit.name, edit.text.as_ref()?, Source::Edited))));
+        all
     }
 
     /// Never ends: reads the files again whenever one of them may have changed.
@@ -236,6 +291,27 @@ impl Library {
     }
 }
 
+/// A text before it was read.
+struct Found {
+    name: String,
+    /// What sentences call it.
+    file: String,
+    text: Result<String, String>,
+    source: Source,
+}
+
+fn read_persona(file: &str, name: &str, text: &str) -> Result<Persona, String> {
+    Persona::read(file, name, text).map_err(|mistakes| mistakes.to_string())
+}
+
+fn read_workflow(file: &str, name: &str, text: &str, known: &Known) -> Result<Workflow, String> {
+    let workflow = Workflow::read(file, text, known).map_err(|mistakes| mistakes.to_string())?;
+    match workflow.name == name {
+        true => Ok(workflow),
+        false => Err(format!("{file}:1:1: it is named {name}.yaml and says `workflow: {}`", workflow.name)),
+    }
+}
+
 /// Names and paths of the files of one kind.
 fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -258,16 +334,17 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-/// Why a persona was not edited.
+/// Why a text was not edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
-    /// Here nothing can be kept.
-    NoFolder,
-    /// The text is no persona; a line for each mistake.
+    /// The text is no persona or workflow; a line for each mistake.
     Mistakes(String),
+    /// It is too long, alone or with all others.
+    Limit(String),
     Unknown,
     /// There are as many as there may be.
     Full,
+    /// It holds, and is forgotten with this agent unless another node has it.
     Disk(String),
 }
 
@@ -306,8 +383,11 @@ impl<T> Take<T> for BTreeMap<String, Kept<T>> {
 
 /// A file within its limit.
 pub fn read(path: &Path) -> Result<String, String> {
+    read_within(path, FILE_BYTES_MAX as u64 + 1)
+}
+
+fn read_within(path: &Path, bytes_max: u64) -> Result<String, String> {
     let mut text = String::new();
-    let file =
-        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    let file = File::open(path).and_then(|file| file.take(bytes_max).read_to_string(&mut text));
     file.map(|_| text).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -3,6 +3,7 @@
 use super::Brain;
 use super::library::{Kept, Source};
 use super::run::Over;
+use admission::EditKind;
 use brain::{Edge, Step};
 use serde::Serialize;
 use service::door::Answer;
@@ -28,6 +29,9 @@ pub struct Workflow {
     pub nodes: Vec<Node>,
     pub edges: Vec<Edge>,
     pub last: Option<Over>,
+    /// Its file, where it is to be edited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,7 +42,11 @@ pub struct Node {
 }
 
 pub fn workflows(brain: &Brain, has_key: bool) -> Answer {
-    json(&shown(brain, has_key))
+    let mut shown = shown(brain, has_key);
+    for workflow in &mut shown.workflows {
+        workflow.text = brain.library.text(EditKind::Workflow, &workflow.name);
+    }
+    json(&shown)
 }
 
 /// The graphs, each with the times of its last run; what was said in it only for whoever has a key.
@@ -60,6 +68,7 @@ pub fn shown(brain: &Brain, has_key: bool) -> Shown {
             nodes,
             edges: workflow.edges(),
             last: of(&workflow.name),
+            text: None,
         }
     };
     let workflows = brain.library.workflows().into_iter().map(shown).collect();
@@ -93,7 +102,7 @@ pub fn personas(brain: &Brain) -> Answer {
     let one = |kept: Kept<brain::Persona>| {
         let is_expert = kept.value.is_expert();
         let brain::Persona { name, about, tag, examples, keywords, prompt } = (*kept.value).clone();
-        let text = brain.library.persona_text(&name).unwrap_or_default();
+        let text = brain.library.text(EditKind::Persona, &name).unwrap_or_default();
         One { name, about, tag, is_expert, source: kept.source, examples, keywords, prompt, text }
     };
     let all: Vec<One> = brain.library.personas().into_iter().map(one).collect();

@@ -1,8 +1,10 @@
 //! Scripted conversations: real workflows and a real machine, with models and hands of the test's own.
 
+use super::library::EditError::{self, Mistakes};
 use super::library::{GENERAL, Source};
 use super::*;
 use crate::answer::model::{Live, ModelJob, Vectors};
+use admission::EditKind;
 use brain::Outcome;
 use std::collections::VecDeque;
 
@@ -387,6 +389,47 @@ fn a_file_adds_a_workflow_and_one_with_a_mistake_leaves_what_held() {
     library.read_again();
     assert!(library.workflow("asks").is_none() && library.troubles().is_empty());
     assert_eq!(library.persona(GENERAL).unwrap().prompt, "");
+}
+
+#[test]
+fn what_is_edited_holds_until_it_is_taken_back_and_a_mistake_changes_nothing() {
+    let root = std::env::temp_dir().join(format!("duet-edits-{}", std::process::id()));
+    let folder = root.join(super::library::FOLDER);
+    std::fs::create_dir_all(folder.join("personas")).unwrap();
+    std::fs::write(folder.join("personas/general.md"), "---\nabout: mine\nexamples: [a]\n---\nBe rude.")
+        .unwrap();
+    let open = || Library::open(&root, &crate::answer::TOOLS);
+    let (library, persona, workflow) = (open(), EditKind::Persona, EditKind::Workflow);
+    let kind = "---\nabout: kind\nexamples: [a]\n---\nBe kind.";
+    library.edit(persona, GENERAL, kind, 1_000).unwrap();
+    library.edit(workflow, "asks", ASKS, 1_000).unwrap();
+    assert_eq!(library.persona(GENERAL).unwrap().prompt, "Be kind.");
+    let wrong = |kind, name: &str, text: &str| library.edit(kind, name, text, 2_000).unwrap_err();
+    let Mistakes(why) = wrong(persona, GENERAL, "rude") else { panic!("it was taken") };
+    assert!(why.starts_with("general.md:1:1: the file must begin with a head"), "{why}");
+    let Mistakes(why) = wrong(workflow, "asks", &ASKS.replace("tool: time", "tool: hammer")) else {
+        panic!("it was taken")
+    };
+    assert!(why.contains("asks.yaml:6:25: there is no tool `hammer`"), "{why}");
+    let Mistakes(why) = wrong(workflow, "other", ASKS) else { panic!("it was taken") };
+    assert!(why.contains("it is named other.yaml and says `workflow: asks`"), "{why}");
+    assert_eq!(wrong(persona, "nobody", ""), EditError::Unknown);
+    // The next run of the agent knows it.
+    let again = open();
+    assert_eq!(again.edits().digest(), library.edits().digest());
+    assert!(again.persona(GENERAL).unwrap().prompt == "Be kind." && again.workflow("asks").is_some());
+    // A node that learns of it knows it too, and one that cannot use it says so and keeps what it has.
+    let other = Library::shipped(&[]);
+    assert!(other.learn(library.edits().iter().cloned().collect()));
+    assert_eq!(other.persona(GENERAL).unwrap().prompt, "Be kind.");
+    assert!(other.workflow("asks").is_none());
+    assert!(other.troubles().join("\n").contains("there is no tool `time`"), "{:?}", other.troubles());
+    // As it was before: the owner's file, and nothing.
+    library.edit(persona, GENERAL, "", 3_000).unwrap();
+    library.edit(workflow, "asks", "", 3_000).unwrap();
+    assert_eq!(library.persona(GENERAL).unwrap().prompt, "Be rude.");
+    assert!(library.workflow("asks").is_none());
+    std::fs::remove_dir_all(&root).unwrap();
 }
 
 #[test]

@@ -4,8 +4,8 @@ use crate::facts::Status;
 use crate::hear::desk::{HearingStatus, Readiness};
 use crate::hearing;
 use ::cluster::{
-    Facts, Hardware, Health, MODELS_MAX, Model, SERVICES_MAX, SPEEDS_MAX, Service, Speed, TEXT_BYTES_MAX,
-    Tier, isa,
+    Facts, Hardware, Health, MODELS_MAX, Model, Mood, SERVICES_MAX, SPEEDS_MAX, Service, Speed,
+    TEXT_BYTES_MAX, Tier, isa,
 };
 use split::place::told::{DECODE, PROMPT};
 use split::report::{HeldExpert, HeldStage, HeldState, Holds, SpeedTold};
@@ -52,6 +52,16 @@ pub fn tell(status: &Status) -> Facts {
         services: services(status),
         room_mb: step(mib(status.memory.room_kib).min(total)),
         ..Facts::default()
+    }
+}
+
+/// Who waits for a voice says nothing to anybody.
+pub fn mood(mood: crate::talk::Mood) -> Mood {
+    match mood {
+        crate::talk::Mood::Idle | crate::talk::Mood::Waiting => Mood::Idle,
+        crate::talk::Mood::Listening => Mood::Listening,
+        crate::talk::Mood::Thinking => Mood::Thinking,
+        crate::talk::Mood::Speaking => Mood::Speaking,
     }
 }
 

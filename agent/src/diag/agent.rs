@@ -2,10 +2,11 @@
 
 use super::line::Event;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Of what the agent tells at once; an answer of four KiB with its marks is less.
@@ -15,21 +16,55 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// The way to the agent, while there is one.
 #[derive(Clone, Default)]
-pub struct Agent(Arc<Mutex<Option<UnixStream>>>);
+pub struct Agent(Arc<Mutex<Way>>);
+
+#[derive(Default)]
+enum Way {
+    #[default]
+    None,
+    Open(UnixStream),
+    /// Nobody wants it any more.
+    Ended,
+}
 
 impl Agent {
     /// False where the agent is away.
     pub fn tell(&self, line: &str) -> bool {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.as_mut().is_some_and(|stream| stream.write_all(format!("{line}\n").as_bytes()).is_ok())
+        match &mut *self.lock() {
+            Way::Open(stream) => stream.write_all(format!("{line}\n").as_bytes()).is_ok(),
+            Way::None | Way::Ended => false,
+        }
+    }
+
+    /// Whoever follows stops within [`AGAIN`], and the agent hears that nobody is there.
+    pub fn end(&self) {
+        if let Way::Open(stream) = std::mem::replace(&mut *self.lock(), Way::Ended) {
+            // One that is closed already is ended too.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Way> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False when it was ended.
+    fn put(&self, way: Way) -> bool {
+        let mut now = self.lock();
+        let goes_on = !matches!(*now, Way::Ended);
+        if goes_on {
+            *now = way;
+        }
+        goes_on
     }
 
     /// Until nobody listens: hands on what the agent tells, from one run of it to the next.
     pub fn follow(&self, path: &Path, events: &SyncSender<Event>) {
-        let put = |stream| *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stream;
         loop {
             if let Ok(stream) = UnixStream::connect(path) {
-                put(stream.try_clone().ok());
+                if !self.put(stream.try_clone().map_or(Way::None, Way::Open)) {
+                    return;
+                }
                 let mut lines = BufReader::new(stream);
                 loop {
                     let mut line = String::new();
@@ -42,7 +77,9 @@ impl Agent {
                         return;
                     }
                 }
-                put(None);
+            }
+            if !self.put(Way::None) {
+                return;
             }
             std::thread::sleep(AGAIN);
         }
@@ -73,6 +110,11 @@ mod tests {
         let mut heard = [0; 6];
         stream.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"start\n");
+        // Ended, it hangs up and comes no more.
+        agent.end();
+        assert_eq!(stream.read(&mut heard).unwrap(), 0);
+        assert!(!agent.tell("start"));
+        assert!(events.recv().is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -108,6 +108,11 @@ impl<W: Write> Line<W> {
         }
     }
 
+    /// What was written to, once nobody waits any more.
+    pub fn end(self) -> W {
+        self.output
+    }
+
     /// As if this were typed next.
     pub fn again(&mut self, line: String) {
         self.lines.push_front(line);

@@ -53,11 +53,11 @@ What is longer is a question: what time is it
 ";
 
 const OVERVIEW: &[&str] =
-    &["node", "health", "page", "cluster", "memory", "network", "hearing", "voice", "failed"];
-const NETWORK: &[&str] = &["node", "health", "page", "network", "cluster", "release", "boot", "kernel"];
-const CLUSTER: &[&str] = &["cluster"];
-const UNITS: &[&str] = &["health", "unit", "failed"];
-const VOICE: &[&str] =
+    &["node", "health", "page", "cluster", "memory", "network", "hearing", "voice", "workflow", "failed"];
+pub const NETWORK: &[&str] = &["node", "health", "page", "network", "cluster", "release", "boot", "kernel"];
+pub const CLUSTER: &[&str] = &["cluster"];
+pub const UNITS: &[&str] = &["health", "unit", "failed"];
+pub const VOICE: &[&str] =
     &["sound", "keys", "hearing", "voice", "microphone", "speaker", "talk keys", "mouth", "turn"];
 
 /// What a line means.

@@ -54,6 +54,10 @@ const duet = (() => {
     }
   };
 
+  // A closed page shows its matter to whoever is logged in.
+  self.isClosed = document.body.dataset.closed !== undefined;
+  self.mayRead = () => !self.isClosed || Boolean(self.who.name);
+
   self.login = async key => know(await self.json('/api/login', { key }));
   self.logout = async () => { await self.ask('/api/logout', {}); know(NOBODY); };
   self.clock = unix_s => new Date(unix_s * 1000).toLocaleTimeString([], { hour12: false });

@@ -5,8 +5,7 @@ use super::map;
 use super::sections::{badge, begin_wide, end, none};
 use crate::cluster::story::Happening;
 use crate::cluster::{ClusterStatus, Phase, PlanStatus};
-use crate::talk::Mood;
-use ::cluster::{Facts, Health, isa};
+use ::cluster::{Facts, Health, Mood, isa};
 use gossip::{Member, Picture};
 
 /// Happenings on the page, newest first; the JSON has more.
@@ -69,6 +68,10 @@ fn row(html: &mut Html, idx: usize, member: &Member, picture: &Picture) {
     }
     if member.role == "server" {
         badge(html, "plain", "boot server");
+    }
+    let mood = member.facts.as_ref().filter(|_| member.is_alive()).map_or(Mood::Idle, |facts| facts.mood);
+    if mood != Mood::Idle {
+        badge(html, "plain", mood.as_str());
     }
     if !member.is_alive() {
         badge(html, "bad", &format!("{} for {}", member.standing, duration(member.for_s as f64)));

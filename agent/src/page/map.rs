@@ -3,7 +3,7 @@
 //! The table below it says the same in words, so nobody has the picture read.
 
 use super::html::Html;
-use crate::talk::Mood;
+use cluster::Mood;
 use gossip::{Member, Picture};
 
 /// Half the picture's height and width, less what stands outside of the ring.
@@ -17,6 +17,7 @@ const LETTERS_MAX: usize = 18;
 /// Models of a node that are named.
 const MODELS_MAX: usize = 2;
 
+/// `mood` is this node's own, which it knows sooner than the gossip.
 pub fn map(html: &mut Html, picture: &Picture, mood: Mood) {
     let (own, others): (Vec<&Member>, Vec<&Member>) =
         picture.members.iter().partition(|member| member.is_self);
@@ -33,10 +34,11 @@ pub fn map(html: &mut Html, picture: &Picture, mood: Mood) {
         link(html, (middle, middle), place(idx), member);
     }
     for (idx, member) in others.iter().enumerate() {
-        node(html, place(idx), member, None);
+        let mood = member.facts.as_ref().filter(|_| member.is_alive()).map_or(Mood::Idle, |facts| facts.mood);
+        node(html, place(idx), member, mood);
     }
     for member in own {
-        node(html, (middle, middle), member, Some(mood));
+        node(html, (middle, middle), member, mood);
     }
     html.raw("</svg>\n");
 }
@@ -56,13 +58,13 @@ fn link(html: &mut Html, from: (f64, f64), to: (f64, f64), member: &Member) {
     html.raw("\"></line>");
 }
 
-fn node(html: &mut Html, (x, y): (f64, f64), member: &Member, mood: Option<Mood>) {
+fn node(html: &mut Html, (x, y): (f64, f64), member: &Member, mood: Mood) {
     html.raw("<g class=\"").raw(member.standing);
     if member.is_self {
         html.raw(" self");
     }
     html.raw("\" transform=\"translate(").text(&format!("{x:.0} {y:.0}")).raw(")\">");
-    if matches!(mood, Some(Mood::Listening | Mood::Speaking | Mood::Thinking)) {
+    if mood != Mood::Idle {
         html.raw("<circle class=\"talks\" r=\"33\"></circle>");
     }
     html.raw(if member.role == "server" {
@@ -85,6 +87,7 @@ fn node(html: &mut Html, (x, y): (f64, f64), member: &Member, mood: Option<Mood>
         (true, _) => "this node",
         (_, "server") => "boot server",
         _ if !member.is_alive() => member.standing,
+        _ if mood != Mood::Idle => mood.as_str(),
         _ => "node",
     };
     line(html, "<text y=\"57\">", role);

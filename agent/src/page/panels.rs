@@ -48,6 +48,9 @@ pub fn end(html: &mut Html) {
 /// Where a panel needs a key.
 pub const DOOR: &str = "<p class=\"quiet\" data-without=\"voice\">Log in with a key under <a href=\"#talk\">Talk</a> to see this.</p>\n";
 
+/// In the place of what a closed page keeps to itself.
+pub const CLOSED: &str = "<section class=\"wide\"><p class=\"quiet\">The owner has closed this page. Log in with a key under <a href=\"#talk\">Talk</a> to see this.</p></section>\n";
+
 pub const MEMORY: &str = r#"<section class="wide"><h2>Memory</h2>
 <div data-needs="voice" hidden><form id="memory-form"><label for="memory-text">Something to look for, or to remember</label>
 <div class="row"><input id="memory-text" maxlength="2000" autocomplete="off" placeholder="the spare key hangs in the shed">
@@ -58,8 +61,8 @@ pub const MEMORY: &str = r#"<section class="wide"><h2>Memory</h2>
 <label class="file">Load a file <input type="file" id="memory-load" accept=".jsonl"></label></p></div>
 "#;
 
-pub const EXPERTS: &str = r#"<section class="wide"><h2>Experts and personas</h2>
-<p class="quiet">Who may answer, and what each of them is told.</p><p id="experts-troubles" class="failed"></p>
+pub const EXPERTS: &str = r#"<section class="wide"><h2>Experts and workflows</h2>
+<p class="quiet">Who may answer, what each of them is told, and the ways to an answer. What is edited here holds on all PCs and outlives their power.</p><p id="experts-troubles" class="failed"></p>
 <div class="halves"><ul id="experts-list" class="choices"></ul>
 <div><p id="experts-none" class="quiet">Choose one to read what it is told.</p>
 <div id="experts-edit" hidden><h3 id="experts-name"></h3><form id="experts-form"><label for="experts-text">Its file</label>

@@ -35,5 +35,5 @@ const look = duet.whileSeen('timers', 1000, async () => {
   } catch (error) {
     note(error.message);
   }
-}, () => true);
+}, duet.mayRead);
 }

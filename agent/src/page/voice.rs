@@ -18,8 +18,8 @@ pub fn knobs(html: &mut Html, cards: &[SoundCard]) {
     html.raw("<label>Volume <span><input type=\"range\" id=\"voice-volume\" min=\"0\" max=\"100\"> <output></output></span></label>\n");
     let can_record = cards.iter().filter(|card| card.can_record);
     let can_play = cards.iter().filter(|card| card.can_play);
-    choice(html, "<label>Microphone <select id=\"voice-microphone\">", can_record);
-    choice(html, "<label>Speaker <select id=\"voice-speaker\">", can_play);
+    choice(html, "<label>Microphone <select id=\"voice-microphone\" data-late=\"microphones\">", can_record);
+    choice(html, "<label>Speaker <select id=\"voice-speaker\" data-late=\"speakers\">", can_play);
     html.raw(KNOBS);
     end(html);
 }

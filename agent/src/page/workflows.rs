@@ -189,6 +189,7 @@ mod tests {
             nodes: vec![node("a", "route"), node("b", "loop"), node("c", "answer")],
             edges: vec![edge("a", "b"), edge("b", "c"), edge("c", "b"), edge("a", "c"), edge("c", "end")],
             last: Some(last),
+            text: None,
         };
         assert_eq!(places(&workflow), BTreeMap::from([("a", (0, 0)), ("b", (0, 1)), ("c", (1, 1))]));
         let mut html = Html::default();

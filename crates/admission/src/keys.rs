@@ -49,6 +49,8 @@ pub enum Statement {
     ApiKeys,
     /// By the authority: what the owner wishes of all nodes.
     Settings,
+    /// By the authority: a text that the owner edited on a page.
+    Edit,
     /// By the authority: the first answer to a call home.
     Challenge,
     /// By the authority: the second.
@@ -80,6 +82,7 @@ impl Statement {
             Statement::Order => "the order",
             Statement::ApiKeys => "the list of API keys",
             Statement::Settings => "the settings of the nodes",
+            Statement::Edit => "the edit",
             Statement::Challenge | Statement::Answer => "the answer",
             Statement::Ask | Statement::Open => "the call home",
             Statement::Facts => "the facts",
@@ -99,6 +102,7 @@ impl Statement {
             Statement::Order => b"duet1 order     ",
             Statement::ApiKeys => b"duet1 api keys  ",
             Statement::Settings => b"duet1 settings  ",
+            Statement::Edit => b"duet1 edit      ",
             Statement::Answer => b"duet1 answer    ",
             Statement::Challenge => b"duet1 challenge ",
             Statement::Ask => b"duet1 ask       ",

@@ -14,6 +14,7 @@ mod bytes;
 mod call;
 mod certificate;
 mod code;
+mod edits;
 mod error;
 mod ids;
 mod keys;
@@ -36,6 +37,10 @@ pub use call::{
 };
 pub use certificate::{CERTIFICATE_BYTES, Certificate, Claim, Role};
 pub use code::{Code, Nonce, commitment};
+pub use edits::{
+    EDIT_BYTES_MAX, EDIT_PATH, EDITS_BYTES_MAX, EDITS_MAX, Edit, EditKind, Edits, EditsPart,
+    SIGNED_EDIT_BYTES_MAX, SignedEdit, TALK_BYTES_MAX, Talk,
+};
 pub use error::Error;
 pub use ids::{ClusterId, NodeId, overlay_address};
 pub use keys::{
@@ -44,14 +49,14 @@ pub use keys::{
 };
 pub use membership::Membership;
 pub use order::{
-    LOG_LINES_MAX, ORDER_AGE_S_MAX, ORDER_BYTES, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Order,
+    DiagPart, LOG_LINES_MAX, ORDER_AGE_S_MAX, ORDER_BYTES, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Order,
     REPORT_TEXT_BYTES_MAX, Wish,
 };
 pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};
 pub use sealed::{BOX_OVERHEAD_BYTES, BoxPublic, BoxSecret, Purpose};
 pub use settings::{
-    Detector, KeyManner, LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN,
+    Detector, KeyManner, LAST_RESORT_MAX, NodeSettings, PageSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN,
     SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings, VOICE_KEYS_MAX, VOICE_NAME_BYTES_MAX,
     VoiceSettings, server,
 };

@@ -30,8 +30,73 @@ const WHAT: &str = "the order";
 pub enum Wish {
     /// The last lines of the journal.
     Logs { lines: u16 },
-    /// Status, units and counters.
-    Diag,
+    /// What a person at the node's own line would find out.
+    Diag(DiagPart),
+    /// What was edited, from this place in the book on.
+    Edits { from: u16 },
+}
+
+/// A part of a node's diagnosis. None of them changes anything there, and none opens a shell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiagPart {
+    /// Status, units and counters: the one that nodes of older releases know.
+    #[default]
+    Status,
+    Network,
+    Cluster,
+    Units,
+    Voice,
+    Devices,
+    /// The microphone's level for some seconds.
+    Level,
+    /// A tone, and what the microphone hears of it.
+    Sound,
+    /// Some of the memory, with patterns.
+    Memory,
+    /// A question to the models, timed.
+    Models,
+}
+
+impl DiagPart {
+    /// In the order of their numbers on the wire.
+    pub const ALL: [DiagPart; 10] = [
+        DiagPart::Status,
+        DiagPart::Network,
+        DiagPart::Cluster,
+        DiagPart::Units,
+        DiagPart::Voice,
+        DiagPart::Devices,
+        DiagPart::Level,
+        DiagPart::Sound,
+        DiagPart::Memory,
+        DiagPart::Models,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DiagPart::Status => "status",
+            DiagPart::Network => "network",
+            DiagPart::Cluster => "cluster",
+            DiagPart::Units => "units",
+            DiagPart::Voice => "voice",
+            DiagPart::Devices => "devices",
+            DiagPart::Level => "level",
+            DiagPart::Sound => "sound",
+            DiagPart::Memory => "memory",
+            DiagPart::Models => "models",
+        }
+    }
+}
+
+impl std::str::FromStr for DiagPart {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DiagPart, String> {
+        let found = DiagPart::ALL.into_iter().find(|part| part.as_str() == text);
+        let names = || DiagPart::ALL.map(DiagPart::as_str).join(", ");
+        found.ok_or_else(|| format!("there is no part '{text}'; there are {}", names()))
+    }
 }
 
 /// An order that has the right form; only [`Order::verify`] says that it is true.
@@ -93,7 +158,11 @@ impl Order {
         let (cluster, node) = (ClusterId(reader.array()?), NodeId(reader.u64()?));
         let wish = match (reader.u8()?, reader.u16()?) {
             (0, lines @ 1..=LOG_LINES_MAX) => Wish::Logs { lines },
-            (1, 0) => Wish::Diag,
+            (1, part) => match DiagPart::ALL.get(usize::from(part)) {
+                Some(part) => Wish::Diag(*part),
+                None => return Err(Error::Form { what: WHAT }),
+            },
+            (2, from) => Wish::Edits { from },
             _ => return Err(Error::Form { what: WHAT }),
         };
         let (unix_s, nonce) = (reader.u64()?, reader.array()?);
@@ -108,16 +177,17 @@ impl Order {
     }
 
     fn body(&self) -> Vec<u8> {
-        let (kind, lines) = match self.wish {
+        let (kind, number) = match self.wish {
             Wish::Logs { lines } => (0, lines),
-            Wish::Diag => (1, 0),
+            Wish::Diag(part) => (1, part as u16),
+            Wish::Edits { from } => (2, from),
         };
         let parts: [&[u8]; 8] = [
             &[FORMAT],
             &self.cluster.0,
             &self.node.0.to_be_bytes(),
             &[kind],
-            &u16::to_be_bytes(lines),
+            &u16::to_be_bytes(number),
             &self.unix_s.to_be_bytes(),
             &self.nonce,
             self.reply_to.as_bytes(),
@@ -196,7 +266,8 @@ mod tests {
 
     #[test]
     fn an_order_survives_its_text() {
-        for wish in [Wish::Logs { lines: 1 }, Wish::Logs { lines: 1000 }, Wish::Diag] {
+        let logs = [1, 1000].map(|lines| Wish::Logs { lines });
+        for wish in logs.into_iter().chain([Wish::Edits { from: 7 }]).chain(DiagPart::ALL.map(Wish::Diag)) {
             let order = order(wish);
             assert_eq!(order.encode().len(), ORDER_BYTES);
             assert_eq!(Order::parse(order.to_json().as_bytes()), Ok(order));
@@ -206,8 +277,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_part_has_its_name_and_its_number() {
+        for (idx, part) in DiagPart::ALL.into_iter().enumerate() {
+            assert_eq!((part as usize, part.as_str().parse()), (idx, Ok(part)));
+        }
+        let error = "shell".parse::<DiagPart>().unwrap_err();
+        assert!(error.starts_with("there is no part 'shell'; there are status, network"), "{error}");
+        let mut bytes = order(Wish::Diag(DiagPart::Status)).encode();
+        bytes[16] = DiagPart::ALL.len() as u8;
+        assert_eq!(Order::decode(&bytes), Err(Error::Form { what: WHAT }));
+    }
+
     fn check(authority_n: u8, node: u64, now: u64, want: Result<(), Error>) {
-        let got = order(Wish::Diag).verify(&authority(authority_n).public(), NodeId(node), now);
+        let got =
+            order(Wish::Diag(DiagPart::Status)).verify(&authority(authority_n).public(), NodeId(node), now);
         assert_eq!(got, want);
     }
 
@@ -224,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_changed_bit_anywhere_is_refused() {
-        let good = order(Wish::Diag).encode();
+        let good = order(Wish::Diag(DiagPart::Status)).encode();
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -235,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_report_is_of_one_node_to_one_order() {
-        let (order, node) = (order(Wish::Diag), NodeSecret::from_seed(&[1; 32]));
+        let (order, node) = (order(Wish::Diag(DiagPart::Status)), NodeSecret::from_seed(&[1; 32]));
         let sealed = order.report(&node, "all is well", &[9; 32]).unwrap();
         let open = |order: &Order, key: &NodePublic| order.open_report(&sealed, &reply_key(), key);
         assert_eq!(open(&order, &node.public()).as_deref(), Ok("all is well"));
@@ -246,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_long_report_is_what_is_kept() {
-        let (order, node) = (order(Wish::Diag), NodeSecret::from_seed(&[1; 32]));
+        let (order, node) = (order(Wish::Diag(DiagPart::Status)), NodeSecret::from_seed(&[1; 32]));
         let text = format!("{}end", "é".repeat(REPORT_TEXT_BYTES_MAX));
         let sealed = order.report(&node, &text, &[9; 32]).unwrap();
         let got = order.open_report(&sealed, &reply_key(), &node.public()).unwrap();

@@ -46,6 +46,21 @@ pub struct NodeSettings {
     /// Names of the API keys that may have it.
     pub rpc_keys: Vec<String>,
     pub voice: VoiceSettings,
+    pub page: PageSettings,
+}
+
+/// Who may look at the nodes' pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PageSettings {
+    /// Everybody on the wire may read; what changes something needs a key all the same.
+    pub open: bool,
+}
+
+impl Default for PageSettings {
+    fn default() -> PageSettings {
+        PageSettings { open: true }
+    }
 }
 
 /// How nodes listen and speak.
@@ -256,7 +271,14 @@ mod tests {
         let address = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 8081));
         let (llm_url, llm_last_resort) = (Some(address(9)), (0..n).map(address).collect());
         let rpc_keys = vec!["k".repeat(API_KEY_NAME_BYTES_MAX); n];
-        NodeSettings { llm_url, llm_last_resort, rpc_memory_mib: 512, rpc_keys, voice: longest_voice() }
+        NodeSettings {
+            llm_url,
+            llm_last_resort,
+            rpc_memory_mib: 512,
+            rpc_keys,
+            voice: longest_voice(),
+            page: PageSettings { open: false },
+        }
     }
 
     fn longest_voice() -> VoiceSettings {
@@ -315,6 +337,14 @@ mod tests {
         let settings = r#"{"llm_url":"10.0.0.9:80","later":true}"#;
         let settings: NodeSettings = serde_json::from_str(settings).unwrap();
         assert_eq!(settings.llm_url, Some(SocketAddr::from(([10, 0, 0, 9], 80))));
+    }
+
+    #[test]
+    fn the_page_is_open_where_an_older_server_says_nothing_of_it() {
+        let settings: NodeSettings = serde_json::from_str("{}").unwrap();
+        assert!(settings.page.open);
+        let settings: NodeSettings = serde_json::from_str(r#"{"page":{"open":false}}"#).unwrap();
+        assert!(!settings.page.open);
     }
 
     #[test]

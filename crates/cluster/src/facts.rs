@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::record::BODY_BYTES_MAX;
 
 /// The schema that this program writes.
-pub const SCHEMA: u8 = 3;
+pub const SCHEMA: u8 = 4;
 /// Told nothing of plans, which came to the end.
 const SCHEMA_WITHOUT_PLAN: u8 = 1;
 /// Told nothing of the memory that models may take, which came behind it.
 const SCHEMA_WITHOUT_ROOM: u8 = 2;
+/// Told neither who speaks nor what was edited, which came behind it.
+const SCHEMA_WITHOUT_MOOD: u8 = 3;
 pub const MODELS_MAX: usize = 8;
 pub const SERVICES_MAX: usize = 12;
 pub const SPEEDS_MAX: usize = 8;
@@ -41,6 +43,32 @@ pub struct Facts {
     pub plan: Option<PlanMark>,
     /// What models may take: memory that is free, and what they take already. 0 where it was not told.
     pub room_mb: u32,
+    /// What its ear and mouth do.
+    pub mood: Mood,
+    /// A hash of what the owner edited, as far as this node knows; 0 for nothing.
+    pub edits: u64,
+}
+
+/// What a node does with whoever stands before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mood {
+    #[default]
+    Idle,
+    Listening,
+    Thinking,
+    Speaking,
+}
+
+impl Mood {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mood::Idle => "idle",
+            Mood::Listening => "listening",
+            Mood::Thinking => "thinking",
+            Mood::Speaking => "speaking",
+        }
+    }
 }
 
 /// A plan, by the node that made it and how many went before.
@@ -187,8 +215,9 @@ impl Facts {
         }
         // A body without the last fields reads as one with none of them.
         let missing: &[u8] = match schema {
-            SCHEMA_WITHOUT_PLAN => &[0, 0],
-            SCHEMA_WITHOUT_ROOM => &[0],
+            SCHEMA_WITHOUT_PLAN => &[0, 0, 0, 0],
+            SCHEMA_WITHOUT_ROOM => &[0, 0, 0],
+            SCHEMA_WITHOUT_MOOD => &[0, 0],
             _ => &[],
         };
         let whole = [rest, missing].concat();
@@ -272,13 +301,18 @@ mod tests {
     #[test]
     fn facts_of_older_schemas_are_still_read() {
         let mut body = full().encode().unwrap();
-        for (schema, what) in [(SCHEMA_WITHOUT_ROOM, "room"), (SCHEMA_WITHOUT_PLAN, "plan")] {
-            assert_eq!(body.pop(), Some(0), "the {what} is the last field");
+        let older = [
+            (SCHEMA_WITHOUT_MOOD, "mood and edits", 2),
+            (SCHEMA_WITHOUT_ROOM, "room", 1),
+            (SCHEMA_WITHOUT_PLAN, "plan", 1),
+        ];
+        for (schema, what, n_bytes) in older {
+            (0..n_bytes).for_each(|_| assert_eq!(body.pop(), Some(0), "{what} come last"));
             body[0] = schema;
             assert_eq!(Facts::decode(&body), Ok(full()));
         }
         let plan = Some(PlanMark { generation: 7, coordinator: 3 });
-        let facts = Facts { plan, room_mb: 1856, ..full() };
+        let facts = Facts { plan, room_mb: 1856, mood: Mood::Speaking, edits: u64::MAX, ..full() };
         assert_eq!(Facts::decode(&facts.encode().unwrap()), Ok(facts));
     }
 

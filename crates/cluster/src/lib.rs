@@ -34,7 +34,7 @@ mod witness;
 pub use bytes::Malformed;
 pub use envelope::{DATAGRAM_BYTES_MAX, OVERHEAD_BYTES};
 pub use facts::{
-    Facts, FactsError, Hardware, Health, MODELS_MAX, Model, PlanMark, Power, PowerState, SCHEMA,
+    Facts, FactsError, Hardware, Health, MODELS_MAX, Model, Mood, PlanMark, Power, PowerState, SCHEMA,
     SERVICES_MAX, SPEEDS_MAX, Service, Speed, TEXT_BYTES_MAX, Tier, isa,
 };
 pub use identity::Identity;

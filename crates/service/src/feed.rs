@@ -22,6 +22,8 @@ pub struct Feed {
     kept: Mutex<Kept>,
     kept_max: usize,
     newest: watch::Sender<u64>,
+    /// Ends all who listen now.
+    cut: watch::Sender<()>,
     places: Arc<Semaphore>,
 }
 
@@ -40,6 +42,7 @@ impl Feed {
             kept: Mutex::default(),
             kept_max,
             newest: watch::Sender::new(0),
+            cut: watch::Sender::new(()),
             places: Arc::new(Semaphore::new(listeners_max)),
         }
     }
@@ -65,9 +68,21 @@ impl Feed {
         let last = *newest.borrow();
         // A number from the future is of a program that ran before this one: all that is kept is news.
         let last = heard.map_or(last, |heard| if heard > last { 0 } else { heard });
+        let mut cut = self.cut.subscribe();
         let telling = tell(self.clone(), last, newest, sender, place);
+        let telling = async move {
+            tokio::select! {
+                () = telling => {}
+                _ = cut.changed() => {}
+            }
+        };
         tokio::spawn(tokio::time::timeout(FOLLOW_TIME_MAX, telling));
         Some(events)
+    }
+
+    /// Sends all away who listen now; whoever still may comes again.
+    pub fn cut(&self) {
+        self.cut.send_replace(());
     }
 
     fn after(&self, last: u64) -> Vec<(u64, Bytes)> {
@@ -158,6 +173,19 @@ mod tests {
         let kept = feed.after(0);
         assert_eq!(kept.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4]);
         assert_eq!(kept[0].1.as_ptr(), feed.after(0)[0].1.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn who_is_sent_away_hears_nothing_more_and_may_come_again() {
+        let feed = feed();
+        let mut events = feed.follow(None).unwrap();
+        assert!(events.next().await.unwrap().starts_with("retry: "));
+        feed.cut();
+        assert_eq!(tokio::time::timeout(BREATH / 2, events.next()).await.unwrap(), None);
+        let mut again = feed.follow(None).unwrap();
+        feed.tell("joined", "later");
+        assert!(again.next().await.unwrap().starts_with("retry: "));
+        assert!(again.next().await.unwrap().contains("later"));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The command line of `duet nodes`, as data.
 
+use admission::DiagPart;
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
@@ -127,11 +128,21 @@ pub struct LogsArgs {
     pub lines: u16,
 }
 
-/// Print a PC's status, its units and its counters.
+/// Have a PC look at itself, and print what it found: its state, or one part of it tried out.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "run-diag", example = "$ duet nodes run-diag kitchen")]
+#[argh(
+    subcommand,
+    name = "run-diag",
+    example = "$ duet nodes run-diag kitchen",
+    example = "$ duet nodes run-diag kitchen --part memory",
+    note = "Parts: status (default), network, cluster, units, voice, devices show what is known; level, sound, memory, models try it out, for at most a minute. `sound` plays a tone there and records three seconds; what is heard stays on the PC."
+)]
 pub struct RunDiagArgs {
     /// the PC
     #[argh(positional)]
     pub who: String,
+
+    /// what is looked at (default: status)
+    #[argh(option, default = "DiagPart::Status")]
+    pub part: DiagPart,
 }

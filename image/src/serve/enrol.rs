@@ -6,6 +6,7 @@
 mod api_keys;
 pub mod book;
 pub mod control;
+mod edits;
 mod keys;
 mod limits;
 mod node_settings;
@@ -111,6 +112,7 @@ impl Opened {
         hands.spawn(watcher::serve(self.enrolment.clone(), shared.clone(), address));
         hands.spawn(api_keys::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(node_settings::serve(self.enrolment.clone(), shared.clone()));
+        hands.spawn(edits::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(control::serve(self.control, self.enrolment.clone(), shared.clone()));
         self.enrolment
     }

@@ -4,7 +4,9 @@
 //! that it looks up is what the clocks of a place do.
 
 use super::zone;
-use admission::{LAST_RESORT_MAX, NodeSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, VoiceSettings};
+use admission::{
+    LAST_RESORT_MAX, NodeSettings, PageSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, VoiceSettings,
+};
 use netboot::Mac;
 use release::{HostName, ReleaseId};
 use serde::{Deserialize, Deserializer};
@@ -25,6 +27,7 @@ pub struct Settings {
     models: Models,
     rpc: Rpc,
     voice: Voice,
+    page: Page,
     everyone: PcSettings,
     pcs: BTreeMap<Mac, PcSettings>,
 }
@@ -54,6 +57,13 @@ struct Rpc {
     memory_mib: Option<RpcMemory>,
     #[serde(default)]
     keys: RpcKeys,
+}
+
+/// Who may look at the nodes' pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    open: Option<bool>,
 }
 
 /// How nodes listen and speak. The nodes pass over what they do not know; here it is a mistake.
@@ -199,6 +209,8 @@ struct Document {
     #[serde(default)]
     voice: Voice,
     #[serde(default)]
+    page: Page,
+    #[serde(default)]
     everyone: Everyone,
     #[serde(default)]
     pc: BTreeMap<toml::Spanned<String>, PcSettings>,
@@ -223,9 +235,9 @@ impl Settings {
             line: line_of(text, error.span()),
             what: error.message().replace('\n', ", "),
         })?;
-        let Document { cluster, models, rpc, voice, everyone, pc } = document;
-        let mut settings =
-            Settings { cluster, models, rpc, voice, everyone: everyone.into(), pcs: BTreeMap::new() };
+        let Document { cluster, models, rpc, voice, page, everyone, pc } = document;
+        let (everyone, pcs) = (everyone.into(), BTreeMap::new());
+        let mut settings = Settings { cluster, models, rpc, voice, page, everyone, pcs };
         let mut names = BTreeMap::new();
         for (key, pc) in pc {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
@@ -256,6 +268,7 @@ impl Settings {
             rpc_memory_mib: self.rpc.memory_mib.map_or(0, |memory| memory.0),
             rpc_keys: self.rpc.keys.0.clone(),
             voice: self.voice.0.clone(),
+            page: self.page.open.map_or_else(PageSettings::default, |open| PageSettings { open }),
         }
     }
 
@@ -462,6 +475,15 @@ mod tests {
         check("[voice]\nvolume = 101", "line 1: rate, pitch or volume of the voice");
         check("[voice]\nlanguge = 'de'", "line 1: nodes know no 'languge' of the voice");
         check("[voice]\nkey_manner = 'press'", "line 1: unknown variant `press`");
+    }
+
+    #[test]
+    fn the_pages_are_open_unless_the_owner_closes_them() {
+        let open = |text: &str| Settings::parse(text).expect("it is right").for_nodes().page.open;
+        assert!(open("") && open("[page]") && open("[page]\nopen = true"));
+        assert!(!open("[page]\nopen = false"));
+        check("[page]\nopen = 'no'", "line 2: invalid type: string \"no\", expected a boolean");
+        check("[page]\nshut = true", "line 2: unknown field `shut`");
     }
 
     #[test]

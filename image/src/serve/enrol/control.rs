@@ -3,11 +3,12 @@
 //! One line of JSON in, one out; the file's permissions are the authentication.
 
 use super::registrar::No;
+use super::telling::AGENT_PORT;
 use super::{Enrolment, random_or_say, rename, view};
 use crate::disk::{read_limited, write_whole};
 use crate::releases::unix_now_s;
 use crate::serve::{Shared, settings, watch};
-use admission::{BoxSecret, Code, NodeId, ORDER_PATH, StickPublic, Wish};
+use admission::{BoxSecret, Code, DiagPart, NodeId, ORDER_PATH, StickPublic, Wish};
 use anyhow::{Context, Result, anyhow, bail};
 use release::{HostName, Mac};
 use serde::{Deserialize, Serialize};
@@ -19,16 +20,15 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Where a node's agent listens.
-const AGENT_PORT: u16 = 8000;
 /// Longest question; longest answer that the command reads: a full cluster.
 const REQUEST_BYTES_MAX: u64 = 4096;
 pub const REPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The owner's questions at once.
 const OWNERS_MAX: usize = 8;
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
-/// A slow PC reads its journal within this time.
+/// A slow PC reads its journal within this time, and has tried out within the other what it was asked to.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(20);
+const TRY_TIME_MAX: Duration = Duration::from_secs(80);
 
 /// What the owner asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,7 @@ pub enum Request {
     },
     Diag {
         who: String,
+        part: DiagPart,
     },
 }
 
@@ -162,7 +163,7 @@ async fn obey(request: Request, enrolment: &Enrolment, shared: &Shared) -> Resul
             enrolment.registrar(&settings).void_sticks(now_s);
             "every stick that was written until now is void".to_owned()
         }
-        Request::Diag { who } => return order(enrolment, shared, &who, Wish::Diag).await,
+        Request::Diag { who, part } => return order(enrolment, shared, &who, Wish::Diag(part)).await,
         Request::Approve { code } => {
             let code = Code::parse(&code).context("a code is six digits")?;
             let mut registrar = enrolment.registrar(&settings);
@@ -240,22 +241,33 @@ fn rename_pc(enrolment: &Enrolment, shared: &Shared, node: NodeId, name: &str) -
     Ok(())
 }
 
-/// Sends an order to a node's agent and opens its report.
 async fn order(enrolment: &Enrolment, shared: &Shared, who: &str, wish: Wish) -> Result<Reply> {
     let (node, name) = find(enrolment, shared, who)?;
+    Ok(Reply::Report { text: report(enrolment, shared, (node, &name), wish).await? })
+}
+
+/// Sends an order to a node's agent and opens its report.
+pub(super) async fn report(
+    enrolment: &Enrolment,
+    shared: &Shared,
+    (node, name): (NodeId, &str),
+    wish: Wish,
+) -> Result<String> {
     let key = BoxSecret::from_seed(&random_or_say()?);
     let settings = shared.desk().settings.clone();
     let made = enrolment.registrar(&settings).order(unix_now_s(), node, wish, random_or_say()?, key.public());
     let (address, node_key, order) = made.map_err(no)?;
     let base = format!("http://{address}:{AGENT_PORT}");
-    let asked = service::fetch::post_json_within(ORDER_TIME_MAX, &base, ORDER_PATH, &order.to_json()).await;
+    let time_max = match wish {
+        Wish::Diag(part) if part != DiagPart::Status => TRY_TIME_MAX,
+        _ => ORDER_TIME_MAX,
+    };
+    let asked = service::fetch::post_json_within(time_max, &base, ORDER_PATH, &order.to_json()).await;
     let reply = asked.map_err(|error| anyhow!("{name} at {address} does not answer: {error}"))?;
     if reply.status != 200 {
         let said: String = String::from_utf8_lossy(&reply.body).chars().take(200).collect();
         bail!("{name} refused with {}: {}", reply.status, crate::serve::pcs::plain_text(said.trim()));
     }
     let text = order.open_report(&reply.body, &key, &node_key);
-    Ok(Reply::Report {
-        text: text.map_err(|error| anyhow!("what {name} answered is not its report: {error}"))?,
-    })
+    text.map_err(|error| anyhow!("what {name} answered is not its report: {error}"))
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Where a node's agent listens.
-const AGENT_PORT: u16 = 8000;
+pub(super) const AGENT_PORT: u16 = 8000;
 /// After a node did not take it.
 const RETRY: Duration = Duration::from_secs(5);
 /// Nodes that are told at once.

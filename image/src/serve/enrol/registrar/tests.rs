@@ -2,7 +2,7 @@
 
 use super::*;
 use admission::{
-    BoxSecret, Caller, Error, Hardware, Membership, NodeSecret, OverlayPublic, Stick, StickSecret,
+    BoxSecret, Caller, DiagPart, Error, Hardware, Membership, NodeSecret, OverlayPublic, Stick, StickSecret,
 };
 use release::ReleaseId;
 
@@ -310,7 +310,9 @@ fn a_stick_is_no_word_under_the_other_policies() {
 fn an_order_goes_to_members_alone_and_its_report_is_theirs() {
     let mut registrar = registrar(Policy::Open);
     let (pc, reply) = (pc(1, 1), BoxSecret::from_seed(&[8; 32]));
-    let order = |registrar: &Registrar| registrar.order(NOW, pc.node(), Wish::Diag, [1; 16], reply.public());
+    let order = |registrar: &Registrar| {
+        registrar.order(NOW, pc.node(), Wish::Diag(DiagPart::Status), [1; 16], reply.public())
+    };
     assert!(order(&registrar).is_err());
     admitted(call(&mut registrar, NOW, &pc));
     let (address, key, made) = order(&registrar).unwrap();

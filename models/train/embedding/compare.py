@@ -63,6 +63,28 @@ def embedded(url, texts):
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
+def asked_and_archive(data, n_intents, n_asked):
+    """The same intents and sentences for whoever compares."""
+    rng = random.Random(5)
+    intents = sorted(rng.sample(sorted({intent for _, intent in data["val"]}), n_intents))
+    archive = [next(text for text, intent in data["val"] if intent == wanted) for wanted in intents]
+    return (
+        intents,
+        archive,
+        rng.sample([one for one in map(tuple, data["test"]) if one[1] in intents], n_asked),
+    )
+
+
+def report(name, scores, asked, intents):
+    places = []
+    for (_, intent), row in zip(asked, scores):
+        at = intents.index(intent)
+        # Whoever scores the same stands before: words alone often know nothing at all.
+        places.append(int((row > row[at]).sum() + (row == row[at]).sum() - 1))
+    places = np.array(places)
+    print(f"{name}: first {np.mean(places == 0):.3f}, among five {np.mean(places < 5):.3f}", flush=True)
+
+
 def main():
     cli = argparse.ArgumentParser()
     cli.add_argument("--texts", required=True)
@@ -70,32 +92,20 @@ def main():
     cli.add_argument("--intents", type=int, default=60)
     cli.add_argument("--n", type=int, default=240)
     args = cli.parse_args()
-    data, rng = json.load(open(os.path.join(args.texts, "clinc150_data_full.json"))), random.Random(5)
-    intents = sorted(rng.sample(sorted({intent for _, intent in data["val"]}), args.intents))
-    archive = [next(text for text, intent in data["val"] if intent == wanted) for wanted in intents]
-    asked = rng.sample([(text, intent) for text, intent in data["test"] if intent in intents], args.n)
-
-    def report(name, scores):
-        places = []
-        for (_, intent), row in zip(asked, scores):
-            at = intents.index(intent)
-            # Whoever scores the same stands before: words alone often know nothing at all.
-            places.append(int((row > row[at]).sum() + (row == row[at]).sum() - 1))
-        places = np.array(places)
-        print(f"{name}: first {np.mean(places == 0):.3f}, among five {np.mean(places < 5):.3f}", flush=True)
-
+    data = json.load(open(os.path.join(args.texts, "clinc150_data_full.json")))
+    intents, archive, asked = asked_and_archive(data, args.intents, args.n)
+    texts = [text for text, _ in asked]
     for name, parts in (("words alone", words), ("letters alone", letters)):
         search = Weighed(parts, archive)
-        report(name, [search.scores(text) for text, _ in asked])
+        report(name, [search.scores(text) for text in texts], asked, intents)
     if args.url:
         begun = time.time()
-        of_archive, of_asked = embedded(args.url, archive), embedded(args.url, [text for text, _ in asked])
-        cosines = of_asked @ of_archive.T
-        report("the model", cosines)
-        both = Weighed(words, archive)
-        blended = [row + both.scores(text) / 20 for row, (text, _) in zip(cosines, asked)]
-        report("the model and words", blended)
+        cosines = embedded(args.url, texts) @ embedded(args.url, archive).T
         print(f"{len(archive) + len(asked)} sentences embedded in {time.time() - begun:.0f} s")
+        report("the model", cosines, asked, intents)
+        search = Weighed(words, archive)
+        blended = [row + search.scores(text) / 20 for row, text in zip(cosines, texts)]
+        report("the model and words", blended, asked, intents)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-WIDTH, HEADS, LAYERS, INNER, CONTEXT = 64, 4, 3, 192, 512
+WIDTH, HEADS, LAYERS, INNER, CONTEXT = 128, 4, 4, 384, 512
 EPSILON, ROPE_BASE = 1e-5, 10000.0
 
 # The last thing that was asked counts, nothing before it; of a tool's answer the beginning.

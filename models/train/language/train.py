@@ -117,7 +117,7 @@ def main():
         p, m, v, told = update(p, m, v, float(step), float(rate), *next(feed))
         recent.append(np.asarray(told))
         spent = time.time() - begun
-        if step in (1, 20, 50) or step % 100 == 0:
+        if step in (1, 20, 50) or step % 50 == 0:
             unseen = np.mean([np.asarray(look(p, *next(held))) for _ in range(4)], 0)
             now = np.mean(recent[-50:], 0)
             line = {

@@ -120,11 +120,15 @@ async fn status(args: StatusArgs) -> anyhow::Result<()> {
     print(&text)
 }
 
+/// No address is an exception from a key, this PC's own neither: every proxy and tunnel would be one.
+const CLOSED: &str = "closed     the owner has closed the page of this PC; the rest is told to him:\n           duet nodes run-diag\n";
+
 /// As the agent that serves tells it, who knows the cluster and the last turns; without one, what else can be seen.
 pub(crate) async fn status_text(node: &Node) -> String {
     let own = format!("http://127.0.0.1:{}", args::PORT);
     match service::fetch::get(&own, serve::TEXT_PATH).await {
         Ok(reply) if reply.status == 200 => String::from_utf8_lossy(&reply.body).into_owned(),
+        Ok(reply) if reply.status == 401 => text::render(&node.status().await, args::PORT) + CLOSED,
         _ => text::render(&node.status().await, args::PORT),
     }
 }

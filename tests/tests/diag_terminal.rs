@@ -175,7 +175,7 @@ fn every_screen_of_the_diagnosis_fits_a_terminal_of_80_by_24() {
     terminal.fits("y");
     terminal.ask("g", &["Asking: Tell me one sentence", "I cannot reach a model"]);
     terminal.fits("g");
-    terminal.ask("r", &["Type yes to start this PC anew: "]);
+    terminal.ask("r", &["Type yes to start this PC anew:"]);
     terminal.type_line("no");
     terminal.until(&["It goes on."]);
     // Typed as it would be said.

@@ -118,6 +118,10 @@ fn a_page_that_its_owner_closed_is_read_with_a_key_alone() {
     assert_eq!(status("/api/status", &login), 200);
     assert!(ask(&shelf, 0, "GET", "/", &login, "").1.contains("Working memory"));
     assert_eq!(status("/api/status", &format!("{login}Origin: http://elsewhere.example\r\n")), 401);
+    // The PC's own line tells what it sees itself, and how the owner finds out the rest.
+    let status_here = shelf.network.hosts[0].command(PROGRAMS.agent).arg("status").output().unwrap();
+    let status_here = String::from_utf8(status_here.stdout).unwrap();
+    assert!(status_here.contains("closed     the owner has closed the page"), "{status_here}");
     // What the boot server needs goes on.
     assert!(shelf.duet_nodes(&["run-diag", &shelf.nodes[0].mac]).contains("Core(TM)2 Duo"));
     say_of_the_page(&shelf, true);

@@ -52,10 +52,13 @@ Type a letter, then Enter.  Enter alone shows how this PC is.
 What is longer is a question: what time is it
 ";
 
-const OVERVIEW: &[&str] =
-    &["node", "health", "page", "cluster", "memory", "network", "hearing", "voice", "workflow", "failed"];
-pub const NETWORK: &[&str] = &["node", "health", "page", "network", "cluster", "release", "boot", "kernel"];
-pub const CLUSTER: &[&str] = &["cluster"];
+const OVERVIEW: &[&str] = &[
+    "node", "health", "page", "closed", "cluster", "memory", "network", "hearing", "voice", "workflow",
+    "failed",
+];
+pub const NETWORK: &[&str] =
+    &["node", "health", "page", "closed", "network", "cluster", "release", "boot", "kernel"];
+pub const CLUSTER: &[&str] = &["cluster", "closed"];
 pub const UNITS: &[&str] = &["health", "unit", "failed"];
 pub const VOICE: &[&str] =
     &["sound", "keys", "hearing", "voice", "microphone", "speaker", "talk keys", "mouth", "turn"];

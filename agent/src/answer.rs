@@ -10,6 +10,7 @@ mod asking;
 pub mod bell;
 mod deed;
 pub mod facts;
+mod farewell;
 mod hands;
 pub mod keep;
 mod memory;

@@ -28,6 +28,7 @@ pub enum Command {
     Reached(Reached),
     Overlay(Overlay),
     Stick(Stick),
+    Acts(Acts),
     Sandbox(Sandbox),
     Transcribe(Transcribe),
     MeasureHearing(MeasureHearing),
@@ -154,6 +155,16 @@ pub struct Overlay {
 #[argh(subcommand, name = "stick", example = "agent stick <question >proof")]
 pub struct Stick {
     /// read the machine's files below this folder (default /)
+    #[argh(option, default = "usual_root()")]
+    pub root: PathBuf,
+}
+
+/// Switch this PC off or start a program of it anew, if the agent says so; duet-acts@.service runs this. The wish comes on
+/// a socket as standard input, and the answer goes back there.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "acts", example = "agent acts")]
+pub struct Acts {
+    /// run systemctl below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
 }

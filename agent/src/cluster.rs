@@ -9,6 +9,7 @@ pub mod known;
 pub mod overlay;
 pub mod story;
 
+use crate::io::runtime;
 use ::cluster::{Config, Event, PlanMark};
 use admission::NodeId;
 use gossip::{Gossip, Order, Picture};
@@ -89,11 +90,17 @@ struct Inner {
     gossip: Option<Gossip>,
     story: Story,
     plan: PlanStatus,
+    draining: bool,
 }
+
+/// That this node gives its work away outlives a crash of the agent, and no boot.
+const DRAINING_FILE: &str = "draining";
+const DRAINING: &str = "draining\n";
 
 impl Default for Cluster {
     fn default() -> Cluster {
-        Cluster { start: Instant::now(), inner: Mutex::default() }
+        let draining = runtime::read(DRAINING_FILE, DRAINING.len() as u64) == DRAINING;
+        Cluster { start: Instant::now(), inner: Mutex::new(Inner { draining, ..Inner::default() }) }
     }
 }
 
@@ -116,6 +123,18 @@ impl Cluster {
     /// The node follows another plan from now on.
     pub fn set_plan(&self, plan: PlanStatus) {
         self.lock().plan = plan;
+    }
+
+    /// Whether this node takes no new work and gives away what it holds.
+    pub fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
+    pub fn set_draining(&self, draining: bool) -> std::io::Result<()> {
+        let text = if draining { DRAINING } else { "" };
+        runtime::write(DRAINING_FILE, text.as_bytes(), runtime::For::Agent)?;
+        self.lock().draining = draining;
+        Ok(())
     }
 
     pub fn set_phase(&self, phase: Phase) {

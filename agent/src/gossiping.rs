@@ -108,7 +108,10 @@ async fn tell(node: &Node, cluster: &Cluster, own: &Own, kept: &Kept) {
     let mut moods = own.talks.follow();
     while !cluster.has_lost_gossip() {
         let follows = told.as_ref().and_then(|(_, facts)| facts.plan);
-        let is_news = cluster.plan_mark() != follows || node.holds_anew().await;
+        let was_draining = told.as_ref().is_some_and(|(_, facts)| facts.draining);
+        let is_news = cluster.plan_mark() != follows
+            || cluster.is_draining() != was_draining
+            || node.holds_anew().await;
         if is_news {
             node.refresh().await;
         }
@@ -172,6 +175,7 @@ async fn tell_facts(node: &Node, cluster: &Cluster, own: &Own, told: &mut Option
     facts.overlay_port = if node.overlay_key().is_some() { crate::overlay::PORT } else { 0 };
     facts.plan = cluster.plan_mark();
     (facts.mood, facts.edits) = own.now();
+    facts.draining = cluster.is_draining();
     let is_due =
         told.as_ref().is_none_or(|(at, old)| at.elapsed() >= FACTS_AGE_MAX || facts::is_news(old, &facts));
     if !is_due {

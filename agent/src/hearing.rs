@@ -1,5 +1,6 @@
 //! The hands of hearing: starts the desk, tells it what the owner and the cluster say, and opens its door on the overlay.
 
+use crate::acting::{self, Acting};
 use crate::answer::keep::record::TELL_PATH;
 use crate::brain::sharing::{self, Sharing};
 use crate::cluster::Cluster;
@@ -8,7 +9,7 @@ use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
 use crate::hear::{door, open};
 use crate::keeping::{self, Keeping};
-use crate::memory::{Memory, peers};
+use crate::memory::peers;
 use crate::settings::Settings;
 use crate::talk::force::Force;
 use admission::VoiceSettings;
@@ -51,30 +52,34 @@ pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster
     }
 }
 
-/// Never ends: hears for neighbours on the overlay, keeps their timers, and knows what they know and what was edited there.
+/// Never ends: hears for neighbours on the overlay, keeps their timers, knows what they know and what was edited there,
+/// and does what persons there allowed.
 pub async fn serve(
     desk: &Arc<Desk>,
-    keeps: (&Arc<Keeping>, &Arc<Memory>, &Arc<Sharing>),
+    keeps: (&Arc<Keeping>, &Arc<Acting>, &Arc<Sharing>),
     root: &Path,
     port: u16,
 ) {
-    let (timers, memory, sharing) = keeps;
+    let (timers, acting, sharing) = keeps;
     let gate = |head: &Head<'_>| match head.path.starts_with(TELL_PATH) {
         true => keeping::gate(head),
+        false if head.path == acting::PATH => acting::gate(head),
         false if head.path.starts_with(peers::PATH) => peers::gate(head),
         false if head.path == sharing::PATH => sharing::gate(head),
         false => door::gate(head),
     };
     let open = |listener| {
-        let (desk, timers, memory, sharing) = (desk.clone(), timers.clone(), memory.clone(), sharing.clone());
+        let (desk, timers, acting, sharing) = (desk.clone(), timers.clone(), acting.clone(), sharing.clone());
         service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
             let (desk, timers) = (desk.clone(), timers.clone());
-            let (memory, sharing) = (memory.clone(), sharing.clone());
+            let (acting, sharing) = (acting.clone(), sharing.clone());
             async move {
                 if ask.path.starts_with(TELL_PATH) {
                     timers.answer(&ask)
                 } else if ask.path.starts_with(peers::PATH) {
-                    memory.peers.answer(&ask).await
+                    acting.memory.peers.answer(&ask).await
+                } else if ask.path == acting::PATH {
+                    acting.answer(&ask).await
                 } else if ask.path == sharing::PATH {
                     sharing.answer(&ask)
                 } else {
@@ -112,7 +117,7 @@ fn neighbour(member: &Member) -> Option<Neighbour> {
     let facts = member.facts.as_ref()?;
     let told = facts.services.iter().find(|service| service.name == SERVICE)?;
     let speed = facts.speeds.iter().find(|speed| speed.what == SERVICE)?;
-    let is_idle = member.health(SERVICE) == Some(Health::Passing) && told.busy == 0;
+    let is_idle = member.health(SERVICE) == Some(Health::Passing) && told.busy == 0 && !facts.draining;
     let address = SocketAddr::from((member.overlay?, told.port));
     is_idle.then(|| Neighbour { name: facts.name.clone(), address, milli: speed.milli })
 }

@@ -2,6 +2,7 @@
 //!
 //! Every read has a byte limit and every wait a time limit; what they bring goes to the pure parsers of `facts`.
 
+pub mod acts;
 pub mod clock;
 pub mod kept;
 pub mod node;

@@ -11,8 +11,10 @@
 //! `turn` plays one whole turn from files.
 //! `memory` is what this home remembers, with its rim in it.
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
-//! `overlay`, `stick` and `sandbox` (in `tools`) are processes of their own, with rims of their own.
+//! `overlay`, `stick`, `acts` and `sandbox` (in `tools`) are processes of their own, with rims of their own.
 
+mod acting;
+mod acts;
 pub mod answer;
 pub mod api;
 pub mod args;
@@ -78,6 +80,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Reached(args) => reached::run(&args.root),
         Command::Sandbox(args) => print(&tools::sandbox::inside::run(&args)?),
+        Command::Acts(args) => acts::run(&args.root),
         Command::Stick(args) => print(&stick::run(&args.root)?),
         Command::Overlay(args) => runtime.block_on(overlay::run(args)),
         Command::Keys(args) => keys::command::run(&args),

@@ -57,6 +57,22 @@ pub struct Kept {
     pub spread: Spread,
 }
 
+/// What other nodes have of it all before the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    pub n_facts: usize,
+    /// Nodes that have all of them.
+    pub n_others: usize,
+    /// They lie on a disk here too.
+    pub lasts: bool,
+}
+
+impl HandedOver {
+    pub fn would_be_lost(&self) -> bool {
+        self.n_facts > 0 && self.n_others == 0 && !self.lasts
+    }
+}
+
 impl Memory {
     pub fn start(
         folder: Option<PathBuf>,
@@ -126,6 +142,13 @@ impl Memory {
         let entry = Entry::Forget(id);
         self.desk.ask(|told| Wish::Learn(vec![entry.clone()], told)).await?;
         Ok(Some((fact, self.peers.spread(vec![entry], usize::MAX).await)))
+    }
+
+    /// Before the power goes: gives all facts to every node that lives, as far as they lack some.
+    pub async fn hand_over(&self) -> HandedOver {
+        let n_facts = self.status().n_facts;
+        let n_others = if n_facts == 0 { 0 } else { self.peers.hand_over().await };
+        HandedOver { n_facts, n_others, lasts: crate::io::runtime::lasts() }
     }
 
     /// Whether what was spread so far has reached all nodes that are known.

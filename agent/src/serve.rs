@@ -1,5 +1,6 @@
 //! `agent serve`: the page and the API, the watchdog, and the reports, on one thread.
 
+use crate::acting::Acting;
 use crate::args::Serve;
 use crate::brain::sharing::Sharing;
 use crate::brain::{message, shown};
@@ -129,6 +130,17 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         sharing: sharing.clone(),
         afar: Afar { root: root.clone(), talk: runtime::console_path(local::FILE) },
     });
+    let acting = Acting {
+        root: root.clone(),
+        node: node.clone(),
+        cluster: cluster.clone(),
+        memory: memory.clone(),
+        voice: voice.clone(),
+        ear: ear.clone(),
+    };
+    let acting = Arc::new(acting);
+    let runtime = tokio::runtime::Handle::current();
+    tools::acts::Acts::all(&acting, &runtime).into_iter().for_each(|tool| voice.setup.add(tool));
     looks(&shared);
     let desk = shared.desk.clone();
     let (changed, changes) = tokio::sync::watch::channel(());
@@ -163,7 +175,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = reading.follow() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, (&timers, &memory, &sharing), &root, port) => {}
+        _ = hearing::serve(&ear, (&timers, &acting, &sharing), &root, port) => {}
         _ = timers.run() => {}
         _ = memory.run() => {}
         _ = sharing.run() => {}

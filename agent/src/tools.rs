@@ -5,6 +5,7 @@
 //! says of them (`config`), `door` is the API, `command` the command line. The other modules are tools.
 //! A tool is handed its limits and must keep them; the desk does not wait for one that does not.
 
+pub mod acts;
 pub mod book;
 pub mod calculator;
 pub mod camera;
@@ -39,6 +40,11 @@ pub use tools::{Call, Field, Spec};
 pub trait Tool: Send + Sync {
     /// The same at each call, as long as it is registered.
     fn spec(&self) -> Spec;
+
+    /// Exactly what a call will do, in plain words for whoever is to say yes; nothing where the call says it best.
+    fn will_do(&self, _: &Call) -> Option<String> {
+        None
+    }
 
     /// What it found or did, or a sentence on why not; both are for a model or a person.
     fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String>;

@@ -1,7 +1,7 @@
 //! The copies of all experts, from what the gossip and this node itself tell; pure.
 
 use super::route::Copy;
-use cluster::Facts;
+use cluster::{Facts, Health};
 use gossip::{Member, Picture};
 use std::net::SocketAddr;
 
@@ -11,7 +11,24 @@ const SERVICE: &str = split::expert::SERVICE;
 /// All copies that live nodes tell of; those of this node are reached at `worker`.
 pub fn copies(picture: &Picture, worker: SocketAddr) -> Vec<Copy> {
     let live = picture.members.iter().filter(|member| member.is_alive() && member.role == "node");
-    live.flat_map(|member| of_member(member, worker)).collect()
+    let all = live.map(|member| {
+        let draining = member.facts.as_ref().is_some_and(|facts| facts.draining);
+        (draining, of_member(member, worker))
+    });
+    without_draining(all.collect())
+}
+
+/// Who gives its work away gets no more of it, as long as somebody else has the same expert ready.
+fn without_draining(all: Vec<(bool, Vec<Copy>)>) -> Vec<Copy> {
+    let is_ready = |copy: &&Copy| copy.health == Health::Passing && !copy.is_doubted;
+    let working = all.iter().filter(|(draining, _)| !draining).flat_map(|(_, copies)| copies);
+    let ready: Vec<String> = working.filter(is_ready).map(|copy| copy.expert.clone()).collect();
+    let kept = |draining: bool, copy: &Copy| !draining || !ready.contains(&copy.expert);
+    all.into_iter()
+        .flat_map(|(draining, copies)| copies.into_iter().map(move |copy| (draining, copy)))
+        .filter(|(draining, copy)| kept(*draining, copy))
+        .map(|(_, copy)| copy)
+        .collect()
 }
 
 fn of_member(member: &Member, worker: SocketAddr) -> Vec<Copy> {
@@ -108,6 +125,22 @@ mod tests {
     fn another_nodes_expert_is_reached_on_the_overlay_and_ones_own_on_loopback() {
         check(member(false, Some("fd01::7")), "calm [fd01::7]:8081 1/4 7000 true false");
         check(member(true, Some("fd01::7")), "calm 127.0.0.1:8081 1/4 7000 true true");
+    }
+
+    #[test]
+    fn who_is_draining_is_asked_only_for_what_nobody_else_has_ready() {
+        let copies = |name: &str, health| {
+            let mut facts = Facts { name: name.into(), ..facts() };
+            facts.services[1].health = health;
+            of_facts(&facts, SocketAddr::from(([127, 0, 0, 1], 8081)))
+        };
+        let check = |other, want: &[&str]| {
+            let all = vec![(true, copies("kitchen", Health::Passing)), (false, copies("cellar", other))];
+            let places: Vec<String> = without_draining(all).into_iter().map(|copy| copy.place).collect();
+            assert_eq!(places, want);
+        };
+        check(Health::Passing, &["cellar"]);
+        check(Health::Warning, &["kitchen", "cellar"]);
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub fn lasting_path(name: &str) -> Option<PathBuf> {
     state.map(|folder| folder.join(name)).or_else(|| path(name))
 }
 
+/// Whether what lies there outlives the power.
+pub fn lasts() -> bool {
+    std::env::var_os("STATE_DIRECTORY").is_some_and(|named| folders(&named).0.is_some())
+}
+
 /// The first folder and the last; systemd names them with colons between.
 fn folders(named: &OsStr) -> (Option<PathBuf>, Option<PathBuf>) {
     let mut all = std::env::split_paths(named).filter(|folder| !folder.as_os_str().is_empty());

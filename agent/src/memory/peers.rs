@@ -24,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
 /// Whoever told a fact waits so long to hear where it lies.
 const SPREAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// Before the power goes: many facts go over in several steps.
+const HAND_OVER_TRIES: usize = 8;
+const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(12);
 /// Peers that are compared with at a time.
 const AT_ONCE: usize = 4;
 /// Peers that must have it before it is promised.
@@ -108,6 +111,29 @@ impl Peers {
         // The others go on to be told.
         all.detach_all();
         Spread { n_told, n_live }
+    }
+
+    /// Compares with all that live until they know the same; how many do.
+    pub async fn hand_over(&self) -> usize {
+        let mut all = JoinSet::new();
+        for address in self.live().into_values() {
+            let desk = self.desk.clone();
+            all.spawn(async move {
+                for _ in 0..HAND_OVER_TRIES {
+                    match compare(&desk, address).await {
+                        Ended::Same => return true,
+                        Ended::More | Ended::Failed => {}
+                    }
+                }
+                false
+            });
+        }
+        let mut n_same = 0;
+        let ends = tokio::time::Instant::now() + HAND_OVER_TIME_MAX;
+        while let Ok(Some(is_same)) = tokio::time::timeout_at(ends, all.join_next()).await {
+            n_same += usize::from(is_same.unwrap_or(false));
+        }
+        n_same
     }
 
     /// There is much that is new: all are compared with at the next look.

@@ -26,9 +26,11 @@ pub fn look(picture: &Picture, n_shelves: u64) -> Seen {
         member.is_alive() && member.role == "node" && facts.is_some() && member.certificate.is_some()
     };
     let members: Vec<&Member> = picture.members.iter().filter(is_one_of_us).collect();
-    // Whose rpc-worker could not be reached from here gets nothing, until it speaks anew.
+    // Whose rpc-worker could not be reached from here gets nothing, until it speaks anew; nor does who is to have no work.
     let is_reached = |member: &&&Member| !member.doubted.iter().any(|service| service == doubts::SERVICE);
-    let mut told: Vec<Told> = members.iter().filter(is_reached).filter_map(|member| of(member)).collect();
+    let is_working = |member: &&&Member| !member.facts.as_ref().is_some_and(|facts| facts.draining);
+    let given = members.iter().filter(is_reached).filter(is_working);
+    let mut told: Vec<Told> = given.filter_map(|member| of(member)).collect();
     told.sort_by_key(|told| told.id);
     let mut hasher = DefaultHasher::new();
     (&told, n_shelves).hash(&mut hasher);

@@ -151,17 +151,24 @@ impl Desk {
         let by = match self.risk(&spec) {
             Risk::Free => None,
             Risk::Forbidden => return refused(format!("{} is forbidden on this node", spec.name)).await,
-            Risk::Ask => Some(self.allowed(&call, &stop, asks).await?),
+            Risk::Ask => Some(self.allowed(&tool, &call, &stop, asks).await?),
         };
         self.run(&spec, tool, call, &stop, by).await
     }
 
     /// Until a person says yes: by whom.
-    async fn allowed(&self, call: &Call, stop: &Stop, asks: Asks) -> Result<String, String> {
+    async fn allowed(
+        &self,
+        tool: &Arc<dyn Tool>,
+        call: &Call,
+        stop: &Stop,
+        asks: Asks,
+    ) -> Result<String, String> {
         let (sender, mut verdict) = oneshot::channel();
         let asked = {
             let mut waiting = self.waiting();
-            let asked = waiting.approvals.ask(self.now(), call);
+            let will_run = tool.will_do(call).map_or_else(|| call.will_run(), |words| tools::visible(&words));
+            let asked = waiting.approvals.ask_in_words(self.now(), call, will_run);
             if let Ok(pending) = &asked {
                 waiting.told.insert(pending.id, sender);
             }
@@ -301,6 +308,14 @@ impl Desk {
     /// The last calls, oldest first.
     pub fn audit(&self, n_max: usize) -> Vec<AuditRecord> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner).last(n_max)
+    }
+
+    /// What was done here for a person at another node.
+    pub async fn done_for(&self, tool: &str, what: &str, asker: &str, why: Option<&str>) {
+        let outcome = if why.is_some() { Outcome::Failed } else { Outcome::Done };
+        let record = AuditRecord::new(unix_s(), tool, what, asker, outcome);
+        // It is done; that it cannot be written down is told in the log.
+        let _ = self.write(record.why(why.unwrap_or_default())).await;
     }
 
     /// Into the book and the log; a call that cannot be written down does not go on.

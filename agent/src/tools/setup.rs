@@ -8,7 +8,7 @@ use super::files::{self, Files};
 use super::git::{self, Git};
 use super::web::{self, Web};
 use super::webhook::Webhook;
-use super::{Tool, hands, talking};
+use super::{Tool, acts, hands, talking};
 use crate::answer::Mind;
 use crate::io::runtime;
 use service::log::{Level, say};
@@ -69,10 +69,10 @@ impl Setup {
         setup
     }
 
-    /// The names that a workflow may use, those of a conversation among them.
+    /// The names that a workflow may use, those of a conversation and of a node among them.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.desk.specs().into_iter().map(|(spec, _)| spec.name).collect();
-        names.extend(talking::specs().map(|spec| spec.name));
+        names.extend(talking::specs().into_iter().chain(acts::specs()).map(|spec| spec.name));
         names.sort();
         names.dedup();
         names

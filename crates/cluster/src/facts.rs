@@ -14,7 +14,7 @@ pub const SCHEMA: u8 = 4;
 const SCHEMA_WITHOUT_PLAN: u8 = 1;
 /// Told nothing of the memory that models may take, which came behind it.
 const SCHEMA_WITHOUT_ROOM: u8 = 2;
-/// Told neither who speaks nor what was edited, which came behind it.
+/// Told neither who speaks, nor what was edited, nor of work that is given away, which came behind it.
 const SCHEMA_WITHOUT_MOOD: u8 = 3;
 pub const MODELS_MAX: usize = 8;
 pub const SERVICES_MAX: usize = 12;
@@ -47,6 +47,8 @@ pub struct Facts {
     pub mood: Mood,
     /// A hash of what the owner edited, as far as this node knows; 0 for nothing.
     pub edits: u64,
+    /// It takes no new work and gives away what it holds, because a person said so.
+    pub draining: bool,
 }
 
 /// What a node does with whoever stands before it.
@@ -215,9 +217,9 @@ impl Facts {
         }
         // A body without the last fields reads as one with none of them.
         let missing: &[u8] = match schema {
-            SCHEMA_WITHOUT_PLAN => &[0, 0, 0, 0],
-            SCHEMA_WITHOUT_ROOM => &[0, 0, 0],
-            SCHEMA_WITHOUT_MOOD => &[0, 0],
+            SCHEMA_WITHOUT_PLAN => &[0, 0, 0, 0, 0],
+            SCHEMA_WITHOUT_ROOM => &[0, 0, 0, 0],
+            SCHEMA_WITHOUT_MOOD => &[0, 0, 0],
             _ => &[],
         };
         let whole = [rest, missing].concat();
@@ -302,7 +304,7 @@ mod tests {
     fn facts_of_older_schemas_are_still_read() {
         let mut body = full().encode().unwrap();
         let older = [
-            (SCHEMA_WITHOUT_MOOD, "mood and edits", 2),
+            (SCHEMA_WITHOUT_MOOD, "mood, edits and draining", 3),
             (SCHEMA_WITHOUT_ROOM, "room", 1),
             (SCHEMA_WITHOUT_PLAN, "plan", 1),
         ];
@@ -312,7 +314,8 @@ mod tests {
             assert_eq!(Facts::decode(&body), Ok(full()));
         }
         let plan = Some(PlanMark { generation: 7, coordinator: 3 });
-        let facts = Facts { plan, room_mb: 1856, mood: Mood::Speaking, edits: u64::MAX, ..full() };
+        let facts =
+            Facts { plan, room_mb: 1856, mood: Mood::Speaking, edits: u64::MAX, draining: true, ..full() };
         assert_eq!(Facts::decode(&facts.encode().unwrap()), Ok(facts));
     }
 

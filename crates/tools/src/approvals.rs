@@ -70,11 +70,15 @@ impl Approvals {
 
     /// A call begins to wait.
     pub fn ask(&mut self, now: Duration, call: &Call) -> Result<Pending, Refused> {
+        self.ask_in_words(now, call, call.will_run())
+    }
+
+    /// The same for a tool that says itself, in one plain line, exactly what will run.
+    pub fn ask_in_words(&mut self, now: Duration, call: &Call, will_run: String) -> Result<Pending, Refused> {
         self.tick(now);
         if self.pending.len() >= PENDING_MAX {
             return Err(Refused::Full);
         }
-        let will_run = call.will_run();
         if will_run.len() > WILL_RUN_BYTES_MAX {
             return Err(Refused::Long);
         }

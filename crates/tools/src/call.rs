@@ -157,7 +157,7 @@ impl Call {
 }
 
 /// Letters that turn the line around or hide in it are written as what they are: a person must see what runs.
-fn visible(json: &str) -> String {
+pub fn visible(json: &str) -> String {
     let is_hidden = |letter: char| {
         letter.is_control()
             || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

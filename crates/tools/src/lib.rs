@@ -22,7 +22,7 @@ pub mod sum;
 pub use approvals::{Approvals, Pending, Refused, Verdict};
 pub use arguments::{Argument, Arguments, Wrong};
 pub use audit::{AuditRecord, Outcome};
-pub use call::{Asker, Call, Origin, Unread, Wanted};
+pub use call::{Asker, Call, Origin, Unread, Wanted, visible};
 pub use policy::{Mistake, Policy};
 pub use spec::{Field, Kind, Risk, Spec, Weight};
 

@@ -53,6 +53,7 @@ impl Layout {
         let releases = fs::canonicalize(&options.releases)
             .with_context(|| format!("{} is not there; `duet build` makes it", options.releases.display()))?;
         symlink(releases, layout.server_out.join("releases")).context("the releases cannot be linked")?;
+        layout.link_loaders(&options.releases)?;
         layout.keep_key(&options.releases)?;
         layout.write_settings(&options.pcs)?;
         // For `duet vm --shell`, which is another process.
@@ -60,6 +61,14 @@ impl Layout {
         let _ = fs::remove_file(&link);
         symlink(&layout.sockets, link).context("the sockets cannot be linked")?;
         Ok(layout)
+    }
+
+    /// The first stages that `duet build` laid beside the releases; without them Debian's own are looked for.
+    fn link_loaders(&self, releases: &Path) -> Result<()> {
+        let Some(loaders) = releases.parent().and_then(|out| fs::canonicalize(out.join("ipxe")).ok()) else {
+            return Ok(());
+        };
+        symlink(loaders, self.server_out.join("ipxe")).context("the first stages cannot be linked")
     }
 
     /// With the key that signed the releases the boot server takes the PCs into a cluster, as a real one does.

@@ -191,6 +191,9 @@ pub struct Places {
     pub serial_log: PathBuf,
     pub speaker: PathBuf,
     pub vars: PathBuf,
+    /// What stands for a plain ROM: all network ROMs that Debian has are iPXE, which asks for the boot script at once.
+    /// This one is told by a script to hide what it is.
+    pub rom: PathBuf,
     /// What [`Pc::plain_rom`] says to the network.
     pub rom_script: PathBuf,
     /// The record that a counting PC makes of its inputs; only the counting is wanted.
@@ -203,11 +206,13 @@ pub struct Places {
 impl Places {
     /// `logs` may be any path; `sockets` must be short, a socket's path ends at 107 bytes.
     pub fn new(logs: &Path, sockets: &Path, pc_idx: usize) -> Self {
+        let rom = logs.join("server/ipxe/ipxe.lkrn");
         let logs = logs.join((pc_idx + 1).to_string());
         Self {
             serial_log: logs.join("serial.log"),
             speaker: logs.join("speaker.wav"),
             vars: logs.join("uefi-vars.fd"),
+            rom,
             rom_script: logs.join("plain.ipxe"),
             record: logs.join("record.bin"),
             console: sockets.join(format!("console{}", pc_idx + 1)),
@@ -217,9 +222,6 @@ impl Places {
     }
 }
 
-/// All network ROMs that Debian has are iPXE, which asks for the boot script at once.
-/// This one is told by a script to hide what it is.
-pub const IPXE_AS_ROM: &str = "/usr/lib/ipxe/ipxe.lkrn";
 /// Says to DHCP what a plain PXE ROM says, then loads what it is offered.
 pub const ROM_SCRIPT: &str = "#!ipxe
 set net0/user-class plain
@@ -241,7 +243,7 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
     add_firmware(&mut words, pc, places, uefi);
     add_network(&mut words, pc, pc_idx);
     if pc.plain_rom {
-        words.pair("-kernel", IPXE_AS_ROM.to_owned());
+        words.pair("-kernel", comma_safe(&places.rom));
         words.pair("-initrd", comma_safe(&places.rom_script));
     }
     words.pair("-audiodev", format!("wav,id=speaker,path={}", comma_safe(&places.speaker)));
@@ -380,7 +382,7 @@ mod tests {
     #[test]
     fn a_plain_rom_is_ipxe_with_a_script() {
         let pc = Pc { plain_rom: true, ..Pc::default() };
-        check(&pc, "o", &["-kernel /usr/lib/ipxe/ipxe.lkrn -initrd o/1/plain.ipxe"], &[]);
+        check(&pc, "o", &["-kernel o/server/ipxe/ipxe.lkrn -initrd o/1/plain.ipxe"], &[]);
         check(&Pc::default(), "o", &[], &["-kernel"]);
     }
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import model as M
 import numpy as np
+from score import edits
 from sentences import words
 
 TOKENS_MAX, PHONES_MAX, EVAL_WINDOW = 18, 72, 256
@@ -97,15 +98,6 @@ def make_update(heads, sinus):
         return jax.tree.map(move, p, m, v), m, v, told
 
     return update
-
-
-def edits(a, b):
-    d = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, d[0] = d[0], i
-        for j, y in enumerate(b, 1):
-            last, d[j] = d[j], min(d[j] + 1, d[j - 1] + 1, last + (x != y))
-    return d[-1]
 
 
 class Judge:

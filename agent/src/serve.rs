@@ -280,8 +280,9 @@ fn looks(shared: &Arc<Shared>) {
             Ok(format!("forgotten: {}", fact.text))
         })
     });
-    // The owner's word may name them.
+    // The owner's word may name them, and no server of others may.
     shared.voice.setup.read_again();
+    shared.voice.setup.follow_servers();
 }
 
 async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {

@@ -30,6 +30,7 @@ pub mod talking;
 mod tests;
 pub mod web;
 pub mod webhook;
+pub mod workspace;
 
 pub use command::alone;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -133,7 +133,6 @@ impl Voice {
         let mind = Mind::new(home.clone(), models, facts, timers, library, setup.desk.clone());
         let mind = Arc::new(mind);
         setup.talk(&mind);
-        tools::hands::servers(&setup.desk, root);
         let shared = Shared { ear: ear.clone(), mouth: mouth.clone(), mind: mind.clone() };
         let talks = Talks::new(shared.clone(), force);
         // Set once, here.

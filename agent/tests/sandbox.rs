@@ -139,7 +139,7 @@ fn a_shell_counts_and_keeps_files_in_its_workspace() {
     let Some(cage) = Cage::new("counts") else { return };
     assert_eq!(cage.shell("echo $((6 * 7))"), Ok("42".into()));
     assert_eq!(cage.shell("echo kept > note; pwd"), Ok("/work".into()));
-    assert_eq!(cage.shell("cat /work/note"), Ok("kept".into()));
+    assert_eq!(cage.shell("cat note"), Ok("kept".into()));
     assert_eq!(fs::read_to_string(cage.folder.join("work/note")).unwrap(), "kept\n");
     assert_eq!(cage.shell("exit 3"), Err("it ended with status 3".into()));
 }

@@ -5,9 +5,10 @@ mod picture;
 use super::Limits;
 use crate::io::video::{self, Frame};
 use picture::Picture;
+use std::fs::Permissions;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 const CAMERAS_MAX: usize = 16;
@@ -95,7 +96,12 @@ fn keep(picture: &Picture, camera: &Camera, workspace: &Path) -> Result<String, 
     // Whatever lies there may be a link of somebody's code; it is not followed.
     let _ = std::fs::remove_file(&beside);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside);
-    file.and_then(|mut file| file.write_all(&picture.bytes)).map_err(failed)?;
+    let written = file.and_then(|mut file| {
+        // The unit's UMask takes rights away, and code behind bars is another user.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.write_all(&picture.bytes)
+    });
+    written.map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)?;
     Ok(format!("a picture of {} x {} is in the workspace: {name}", picture.width, picture.height))
 }

@@ -44,8 +44,14 @@ pub struct Folder {
 }
 
 impl Config {
-    /// Reads a file's text; `file` is its name in sentences, `known` the names of all tools.
-    pub fn read(file: &str, text: &str, known: &[&str]) -> Result<(Config, Policy), Vec<String>> {
+    /// Reads a file's text; `file` is its name in sentences, `known` the names of all tools, `servers` those of servers,
+    /// whose tools come and go.
+    pub fn read(
+        file: &str,
+        text: &str,
+        known: &[&str],
+        servers: &[&str],
+    ) -> Result<(Config, Policy), Vec<String>> {
         let told = |Mistake { line, what }: Mistake| format!("{file}:{line}: {what}");
         if text.len() > FILE_BYTES_MAX {
             return Err(vec![format!("{file}: more than {FILE_BYTES_MAX} bytes")]);
@@ -65,7 +71,7 @@ impl Config {
         let rules: Vec<Rule> = config.risk.iter().map(rule).collect();
         let mut mistakes = vec![];
         let policy =
-            Policy::new(&rules, known, &[]).map_err(|wrong| mistakes.extend(wrong)).unwrap_or_default();
+            Policy::new(&rules, known, servers).map_err(|wrong| mistakes.extend(wrong)).unwrap_or_default();
         for host in config.web.allow.iter().filter(|host| !is_host(host.get_ref())) {
             let what =
                 format!("{:?} is no name of a host, such as example.org or *.example.org", host.get_ref());
@@ -88,7 +94,7 @@ impl Config {
     }
 
     /// The owner's file below a root; none is as good as an empty one.
-    pub fn open(root: &Path, known: &[&str]) -> Result<(Config, Policy), Vec<String>> {
+    pub fn open(root: &Path, known: &[&str], servers: &[&str]) -> Result<(Config, Policy), Vec<String>> {
         let path = root.join(FILE);
         let mut text = String::new();
         let read = File::open(&path)
@@ -97,7 +103,7 @@ impl Config {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(vec![format!("{}: {error}", path.display())])
             }
-            _ => Config::read(&path.display().to_string(), &text, known),
+            _ => Config::read(&path.display().to_string(), &text, known, servers),
         }
     }
 
@@ -135,7 +141,7 @@ mod tests {
     use tools::{Risk, Spec};
 
     fn read(text: &str) -> Result<(Config, Policy), Vec<String>> {
-        Config::read("tools.toml", text, &["time", "web.fetch"])
+        Config::read("tools.toml", text, &["time", "web.fetch"], &["notes"])
     }
 
     #[track_caller]
@@ -149,9 +155,10 @@ mod tests {
 
     #[test]
     fn what_the_owner_says_holds() {
-        let text = "[risk]\n\"web.*\" = \"ask\"\n[web]\nallow = [\"example.org\", \"*.example.net\"]\n[webhook]\nlamp = \"http://10.0.0.9/x\"\n";
+        let text = "[risk]\n\"web.*\" = \"ask\"\n\"notes.*\" = \"free\"\n[web]\nallow = [\"example.org\", \"*.example.net\"]\n[webhook]\nlamp = \"http://10.0.0.9/x\"\n";
         let (config, policy) = read(text).unwrap();
         assert_eq!(policy.risk(&Spec::new("web.fetch", "x")), Risk::Ask);
+        assert_eq!(policy.risk(&Spec::new("notes.add", "x").ask()), Risk::Free, "a server's tool");
         for (host, want) in [
             ("example.org", true),
             ("www.example.org", false),

@@ -3,24 +3,23 @@
 //! The kernel resolves each path below the folder and through no link (`openat2`). What git keeps is in a folder beside it
 //! (`git`), so nothing here can give git a program to run; a file or folder of that name is refused all the same.
 
-use super::setup::Wishes;
+use super::workspace::{Found, Workspace};
 use super::{Call, Field, Limits, Spec, Tool};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, renameat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 const PATH_BYTES_MAX: usize = 255;
 /// A file that is read or written as a text.
 const FILE_BYTES_MAX: usize = 48 << 10;
 /// All files together: they may lie in memory.
 const ALL_BYTES_MAX: u64 = 16 << 20;
-const ENTRIES_MAX: usize = 2000;
+pub const ENTRIES_MAX: usize = 2000;
 const LISTED_MAX: usize = 200;
-const DEPTH_MAX: usize = 12;
+pub const DEPTH_MAX: usize = 12;
 /// A file while it is written.
 const NEW: &str = ".duet-new";
 const FORBIDDEN: [&str; 2] = [".git", NEW];
@@ -35,7 +34,7 @@ pub enum What {
 
 pub struct Files {
     pub what: What,
-    pub wishes: Wishes,
+    pub workspace: Workspace,
 }
 
 pub const ALL: [What; 4] = [What::Read, What::List, What::Write, What::Edit];
@@ -69,19 +68,19 @@ impl Tool for Files {
     }
 
     fn run(&self, call: &Call, _: &Limits<'_>) -> Result<String, String> {
-        let folder = folder(&self.wishes)?;
-        let place = Place::open(&folder)?;
+        let found = self.workspace.find()?;
+        let (place, folder) = (Place::open(&found)?, &found.folder);
         let text = |name: &str| call.text(name).unwrap_or_default();
         let path = text("path");
         match self.what {
             What::Read => place.read(path),
-            What::List => place.list(&folder, path),
-            What::Write => place.write(&folder, path, text("text")),
+            What::List => place.list(folder, path),
+            What::Write => place.write(folder, path, text("text")),
             What::Edit => {
                 let (was, old) = (place.read(path)?, text("old"));
                 match was.matches(old).count() {
                     _ if old.is_empty() => Err("`old` is empty".into()),
-                    1 => place.write(&folder, path, &was.replacen(old, text("new"), 1)),
+                    1 => place.write(folder, path, &was.replacen(old, text("new"), 1)),
                     n => Err(format!("that passage is there {n} times; it must be there once")),
                 }
             }
@@ -89,20 +88,10 @@ impl Tool for Files {
     }
 }
 
-/// Where the workspace is; the owner's folder is not made, ours is.
-pub fn folder(wishes: &Wishes) -> Result<PathBuf, String> {
-    if let Some(folder) = &wishes.now().workspace.folder {
-        return Ok(folder.clone());
-    }
-    let folder = crate::io::runtime::path("workspace");
-    let folder =
-        folder.ok_or("there is no workspace; name a folder in tools.toml: [workspace] folder = \"...\"")?;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    made.map_err(|error| format!("the workspace cannot be made: {error}"))?;
-    Ok(folder)
+struct Place {
+    opened: OwnedFd,
+    is_common: bool,
 }
-
-struct Place(OwnedFd);
 
 fn told(path: &str) -> impl Fn(Errno) -> String + '_ {
     move |error| match error {
@@ -113,21 +102,18 @@ fn told(path: &str) -> impl Fn(Errno) -> String + '_ {
 }
 
 impl Place {
-    fn open(folder: &Path) -> Result<Place, String> {
-        let opened = openat(
-            rustix::fs::CWD,
-            folder,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
+    fn open(found: &Found) -> Result<Place, String> {
+        let Found { folder, is_common, .. } = found;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(rustix::fs::CWD, folder, flags, Mode::empty());
         opened
-            .map(Place)
+            .map(|opened| Place { opened, is_common: *is_common })
             .map_err(|error| format!("the workspace {}: {}", folder.display(), io::Error::from(error)))
     }
 
     fn beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        openat2(&self.opened, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
     fn read(&self, path: &str) -> Result<String, String> {
@@ -201,6 +187,11 @@ impl Place {
                 Err(error) => return Err(told(path)(error)),
             }
             above = if above.is_empty() { part.to_owned() } else { format!("{above}/{part}") };
+            if self.is_common {
+                // By what was opened: another's program may have put something else under that name.
+                let made = self.beneath(&above, OFlags::RDONLY | OFlags::DIRECTORY).map_err(told(path))?;
+                open_to_all(made.as_fd(), 0o777);
+            }
         }
         let parent = self.beneath(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(told(path))?;
         match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -209,19 +200,27 @@ impl Place {
             }
             _ => {}
         }
-        let written = replace(parent.as_fd(), name, text.as_bytes());
+        let written = replace(parent.as_fd(), name, text.as_bytes(), self.is_common);
         written.map_err(|error| format!("{path:?} cannot be written: {error}"))?;
         Ok(format!("{path} holds {} bytes now", text.len()))
     }
 }
 
-fn replace(parent: std::os::fd::BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Whoever runs behind bars is another user. What is not ours is his to open.
+fn open_to_all(what: BorrowedFd<'_>, mode: u32) {
+    let _ = rustix::fs::fchmod(what, Mode::from_raw_mode(mode));
+}
+
+fn replace(parent: BorrowedFd<'_>, name: &str, bytes: &[u8], is_common: bool) -> io::Result<()> {
     match unlinkat(parent, NEW, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(openat(parent, NEW, flags, Mode::from_raw_mode(0o600))?);
+    if is_common {
+        open_to_all(file.as_fd(), 0o666);
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     renameat(parent, NEW, parent, name)?;
@@ -266,7 +265,8 @@ fn used(folder: &Path, depth: usize, n_entries: &mut usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
 
     struct Room(PathBuf);
 
@@ -274,6 +274,10 @@ mod tests {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
+    }
+
+    fn found(folder: &Path) -> Found {
+        Found { folder: folder.to_owned(), is_common: false, kept: None }
     }
 
     /// A workspace beside a secret.
@@ -289,7 +293,7 @@ mod tests {
     fn what_is_written_can_be_read_and_listed() {
         let room = room("plain");
         let folder = room.0.join("space");
-        let place = Place::open(&folder).unwrap();
+        let place = Place::open(&found(&folder)).unwrap();
         assert_eq!(place.write(&folder, "a/b/c.txt", "hello").unwrap(), "a/b/c.txt holds 5 bytes now");
         place.write(&folder, "a/b/c.txt", "hi").unwrap();
         assert_eq!(place.read("a/b/c.txt").unwrap(), "hi");
@@ -307,7 +311,7 @@ mod tests {
         symlink("..", folder.join("up")).unwrap();
         symlink("../secret", folder.join("link")).unwrap();
         symlink(room.0.join("secret"), folder.join("whole")).unwrap();
-        let place = Place::open(&folder).unwrap();
+        let place = Place::open(&found(&folder)).unwrap();
         let whole = room.0.join("secret").display().to_string();
         for path in [
             "../secret",
@@ -335,11 +339,21 @@ mod tests {
     }
 
     #[test]
+    fn in_the_common_folder_another_user_can_read_and_change_what_was_written() {
+        let room = room("common");
+        let folder = room.0.join("space");
+        let place = Place::open(&Found { is_common: true, ..found(&folder) }).unwrap();
+        place.write(&folder, "a/b/c.txt", "hello").unwrap();
+        let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode("a"), mode("a/b"), mode("a/b/c.txt")], [0o777, 0o777, 0o666]);
+    }
+
+    #[test]
     fn a_full_workspace_takes_nothing_more() {
         let room = room("full");
         let folder = room.0.join("space");
         File::create(folder.join("big")).unwrap().set_len(ALL_BYTES_MAX).unwrap();
-        let place = Place::open(&folder).unwrap();
+        let place = Place::open(&found(&folder)).unwrap();
         assert_eq!(place.write(&folder, "x", "y").unwrap_err(), "the workspace is full");
         assert!(place.read("big").unwrap_err().contains("more than"));
     }

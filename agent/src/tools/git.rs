@@ -3,9 +3,9 @@
 //! What git keeps lies in a folder beside the workspace, where no tool writes, and no settings but those here are read: a file
 //! that a model wrote must not become a program that git starts.
 
-use super::files::folder;
+use super::files::{DEPTH_MAX, ENTRIES_MAX};
 use super::program::Program;
-use super::setup::Wishes;
+use super::workspace::{Found, Workspace};
 use super::{Call, Field, Limits, Spec, Tool};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +38,7 @@ pub const ALL: [What; 4] = [What::Status, What::Log, What::Diff, What::Commit];
 
 pub struct Git {
     pub what: What,
-    pub wishes: Wishes,
+    pub workspace: Workspace,
 }
 
 impl Tool for Git {
@@ -57,7 +57,9 @@ impl Tool for Git {
     }
 
     fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String> {
-        let place = Place::open(&folder(&self.wishes)?, limits)?;
+        let found = self.workspace.find()?;
+        no_repository_within(&found.folder, 0, &mut 0)?;
+        let place = Place::open(&found, limits)?;
         let said = match self.what {
             What::Status => place.git(
                 &["status", "--short", "--no-renames", "--ignore-submodules=all", "--untracked-files=all"],
@@ -97,10 +99,10 @@ struct Place {
 
 impl Place {
     /// Where git has not kept anything yet it begins to.
-    fn open(tree: &Path, limits: &Limits<'_>) -> Result<Place, String> {
-        let name = tree.file_name().ok_or("the workspace has no name")?.to_string_lossy();
-        let kept = tree.with_file_name(format!("{name}.git"));
-        let place = Place { tree: tree.to_owned(), kept };
+    fn open(found: &Found, limits: &Limits<'_>) -> Result<Place, String> {
+        let kept = found.kept.clone();
+        let kept = kept.ok_or("the agent has no folder in which git could keep anything")?;
+        let place = Place { tree: found.folder.clone(), kept };
         if !place.kept.join("HEAD").is_file() {
             place.git(&["init", "--quiet", "--template=", "--initial-branch=main"], limits)?;
             place.git(
@@ -139,6 +141,30 @@ impl Place {
     }
 }
 
+/// Code behind bars can leave a repository with settings of its own in the common folder, and git would look into it.
+fn no_repository_within(folder: &Path, depth: usize, n_entries: &mut usize) -> Result<(), String> {
+    if depth > DEPTH_MAX {
+        return Err(format!("{} lies too deep for git in the workspace; remove it first", folder.display()));
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        *n_entries += 1;
+        if *n_entries > ENTRIES_MAX {
+            return Err(format!("the workspace has more than {ENTRIES_MAX} files and folders"));
+        }
+        let path = entry.path();
+        if entry.file_name().eq_ignore_ascii_case(".git") {
+            return Err(format!(
+                "{} is in the workspace, and git would follow it; remove it first",
+                path.display()
+            ));
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            no_repository_within(&path, depth + 1, n_entries)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +180,8 @@ mod tests {
         let stop = AtomicBool::new(false);
         let limits =
             Limits { deadline: Instant::now() + Duration::from_secs(300), output_max: 1 << 16, stop: &stop };
-        let place = Place::open(&tree, &limits).unwrap();
+        let found = Found { folder: tree.clone(), is_common: false, kept: Some(room.join("space.git")) };
+        let place = Place::open(&found, &limits).unwrap();
         // A filter and a diff program, as a stranger's repository would bring them.
         std::fs::write(tree.join(".gitattributes"), "* filter=evil diff=evil\n").unwrap();
         let evil = format!(
@@ -164,6 +191,8 @@ mod tests {
         std::fs::write(tree.join(".gitconfig"), &evil).unwrap();
         std::fs::create_dir(tree.join(".git")).unwrap();
         std::fs::write(tree.join(".git/config"), &evil).unwrap();
+        let within = no_repository_within(&tree, 0, &mut 0).unwrap_err();
+        assert!(within.contains("/space/.git is in the workspace"), "{within}");
         std::fs::write(tree.join("pre-commit"), format!("#!/bin/sh\ntouch {}/ran\n", room.display()))
             .unwrap();
         std::fs::write(tree.join("a.txt"), "one\n").unwrap();

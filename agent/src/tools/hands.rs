@@ -1,9 +1,9 @@
 //! The dangerous tools, as the desk knows them: code behind bars, ssh, the camera, and servers of others.
 
 use super::desk::Desk;
-use super::mcp::{OutsideTool, Server, config};
-use super::remote::Placed;
+use super::mcp::{self, OutsideTool, Server};
 use super::sandbox::{self, Language};
+use super::workspace::Workspace;
 use super::{Call, Field, Limits, Spec, Tool, camera, ssh};
 use service::log::{Level, say};
 use std::io::Read;
@@ -20,14 +20,11 @@ const THERE_EVERY: Duration = Duration::from_secs(300);
 /// A server that is asked for its tools.
 const LIST_MAX: Duration = Duration::from_secs(30);
 
-/// How a tool becomes one that may run elsewhere.
-pub type Place = Box<dyn Fn(Arc<dyn Tool>) -> Placed>;
-
-/// Adds those of this node; what the owner's files have wrong is told, and leaves its tools out.
-pub fn add(desk: &Arc<Desk>, root: &Path, place: Option<&Place>) {
+/// Those of this node; what the owner's files have wrong is told, and leaves its tools out.
+pub fn all(root: &Path, workspace: &Workspace) -> Vec<Arc<dyn Tool>> {
     let (shell, python) = (Code { language: Language::Shell }, Code { language: Language::Python });
-    let cameras: [Arc<dyn Tool>; 2] =
-        [Arc::new(Cameras { root: root.into() }), Arc::new(Picture { root: root.into() })];
+    let picture = Picture { root: root.into(), workspace: workspace.clone() };
+    let cameras: [Arc<dyn Tool>; 2] = [Arc::new(Cameras { root: root.into() }), Arc::new(picture)];
     let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(shell), Arc::new(python)];
     tools.extend(cameras);
     if let Some(hosts) = read(root, ssh::FILE, ssh::FILE_BYTES_MAX, ssh::parse) {
@@ -35,20 +32,27 @@ pub fn add(desk: &Arc<Desk>, root: &Path, place: Option<&Place>) {
         tools.push(Arc::new(Key { ssh: ssh.clone() }));
         tools.push(Arc::new(Command { ssh }));
     }
-    for tool in tools {
-        let tool: Arc<dyn Tool> = match place {
-            Some(place) => Arc::new(place(tool)),
-            None => tool,
-        };
-        if let Err(why) = desk.add(tool) {
-            say(Level::Warning, &format!("duet: {why}"));
-        }
-    }
+    tools
 }
 
-/// Follows the servers of others, each on a thread of its own, for as long as the program runs.
-pub fn servers(desk: &Arc<Desk>, root: &Path) {
-    for setup in read(root, config::FILE, config::FILE_BYTES_MAX, config::parse).unwrap_or_default() {
+/// The servers of others that the owner names.
+pub fn servers(root: &Path) -> Vec<mcp::config::Setup> {
+    read(root, mcp::config::FILE, mcp::config::FILE_BYTES_MAX, mcp::config::parse).unwrap_or_default()
+}
+
+/// Why a server of this name is left out: its tools would take the place of ours. `ours` are the names of all our tools.
+pub fn clash(server: &str, ours: &[String]) -> Option<String> {
+    let group = |name: &String| name.split('.').next() == Some(server);
+    let of = ours.iter().find(|name| group(name))?;
+    Some(format!(
+        "the tool server {server} is left out: this node has a tool {of} of its own; give the server another name in /{}",
+        mcp::config::FILE
+    ))
+}
+
+/// Follows servers of others, each on a thread of its own, for as long as the program runs.
+pub fn follow_servers(desk: &Arc<Desk>, servers: Vec<mcp::config::Setup>) {
+    for setup in servers {
         let (name, desk) = (setup.name.clone(), desk.clone());
         let following = Server::start(setup).and_then(|server| {
             std::thread::Builder::new()
@@ -122,11 +126,12 @@ impl Tool for Code {
     fn spec(&self) -> Spec {
         let (name, about) = match self.language {
             Language::Shell => {
-                ("shell", "Runs lines of shell without network; files stay in its folder /work.")
+                ("shell", "Runs lines of shell without network, in the workspace, which is /work there.")
             }
-            Language::Python => {
-                ("python", "Runs a small Python program without network; files stay in its folder /work.")
-            }
+            Language::Python => (
+                "python",
+                "Runs a small Python program without network, in the workspace, which is /work there.",
+            ),
         };
         let code = Field::text("code", "what is to run", sandbox::CODE_BYTES_MAX);
         Spec::new(name, about).field(code).ask().heavy().seconds(60).output(16 << 10)
@@ -184,6 +189,7 @@ impl Tool for Cameras {
 
 struct Picture {
     root: PathBuf,
+    workspace: Workspace,
 }
 
 impl Tool for Picture {
@@ -196,6 +202,26 @@ impl Tool for Picture {
     }
 
     fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String> {
-        camera::take(&self.root, call.text("camera"), Path::new(sandbox::WORKSPACE), limits)
+        camera::take(&self.root, call.text("camera"), &self.workspace.find()?.folder, limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_the_name_of_a_group_of_ours_is_left_out() {
+        let ours = ["git.log", "calculator", "memory.recall"].map(String::from);
+        for server in ["git", "calculator", "memory"] {
+            let why = clash(server, &ours).unwrap();
+            assert!(
+                why.starts_with(&format!("the tool server {server} is left out: this node has")),
+                "{why}"
+            );
+        }
+        for server in ["gi", "git-2", "notes", "log"] {
+            assert_eq!(clash(server, &ours), None);
+        }
     }
 }

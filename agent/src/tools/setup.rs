@@ -8,7 +8,8 @@ use super::files::{self, Files};
 use super::git::{self, Git};
 use super::web::{self, Web};
 use super::webhook::Webhook;
-use super::{Tool, acts, hands, talking};
+use super::workspace::Workspace;
+use super::{Tool, acts, hands, mcp, talking};
 use crate::answer::Mind;
 use crate::io::runtime;
 use service::log::{Level, say};
@@ -42,6 +43,8 @@ pub struct Setup {
     root: PathBuf,
     pub desk: Arc<Desk>,
     wishes: Wishes,
+    /// Servers of others that the owner names.
+    servers: Vec<mcp::config::Setup>,
     troubles: Mutex<Vec<String>>,
 }
 
@@ -51,21 +54,23 @@ impl Setup {
         let folder = runtime::path("");
         let desk = Arc::new(Desk::open(folder.as_deref()));
         let wishes = Wishes::default();
+        let workspace = Workspace::new(wishes.clone(), root);
         let mut all: Vec<Arc<dyn Tool>> = vec![Arc::new(Calculator), Arc::new(Documents(wishes.clone()))];
         all.push(Arc::new(Web { wishes: wishes.clone(), may: web::is_public }));
         for what in files::ALL {
-            all.push(Arc::new(Files { what, wishes: wishes.clone() }));
+            all.push(Arc::new(Files { what, workspace: workspace.clone() }));
         }
         for what in git::ALL {
-            all.push(Arc::new(Git { what, wishes: wishes.clone() }));
+            all.push(Arc::new(Git { what, workspace: workspace.clone() }));
         }
         // It asks from the program's own runtime.
         if let Ok(runtime) = Handle::try_current() {
             all.push(Arc::new(Webhook { wishes: wishes.clone(), runtime }));
         }
-        let setup = Setup { root: root.to_owned(), desk, wishes, troubles: Mutex::default() };
+        all.extend(hands::all(root, &workspace));
+        let servers = hands::servers(root);
+        let setup = Setup { root: root.to_owned(), desk, wishes, servers, troubles: Mutex::default() };
         all.into_iter().for_each(|tool| setup.add(tool));
-        hands::add(&setup.desk, root, None);
         setup
     }
 
@@ -92,6 +97,22 @@ impl Setup {
         }
     }
 
+    /// Follows the servers of others, once all tools of ours are on the desk: none of theirs takes the place of one.
+    pub fn follow_servers(&self) {
+        let ours = self.names();
+        let is_good = |server: &mcp::config::Setup| match hands::clash(&server.name, &ours) {
+            Some(why) => {
+                say(Level::Warning, &format!("duet: {why}"));
+                false
+            }
+            None => true,
+        };
+        hands::follow_servers(
+            &self.desk,
+            self.servers.iter().filter(|server| is_good(server)).cloned().collect(),
+        );
+    }
+
     /// What is wrong with the owner's file.
     pub fn troubles(&self) -> Vec<String> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -100,8 +121,9 @@ impl Setup {
     pub fn read_again(&self) {
         let names = self.names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let servers: Vec<&str> = self.servers.iter().map(|server| server.name.as_str()).collect();
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        match Config::open(&self.root, &names) {
+        match Config::open(&self.root, &names, &servers) {
             Ok((config, policy)) => {
                 self.wishes.set(config);
                 self.desk.open_with(policy);
@@ -129,5 +151,27 @@ impl Setup {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_may_speak_of_a_servers_tools_before_it_was_heard() {
+        let root = std::env::temp_dir().join(format!("duet-setup-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("etc/duet-agent")).unwrap();
+        let put = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
+        put(mcp::config::FILE, "[notes]\nurl = \"http://127.0.0.1:9/mcp\"\n");
+        put(FILE, "[risk]\n\"notes.*\" = \"free\"\n\"note.*\" = \"free\"\n");
+        let setup = Setup::new(&root);
+        setup.read_again();
+        let troubles = setup.troubles();
+        assert!(troubles.len() == 1 && troubles[0].contains("there is no tool \"note.*\""), "{troubles:?}");
+        put(FILE, "[risk]\n\"notes.*\" = \"free\"\n");
+        setup.read_again();
+        assert_eq!(setup.troubles(), [""; 0]);
+        std::fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -285,7 +285,7 @@ mod tests {
     fn get(host: &str, answers: Vec<String>, may: fn(IpAddr) -> bool) -> Result<String, String> {
         let wishes = Wishes::default();
         let text = "[web]\nallow = [\"127.0.0.1\", \"0.0.0.0\"]\n";
-        wishes.set(Config::read("tools.toml", text, &[]).unwrap().0);
+        wishes.set(Config::read("tools.toml", text, &[], &[]).unwrap().0);
         let port = server(answers);
         let spec = Web { wishes: wishes.clone(), may }.spec();
         let wanted = tools::Wanted {

@@ -18,7 +18,7 @@ pub enum Methods {
 use Methods::{Both, Get, Post};
 
 /// A part in braces is any one part.
-pub const ROUTES: [(&str, Methods); 51] = [
+pub const ROUTES: [(&str, Methods); 52] = [
     ("/", Get),
     ("/api/approvals", Both),
     ("/api/edit", Post),
@@ -58,6 +58,7 @@ pub const ROUTES: [(&str, Methods); 51] = [
     ("/api/timers/cancel", Post),
     ("/api/tools", Get),
     ("/api/tools/audit", Get),
+    ("/api/tools/run", Post),
     ("/api/turns", Get),
     ("/api/voice", Both),
     ("/api/workflows", Get),

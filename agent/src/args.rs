@@ -86,6 +86,21 @@ pub struct Serve {
     /// folder for what this home remembers (default: memory in the folder that systemd gives)
     #[argh(option)]
     pub memory: Option<PathBuf>,
+    /// part that this node plays: edge, mid, core, or auto, which measures it
+    #[argh(option, from_str_fn(tier_word))]
+    pub tier: Option<TierWord>,
+    /// where calls of tools run: local, remote, split or auto, whatever the cluster says
+    #[argh(option)]
+    pub tools: Option<admission::ToolMode>,
+    /// HTTP://ADDRESS:PORT of the node that runs tools for this one
+    #[argh(option, from_str_fn(admission::server))]
+    pub tools_url: Option<SocketAddr>,
+    /// file with the key for its door
+    #[argh(option)]
+    pub tools_key_file: Option<PathBuf>,
+    /// where questions to models go: local, remote or auto
+    #[argh(option, from_str_fn(crate::tier::llm))]
+    pub llm: Option<crate::tier::Llm>,
     /// ADDRESS:PORT where Home Assistant finds ear, mouth and mind by Wyoming, whatever the cluster says
     #[argh(option)]
     pub wyoming: Option<SocketAddr>,
@@ -213,7 +228,7 @@ pub struct Workflow {
     subcommand,
     name = "tools",
     example = "agent tools list\nagent tools run calculator '{{\"sum\": \"19.99 * 3\"}}'\nagent tools audit",
-    note = "What the owner says of tools is in etc/duet-agent/tools.toml below --root. A tool that needs a person's yes asks at the terminal."
+    note = "run asks the agent that runs on this PC, with an API key for the voice in DUET_API_KEY or in a file; where none runs, or with --alone, it runs the tool by itself.\nWhat the owner says of tools is in etc/duet-agent/tools.toml below --root. A tool that needs a person's yes asks at the terminal."
 )]
 pub struct Tools {
     /// list, run or audit
@@ -225,6 +240,15 @@ pub struct Tools {
     /// as JSON
     #[argh(switch)]
     pub json: bool,
+    /// HTTP://ADDRESS:PORT of the agent (default http://127.0.0.1:8000)
+    #[argh(option, from_str_fn(admission::server), default = "usual_agent()")]
+    pub agent: SocketAddr,
+    /// file with the API key
+    #[argh(option)]
+    pub key_file: Option<PathBuf>,
+    /// ask no agent
+    #[argh(switch)]
+    pub alone: bool,
     /// folder with the book of calls, where it is not the agent's own
     #[argh(option)]
     pub folder: Option<PathBuf>,
@@ -549,6 +573,14 @@ pub struct MemoryBench {
 
 /// Where the page is.
 pub const PORT: u16 = 8000;
+
+/// A tier, or none for `auto`.
+#[derive(Clone, Copy, Debug)]
+pub struct TierWord(pub Option<cluster::Tier>);
+
+fn tier_word(text: &str) -> Result<TierWord, String> {
+    crate::tier::tier(text).map(TierWord)
+}
 
 fn overlay_key(text: &str) -> Result<OverlayPublic, String> {
     OverlayPublic::parse(text).ok_or_else(|| "--overlay-key is 64 small hex digits".into())

@@ -33,6 +33,11 @@ pub struct Status {
     pub units: units::Units,
     /// The models that rpc-worker holds.
     pub holds: split::report::Holds,
+    /// The part it plays in its cluster.
+    pub place: crate::tier::Place,
+    /// Calls of tools that run, and how many may at once; nothing where no desk is open.
+    #[serde(skip)]
+    pub tools: Option<(usize, usize)>,
     pub cluster: crate::cluster::ClusterStatus,
     pub gateway: crate::gateway::meters::GatewayStatus,
     /// The PC's own ear and mouth; nothing outside of `agent serve`.

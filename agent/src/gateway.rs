@@ -32,6 +32,7 @@ use crate::enrolling::Joined;
 use crate::io::node::Node;
 use crate::login::Logins;
 use crate::settings::Settings;
+use crate::tier::Llm;
 use admission::{ApiKey, ApiKeys};
 use keys::{Keys, ListError};
 use meters::{GatewayStatus, Meters};
@@ -139,8 +140,13 @@ impl Gateway {
         let manners = self.manners().clone();
         // What was said to this node itself goes before what is said to all.
         let told = self.settings.now();
-        let set = set.or(told.llm_url);
+        let said = self.node.said();
+        let mut set = set.or(said.llm_url).or(told.llm_url);
         last_resort.extend(told.llm_last_resort);
+        let llm = said.llm.unwrap_or_default();
+        if llm == Llm::Local {
+            (set, last_resort) = (None, vec![]);
+        }
         let mut copies = match self.cluster.picture() {
             Some(picture) => view::copies(&picture, worker),
             None if set.is_some() => vec![],
@@ -152,7 +158,16 @@ impl Gateway {
             let own = flying.get(&(copy.address, copy.expert.clone())).copied().unwrap_or(0);
             copy.busy = copy.busy.max(own);
         }
-        View { copies, manners, set, last_resort }
+        match llm {
+            Llm::Auto => {}
+            Llm::Local => copies.retain(|copy| copy.is_local),
+            Llm::Remote => copies.retain(|copy| !copy.is_local),
+        }
+        if llm != Llm::Local {
+            view::put(&mut copies, &told.overrides);
+        }
+        let nobody = if copies.is_empty() { self.node.place().no_model } else { String::new() };
+        View { copies, manners, set, last_resort, nobody }
     }
 
     /// Nodes that have a model ready for questions.

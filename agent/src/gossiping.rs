@@ -8,6 +8,7 @@ use crate::hear::desk::Desk;
 use crate::io::node::Node;
 use crate::io::{kept::Kept, runtime};
 use crate::talk::{News, Talks, Told};
+use crate::tools;
 use ::cluster::{Config, Facts, Mood};
 use anyhow::{Context, bail};
 use gossip::{Order, PORT};
@@ -33,6 +34,7 @@ pub struct Own {
     pub ear: Arc<Desk>,
     pub talks: Arc<Talks>,
     pub sharing: Arc<Sharing>,
+    pub tools: Arc<tools::desk::Desk>,
 }
 
 impl Own {
@@ -165,7 +167,7 @@ fn publish(cluster: &Cluster, facts: &Facts) {
 }
 
 async fn tell_facts(node: &Node, cluster: &Cluster, own: &Own, told: &mut Option<(Instant, Facts)>) {
-    let status = Status { hearing: Some(own.ear.status()), ..node.status().await };
+    let status = Status { hearing: Some(own.ear.status()), tools: own.tools.load(), ..node.status().await };
     if let Some(picture) = cluster.picture() {
         for node in doubts::nodes(&picture.members, &status.holds.doubts) {
             cluster.unreachable(node, doubts::SERVICE);

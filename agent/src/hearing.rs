@@ -12,6 +12,7 @@ use crate::keeping::{self, Keeping};
 use crate::memory::peers;
 use crate::settings::Settings;
 use crate::talk::force::Force;
+use crate::tools::remote;
 use admission::VoiceSettings;
 use cluster::Health;
 use gossip::{Member, Picture};
@@ -53,10 +54,11 @@ pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster
 }
 
 /// Never ends: hears for neighbours on the overlay, keeps their timers, knows what they know and what was edited there,
-/// and does what persons there allowed.
+/// does what persons there allowed, and runs tools for them.
 pub async fn serve(
     desk: &Arc<Desk>,
     keeps: (&Arc<Keeping>, &Arc<Acting>, &Arc<Sharing>),
+    tools: &Arc<remote::members::Door>,
     root: &Path,
     port: u16,
 ) {
@@ -66,12 +68,14 @@ pub async fn serve(
         false if head.path == acting::PATH => acting::gate(head),
         false if head.path.starts_with(peers::PATH) => peers::gate(head),
         false if head.path == sharing::PATH => sharing::gate(head),
+        false if head.path == remote::PATH => remote::door::gate(head),
         false => door::gate(head),
     };
     let open = |listener| {
+        let tools = tools.clone();
         let (desk, timers, acting, sharing) = (desk.clone(), timers.clone(), acting.clone(), sharing.clone());
         service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
-            let (desk, timers) = (desk.clone(), timers.clone());
+            let (desk, timers, tools) = (desk.clone(), timers.clone(), tools.clone());
             let (acting, sharing) = (acting.clone(), sharing.clone());
             async move {
                 if ask.path.starts_with(TELL_PATH) {
@@ -82,6 +86,8 @@ pub async fn serve(
                     acting.answer(&ask).await
                 } else if ask.path == sharing::PATH {
                     sharing.answer(&ask)
+                } else if ask.path == remote::PATH {
+                    tools.answer(&ask).await
                 } else {
                     door::answer(desk, ask).await
                 }

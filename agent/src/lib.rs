@@ -56,6 +56,7 @@ pub mod speech;
 mod stick;
 pub mod talk;
 pub mod text;
+pub mod tier;
 pub mod tools;
 #[cfg(all(feature = "hear", feature = "speak"))]
 mod turn;

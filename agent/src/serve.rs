@@ -23,8 +23,10 @@ use crate::reading::{self, Reading};
 use crate::session::local;
 use crate::settings::Settings;
 use crate::talk::trace::Trace;
+use crate::tier::Said;
 use crate::tools;
 use crate::tools::inspect::{self, Inspect};
+use crate::tools::remote::members;
 use crate::{api, gossiping, hearing, keeping, login, offered, page, reporting, text, voicing};
 use admission::{
     API_KEYS_PATH, DiagPart, EDIT_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH,
@@ -74,7 +76,11 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let (experts, models) = (args.experts.clone(), args.models.clone());
     let (worker, rpc) = (args.worker, (args.rpc_memory_mib, args.rpc_key.clone()));
     let root = args.root.clone();
-    let node = Arc::new(Node::new(args.root, &args.worker.to_string()));
+    let said = said(&args)?;
+    let node = Arc::new(Node::new(args.root, &args.worker.to_string()).with(said));
+    for trouble in node.place().troubles {
+        service::log::say(service::log::Level::Warning, &format!("duet: {trouble}"));
+    }
     let (member, joined) = tokio::sync::watch::channel(None);
     let cluster = Arc::new(Cluster::default());
     let told = Told { cluster: cluster.clone(), member };
@@ -105,9 +111,16 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         memory: memory.clone(),
     };
     let voice = Arc::new(voicing::Voice::start(parts, &root, args.wyoming)?);
+    let elsewhere = members::Door { cluster: cluster.clone(), desk: voice.setup.desk.clone() };
+    let elsewhere = Arc::new(elsewhere);
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
     let sharing = Arc::new(Sharing::new(cluster.clone(), voice.mind.brain.clone(), joined.clone()));
-    let own = gossiping::Own { ear: ear.clone(), talks: voice.talks.clone(), sharing: sharing.clone() };
+    let own = gossiping::Own {
+        ear: ear.clone(),
+        talks: voice.talks.clone(),
+        sharing: sharing.clone(),
+        tools: voice.setup.desk.clone(),
+    };
     let remembering = memory.clone();
     let at_the_door = voice.clone();
     let panels = Panels { gateway: gateway.clone(), node: node.clone(), voice: voice.clone(), log };
@@ -175,7 +188,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = reading.follow() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, (&timers, &acting, &sharing), &root, port) => {}
+        _ = hearing::serve(&ear, (&timers, &acting, &sharing), &elsewhere, &root, port) => {}
         _ = timers.run() => {}
         _ = memory.run() => {}
         _ = sharing.run() => {}
@@ -186,6 +199,20 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     notify::stopping();
     cluster.leave();
     Ok(())
+}
+
+/// What the command line says to this node.
+fn said(args: &Serve) -> anyhow::Result<Said> {
+    let tools_key = args.tools_key_file.as_deref().map(tools::command::key_of).transpose()?;
+    Ok(Said {
+        tier: args.tier.and_then(|word| word.0),
+        tools: args.tools,
+        tools_url: args.tools_url,
+        tools_key,
+        llm: args.llm,
+        llm_url: args.llm_url,
+        mistakes: vec![],
+    })
 }
 
 /// What all answers are made of.
@@ -308,7 +335,7 @@ async fn answer(shared: Arc<Shared>, ask: Ask) -> Reply {
         return shared.voice.messages.answer(&ask);
     }
     if tools::door::Door::is_for(&ask.path) {
-        return shared.voice.tools.answer(&ask);
+        return shared.voice.tools.answer(&ask).await;
     }
     let whole = match ask.path.as_str() {
         ORDER_PATH => obey(shared, &ask).await,

@@ -21,6 +21,10 @@ pub fn render(status: &Status, port: u16) -> String {
     if let Some(address) = status.interfaces.iter().find_map(Interface::ipv4) {
         out.line("page", &format!("http://{address}:{port}/"));
     }
+    out.lines("tier", &format!("{}: {}", status.place.tier.as_str(), status.place.why));
+    for trouble in &status.place.troubles {
+        out.lines("", &format!("! {trouble}"));
+    }
     cluster(&mut out, &status.cluster);
     memory(&mut out, status);
     network(&mut out, status);
@@ -53,15 +57,9 @@ fn cluster(out: &mut Out, status: &ClusterStatus) {
         let mood = mood.filter(|mood| *mood != Mood::Idle).map(|mood| format!(", {}", mood.as_str()));
         let name = if member.name.is_empty() { "unnamed" } else { &member.name };
         let since = duration(member.for_s as f64);
-        out.line(
-            "",
-            &format!(
-                "{name} {} {} for {since}{}",
-                member.address.ip(),
-                member.standing,
-                mood.unwrap_or_default()
-            ),
-        );
+        let tier = member.facts.as_ref().map(|facts| format!(", {}", facts.tier.as_str()));
+        let tail = tier.unwrap_or_default() + &mood.unwrap_or_default();
+        out.line("", &format!("{name} {} {} for {since}{tail}", member.address.ip(), member.standing));
     }
 }
 

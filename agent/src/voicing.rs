@@ -23,7 +23,8 @@ use crate::talk::parts::Event;
 use crate::talk::trace::Trace;
 use crate::talk::{Mood, Own, Shared, Talks, Whose, post};
 use crate::tools;
-use crate::tools::setup::Setup;
+use crate::tools::remote::{Placed, members::Members, rules::Rules};
+use crate::tools::setup::{Placing, Setup};
 use admission::VoiceSettings;
 use anyhow::Context;
 use serde::Serialize;
@@ -111,6 +112,7 @@ impl Voice {
     /// `root` is where cards and keys are looked for, `wyoming` where the command line wishes that door.
     pub fn start(parts: Parts, root: &Path, wyoming: Option<SocketAddr>) -> anyhow::Result<Voice> {
         let Parts { node, cluster, joined, gateway, settings, ear, memory } = parts;
+        let placing = placing(&node, &settings, &cluster);
         let force = Arc::new(Force::new(settings.now().voice));
         let now = force.now();
         let mouth = Arc::new(speech::start(&now).context("no thread that speaks")?);
@@ -125,7 +127,7 @@ impl Voice {
         };
         let home = Arc::new(home);
         let models = Arc::new(GatewayModels { gateway: gateway.clone(), runtime: Handle::current() });
-        let setup = Arc::new(Setup::new(root));
+        let setup = Arc::new(Setup::new(root, Some(placing)));
         let names = setup.names();
         let library = Library::open(root, &names.iter().map(String::as_str).collect::<Vec<_>>());
         let timers = Arc::new(TimerBook::open());
@@ -195,6 +197,15 @@ impl Voice {
         };
         keep(&self.talks.force, || self.settings.now().voice, set, look).await;
     }
+}
+
+/// Where calls of tools run: what is said to this node goes before what is said to all.
+fn placing(node: &Arc<Node>, settings: &Arc<Settings>, cluster: &Arc<Cluster>) -> Placing {
+    let (node, settings) = (node.clone(), settings.clone());
+    let rules: Arc<dyn Fn() -> Rules + Send + Sync> =
+        Arc::new(move || Rules::of(node.said(), &settings.now(), node.place().tier));
+    let others = Arc::new(Members(cluster.clone()));
+    Box::new(move |here| Arc::new(Placed { here, rules: rules.clone(), others: others.clone() }))
 }
 
 /// Never ends: what the owner says of all nodes holds here, what holds is told, and `look` looks around now and then.

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let setup = Setup::new(&args.root);
+    let setup = Setup::new(&args.root, None);
     let names = setup.names();
     let library = Library::open(&args.root, &names.iter().map(String::as_str).collect::<Vec<_>>());
     library.troubles().iter().for_each(|trouble| eprintln!("agent: {trouble}"));

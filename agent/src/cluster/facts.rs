@@ -3,6 +3,7 @@
 use crate::facts::Status;
 use crate::hear::desk::{HearingStatus, Readiness};
 use crate::hearing;
+use crate::tools::remote;
 use ::cluster::{
     Facts, Hardware, Health, MODELS_MAX, Model, Mood, SERVICES_MAX, SPEEDS_MAX, Service, Speed,
     TEXT_BYTES_MAX, Tier, isa,
@@ -12,9 +13,6 @@ use split::report::{HeldExpert, HeldStage, HeldState, Holds, SpeedTold};
 
 /// Free memory is told in steps, so that its every breath is no news.
 const FREE_STEP_MIB: u64 = 64;
-/// Below this a node holds no model of its own; from the other on it can carry more than its share.
-const MID_MIB: u64 = 3 * 1024 - 256;
-const CORE_MIB: u64 = 6 * 1024 - 256;
 
 /// The kernel's names of instruction sets, as `facts::processor` gives them, by their bit.
 const SETS: [&str; 8] = ["SSE2", "SSE3", "SSSE3", "SSE4.1", "SSE4.2", "AVX", "AVX2", "FMA"];
@@ -32,7 +30,7 @@ pub fn tell(status: &Status) -> Facts {
     let wire_mbit = status.interfaces.iter().filter(|i| i.carrier).filter_map(|i| i.speed_mbit).max();
     Facts {
         name: cut(&status.name),
-        tier: tier(total),
+        tier: status.place.tier,
         uptime_s: status.uptime_s as u32,
         image: status.boot.as_ref().map(|boot| cut(&boot.release)).unwrap_or_default(),
         // Of rpc-worker: nodes whose stages agree bit by bit plan together.
@@ -92,7 +90,9 @@ fn services(status: &Status) -> Vec<Service> {
     });
     let ours = SERVICES.iter().filter_map(|service| tell_service(status, service));
     let hearing = status.hearing.as_ref().and_then(tell_hearing);
+    let tools = status.tools.map(tell_tools);
     ours.chain(hearing)
+        .chain(tools.filter(|_| status.place.tier != Tier::Edge))
         .chain(experts.filter(|service| service.name.len() <= TEXT_BYTES_MAX))
         .take(SERVICES_MAX)
         .collect()
@@ -170,6 +170,13 @@ fn tell_service(status: &Status, (name, unit, port): &(&str, &str, u16)) -> Opti
     Some(Service { name: (*name).to_owned(), port: *port, health, busy: 0, slots: 1 })
 }
 
+/// Tools for other nodes; none while the owner's word on them is not known.
+fn tell_tools((n_running, n_max): (usize, usize)) -> Service {
+    let (busy, slots) = (narrow(n_running as u64), narrow(n_max as u64));
+    let port = crate::args::PORT;
+    Service { name: remote::SERVICE.to_owned(), port, health: Health::Passing, busy, slots }
+}
+
 /// An ear; a node without a model has none.
 fn tell_hearing(hearing: &HearingStatus) -> Option<Service> {
     let health = match hearing.readiness {
@@ -180,14 +187,6 @@ fn tell_hearing(hearing: &HearingStatus) -> Option<Service> {
     };
     let busy = narrow(hearing.queued as u64 + u64::from(hearing.is_busy));
     Some(Service { name: hearing::SERVICE.to_owned(), port: crate::args::PORT, health, busy, slots: 1 })
-}
-
-fn tier(total_mib: u64) -> Tier {
-    match total_mib {
-        ..MID_MIB => Tier::Edge,
-        MID_MIB..CORE_MIB => Tier::Mid,
-        _ => Tier::Core,
-    }
 }
 
 fn sets(names: &[&str]) -> u16 {
@@ -226,7 +225,7 @@ mod tests {
     fn a_node_tells_its_memory_in_steps_and_its_services_as_they_are() {
         let facts = tell(&status());
         assert_eq!((facts.hardware.ram_mb, facts.hardware.ram_free_mb, facts.room_mb), (2048, 960, 1472));
-        assert_eq!(facts.tier, Tier::Edge);
+        assert_eq!(facts.tier, Tier::Mid);
         assert_eq!(isa::names(facts.hardware.isa).collect::<Vec<_>>(), ["sse2", "sse3", "ssse3"]);
         let services: Vec<_> = facts.services.iter().map(|s| (s.name.as_str(), s.health)).collect();
         assert_eq!(services, [("agent", Health::Passing), ("rpc-worker", Health::Critical)]);
@@ -272,6 +271,17 @@ mod tests {
         let none = HearingStatus { readiness: Readiness::Absent, ..hearing };
         let facts = tell(&Status { hearing: Some(none), ..status() });
         assert!(facts.services.iter().all(|service| service.name != "hear"));
+    }
+
+    #[test]
+    fn a_node_that_is_not_too_small_runs_tools_for_others() {
+        let told = |tier| {
+            let place = crate::tier::Place { tier, ..crate::tier::Place::default() };
+            let facts = tell(&Status { tools: Some((1, 4)), place, ..status() });
+            let found = facts.services.into_iter().find(|service| service.name == "tools");
+            found.map(|service| (service.port, service.busy, service.slots))
+        };
+        assert_eq!((told(Tier::Mid), told(Tier::Edge)), (Some((8000, 1, 4)), None));
     }
 
     #[test]

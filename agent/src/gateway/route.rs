@@ -61,6 +61,8 @@ pub struct View {
     pub set: Option<SocketAddr>,
     /// Asked when nobody else is known.
     pub last_resort: Vec<SocketAddr>,
+    /// Why there is none, where there is no copy at all.
+    pub nobody: String,
 }
 
 /// One place to try.
@@ -113,7 +115,12 @@ pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate
         return Ok(found);
     }
     if is_known {
-        return Err(ApiError::overloaded("no node serves a model for this at the moment", RETRY_MS));
+        let nobody = "no node serves a model for this at the moment";
+        let why = match view.nobody.as_str() {
+            "" => nobody.to_owned(),
+            why => format!("{nobody}: {why}"),
+        };
+        return Err(ApiError::overloaded(why, RETRY_MS));
     }
     Err(ApiError::unknown_model(model))
 }
@@ -196,7 +203,8 @@ fn candidate(copy: &Copy) -> Candidate {
         model: copy.expert.clone(),
         node: copy.node,
         address: copy.address,
-        is_ours: true,
+        // Another server may take its time, and goes on with nothing that was begun elsewhere.
+        is_ours: copy.node.is_some() || copy.is_local,
         is_substitute: false,
         why: why.join(", "),
     }
@@ -320,6 +328,18 @@ mod tests {
         check(vec![], "calm", Purpose::Text, "no node serves a model for this at the moment");
         check(vec![], AUTO, Purpose::Text, "no node serves a model for this at the moment");
         check(vec![], "gpt-4", Purpose::Text, "the model \"gpt-4\" does not exist");
+    }
+
+    #[test]
+    fn a_node_without_any_copy_says_why() {
+        let nobody = || "this PC is of the tier edge".to_owned();
+        let error = route(&View { nobody: nobody(), ..view(vec![]) }, AUTO, Purpose::Text).unwrap_err();
+        assert_eq!(
+            error.message,
+            "no node serves a model for this at the moment: this PC is of the tier edge"
+        );
+        let elsewhere = Copy { node: None, ..copy("calm", "the owner's address", 1) };
+        assert!(!route(&view(vec![elsewhere]), "calm", Purpose::Text).unwrap()[0].is_ours);
     }
 
     #[test]

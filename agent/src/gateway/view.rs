@@ -1,6 +1,7 @@
 //! The copies of all experts, from what the gossip and this node itself tell; pure.
 
 use super::route::Copy;
+use admission::Overrides;
 use cluster::{Facts, Health};
 use gossip::{Member, Picture};
 use std::net::SocketAddr;
@@ -69,6 +70,26 @@ pub fn of_facts(facts: &Facts, worker: SocketAddr) -> Vec<Copy> {
         })
     };
     facts.services.iter().filter_map(copy).collect()
+}
+
+/// Experts for which the owner set an address: it alone is asked for them.
+pub fn put(copies: &mut Vec<Copy>, overrides: &Overrides) {
+    for (name, address) in overrides {
+        let Some(expert) = name.strip_prefix(SERVICE) else { continue };
+        copies.retain(|copy| copy.expert != expert);
+        copies.push(Copy {
+            expert: expert.to_owned(),
+            node: None,
+            place: format!("the owner's address {address}"),
+            address: *address,
+            is_local: false,
+            health: cluster::Health::Passing,
+            is_doubted: false,
+            busy: 0,
+            slots: u16::MAX,
+            milli: 0,
+        });
+    }
 }
 
 /// The name of an expert's service, as facts tell it.
@@ -141,6 +162,16 @@ mod tests {
         };
         check(Health::Passing, &["cellar"]);
         check(Health::Warning, &["kitchen", "cellar"]);
+    }
+
+    #[test]
+    fn the_owners_address_takes_the_place_of_all_copies_of_its_expert() {
+        let mut copies = of_facts(&facts(), SocketAddr::from(([127, 0, 0, 1], 8081)));
+        let address = SocketAddr::from(([10, 0, 0, 9], 80));
+        let all = [("llama-api-calm", address), ("llama-api-code", address), ("tools", address)];
+        put(&mut copies, &all.map(|(name, address)| (name.to_owned(), address)).into());
+        let told: Vec<_> = copies.iter().map(|copy| (copy.expert.as_str(), copy.address)).collect();
+        assert_eq!(told, [("calm", address), ("code", address)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Gathers the facts of this node: which file feeds which parser, and how long slow answers are kept.
 
-use super::{read, stick, systemd};
+use super::{read, runtime, stick, systemd};
 use crate::cluster::ClusterStatus;
 use crate::facts::boot::{self, Boot, Reached};
 use crate::facts::network::{Interface, Tables};
@@ -10,12 +10,14 @@ use crate::facts::{Status, input, memory, processor, sound};
 use crate::gateway::meters::GatewayStatus;
 use crate::health::{Evidence, judge};
 use crate::overlay::state::{Overlay, STATE_BYTES_MAX};
+use crate::tier::{Place, Said, Seen};
 use crate::wyoming::mdns::cards::Card;
 use admission::{OverlayPublic, StickAsk, StickProof};
 use release::{BOOT_FACTS_BYTES_MAX, BootFacts};
-use split::report::Holds;
+use split::report::{HeldState, Holds};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -36,6 +38,17 @@ pub struct Node {
     root: PathBuf,
     worker: String,
     slow: Mutex<Option<(Instant, Slow)>>,
+    said: Said,
+    /// Models as rpc-worker told last, for whoever cannot wait for it.
+    models: std::sync::Mutex<Models>,
+}
+
+#[derive(Clone, Default)]
+struct Models {
+    mib: Vec<u64>,
+    is_ready: bool,
+    /// 0 before the first word.
+    room_kib: u64,
 }
 
 /// What takes more than reading a file.
@@ -64,7 +77,36 @@ fn holds(body: &[u8]) -> Holds {
 impl Node {
     /// `worker` is `HOST:PORT`.
     pub fn new(root: PathBuf, worker: &str) -> Node {
-        Node { root, worker: format!("http://{worker}"), slow: Mutex::new(None) }
+        let environment = Said::of_environment(|name| std::env::var(name).ok());
+        let said = environment.or(Said::of_kernel(&read::text(&root.join("proc/cmdline"))));
+        let worker = format!("http://{worker}");
+        Node { root, worker, slow: Mutex::new(None), said, models: std::sync::Mutex::default() }
+    }
+
+    /// What the command line says goes before what was said elsewhere.
+    pub fn with(mut self, said: Said) -> Node {
+        self.said = said.or(self.said);
+        self
+    }
+
+    /// What was said to this node itself.
+    pub fn said(&self) -> &Said {
+        &self.said
+    }
+
+    /// The part that it plays, by what is known without asking anybody.
+    pub fn place(&self) -> Place {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let memory = self.memory();
+        let room_kib = if models.room_kib > 0 { models.room_kib } else { memory.available_kib };
+        self.said.judge(&Seen {
+            ram_mib: memory.total_kib / 1024,
+            room_mib: room_kib / 1024,
+            has_disk: runtime::has_disk(),
+            is_wired: self.interfaces().iter().any(|interface| interface.carrier),
+            models_mib: models.mib,
+            has_model: models.is_ready,
+        })
     }
 
     pub async fn status(&self) -> Status {
@@ -93,6 +135,8 @@ impl Node {
             interfaces,
             units: slow.units,
             holds: slow.holds,
+            place: self.place(),
+            tools: None,
             cluster: ClusterStatus::default(),
             gateway: GatewayStatus::default(),
             hearing: None,
@@ -235,6 +279,12 @@ impl Node {
         }
         let room_kib = available_kib.saturating_add(holds.taken_bytes / 1024);
         let slow = Slow { units, worker_answers, holds, room_kib };
+        let told = Models {
+            mib: slow.holds.files.iter().map(|file| file.bytes >> 20).collect(),
+            is_ready: slow.holds.experts.iter().any(|held| held.state == HeldState::Ready),
+            room_kib,
+        };
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = told;
         *kept = Some((Instant::now(), slow.clone()));
         slow
     }

@@ -69,6 +69,9 @@ fn row(html: &mut Html, idx: usize, member: &Member, picture: &Picture) {
     if member.role == "server" {
         badge(html, "plain", "boot server");
     }
+    if let Some(facts) = member.facts.as_ref().filter(|_| member.role == "node") {
+        badge(html, "plain", facts.tier.as_str());
+    }
     let mood = member.facts.as_ref().filter(|_| member.is_alive()).map_or(Mood::Idle, |facts| facts.mood);
     if mood != Mood::Idle {
         badge(html, "plain", mood.as_str());

@@ -197,7 +197,14 @@ pub fn machine(html: &mut Html, status: &Status) {
     for set in &processor.instruction_sets {
         badge(html, "plain", set);
     }
-    html.raw("</p>\n<dl>");
+    html.raw("</p>\n");
+    for trouble in &status.place.troubles {
+        html.raw("<p>");
+        badge(html, "bad", "settings");
+        html.raw(" ").text(trouble).raw("</p>\n");
+    }
+    html.raw("<dl>");
+    fact(html, "tier", |h| _ = h.text(&format!("{}: {}", status.place.tier.as_str(), status.place.why)));
     fact(html, "threads", |h| {
         _ = h.text(&format!("{} at {} MHz", processor.n_threads, processor.mhz));
     });

@@ -36,6 +36,21 @@ pub struct Job {
     pub asks: Asks,
 }
 
+/// A person's yes that was given elsewhere, to exactly this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Yes {
+    pub by: String,
+    pub will_run: String,
+}
+
+/// What a call brings that was wanted elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    pub yes: Option<Yes>,
+    /// It goes to no third node.
+    pub stays: bool,
+}
+
 pub struct Desk {
     tools: RwLock<BTreeMap<String, Arc<dyn Tool>>>,
     /// None until the owner's word was read: until then nothing runs.
@@ -131,6 +146,12 @@ impl Desk {
 
     /// Runs one call to its end. The error is a sentence for whoever wanted it.
     pub async fn call(&self, job: Job) -> Result<String, String> {
+        self.call_with(job, Brought::default()).await
+    }
+
+    /// The same for a call from elsewhere, with a yes that was given there. A yes to anything but what this node would run
+    /// is none, and what is forbidden here stays so.
+    pub async fn call_with(&self, job: Job, brought: Brought) -> Result<String, String> {
         let Job { wanted, asker, stop, asks } = job;
         let refused = async |why: String| {
             let given = serde_json::Value::Object(wanted.arguments.clone()).to_string();
@@ -144,15 +165,19 @@ impl Desk {
             return refused(format!("there is no tool {:?}", cut(&wanted.tool, 64))).await;
         };
         let spec = tool.spec();
-        let call = match Call::new(&spec, &wanted, asker.clone()) {
+        let mut call = match Call::new(&spec, &wanted, asker.clone()) {
             Ok(call) => call,
             Err(wrong) => return refused(format!("{}: {wrong}", spec.name)).await,
         };
         let by = match self.risk(&spec) {
             Risk::Free => None,
             Risk::Forbidden => return refused(format!("{} is forbidden on this node", spec.name)).await,
-            Risk::Ask => Some(self.allowed(&tool, &call, &stop, asks).await?),
+            Risk::Ask => match brought.yes.filter(|yes| yes.will_run == call.will_run()) {
+                Some(yes) => Some(yes.by),
+                None => Some(self.allowed(&tool, &call, &stop, asks).await?),
+            },
         };
+        (call.yes, call.stays) = (by.clone(), brought.stays);
         self.run(&spec, tool, call, &stop, by).await
     }
 
@@ -264,6 +289,12 @@ impl Desk {
         // It has run; that its end cannot be written down changes nothing for whoever wanted it.
         let _ = self.write(record).await;
         told
+    }
+
+    /// Calls that run, and how many may at once; nothing while the owner's word is not known.
+    pub fn load(&self) -> Option<(usize, usize)> {
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        policy.as_ref().map(|_| (self.n_running.load(Ordering::Acquire), RUNNING_MAX))
     }
 
     fn place(&self) -> Option<Place> {

@@ -1,8 +1,9 @@
-//! `GET /api/tools`, `GET` and `POST /api/approvals`, `GET /api/tools/audit`.
+//! `GET /api/tools`, `GET` and `POST /api/approvals`, `GET /api/tools/audit`, `POST /api/tools/run`.
 //!
 //! Which tools there are is no secret. What waits for a yes and what was done says what was spoken of, so both need a key for
 //! the voice, and so does a yes; a browser must speak for the page that this node served.
 
+use super::remote::{self, door::Sender};
 use super::setup::Setup;
 use crate::gateway::Gateway;
 use crate::session::access;
@@ -40,7 +41,7 @@ impl Door {
     }
 
     pub fn is_for(path: &str) -> bool {
-        [TOOLS_PATH, APPROVALS_PATH, AUDIT_PATH].contains(&path)
+        [TOOLS_PATH, APPROVALS_PATH, AUDIT_PATH, remote::PATH].contains(&path)
     }
 
     /// Judges a request by its head: who may not, hears why.
@@ -50,11 +51,20 @@ impl Door {
         }
         access::origin(head.fields).map_err(|what| refusal((403, what.to_owned())))?;
         self.gateway.voice_key(head.fields).map_err(refusal)?;
+        if head.path == remote::PATH {
+            return remote::door::gate(head);
+        }
         Ok(Allowance { body_bytes: BODY_BYTES_MAX, time: Duration::ZERO })
     }
 
     /// Answers whom [`Door::admit`] let in.
-    pub fn answer(&self, ask: &Ask) -> Reply {
+    pub async fn answer(&self, ask: &Ask) -> Reply {
+        if ask.path == remote::PATH {
+            return match self.gateway.voice_key(&ask.fields) {
+                Ok(key) => remote::door::answer(self.setup.desk.clone(), ask, &Sender::Key(key)).await.into(),
+                Err(refused) => refusal(refused),
+            };
+        }
         match self.handle(ask) {
             Ok(value) => Answer::json(200, value.to_string().into_bytes()).into(),
             Err(refused) => refusal(refused),

@@ -165,7 +165,8 @@ struct Key {
 
 impl Tool for Key {
     fn spec(&self) -> Spec {
-        Spec::new("ssh.key", "Tells the public key by which this node calls on hosts.").seconds(20)
+        // Where `ssh` runs is where its key is.
+        Spec::new("ssh.key", "Tells the public key by which `ssh` calls on hosts.").heavy().seconds(20)
     }
 
     fn run(&self, _: &Call, limits: &Limits<'_>) -> Result<String, String> {

@@ -1,20 +1,25 @@
 //! The same call, here or at another node.
 //!
 //! A small PC may leave heavy tools to a larger one, and a PC of the owner's may leave all that is not about itself.
-//! `rules` says where a call runs, `letter` is what goes over the wire, `errand` is the way there, and `door` lets calls of
-//! others in. The desk of the asking node asks its person, keeps its time and writes the call down; the desk of the other
-//! does all of that again by its own policy, so that no node runs what its owner did not allow there.
+//! `rules` says where a call runs, `members` who runs it, `letter` is what goes over the wire, `errand` is the way there, and
+//! `door` lets calls of others in. The desk of the asking node asks its person, keeps its time and writes the call down; his
+//! yes travels with what was shown to him. The desk of the other checks the call by its own policy and writes it down too,
+//! so that no node runs what its owner forbade there.
 
 pub mod door;
 mod errand;
 mod letter;
+pub mod members;
 pub mod rules;
 
+use super::desk::Yes;
 use super::{Call, Limits, Spec, Tool};
 use errand::{Failure, send};
+use letter::Letter;
 use rules::{Place, Rules};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tools::Wanted;
 
 /// Where the door is, on the overlay and beside the page.
 pub const PATH: &str = "/api/tools/run";
@@ -30,6 +35,23 @@ pub struct Other {
     pub address: SocketAddr,
     /// For a door that wants one; members on the overlay need none.
     pub key: Option<String>,
+}
+
+/// Has the agent at an address run a call for a person, who has said yes where one must. The outer error says why the agent
+/// did not take it.
+pub async fn run_at(
+    address: SocketAddr,
+    key: String,
+    wanted: &Wanted,
+    yes: Option<Yes>,
+) -> Result<Result<String, String>, String> {
+    let other = Other { name: format!("the agent at {address}"), address, key: Some(key) };
+    let letter = Letter::wanted(wanted, yes);
+    errand::exchange(&other, &letter, door::TIME_MAX).await.map_err(|failure| match failure {
+        Failure::Unreachable(why) => format!("{} cannot be reached: {why}", other.name),
+        Failure::Refused(why) => format!("{} refused it: {why}", other.name),
+        Failure::Broke(why) => format!("{} broke off, and may have done it: {why}", other.name),
+    })
 }
 
 /// What is known of other nodes.
@@ -53,16 +75,20 @@ impl Tool for Placed {
         self.here.spec()
     }
 
+    fn will_do(&self, call: &Call) -> Option<String> {
+        self.here.will_do(call)
+    }
+
     fn run(&self, call: &Call, limits: &Limits<'_>) -> Result<String, String> {
         let rules = (self.rules)();
-        if rules.place(&self.here.spec()) == Place::Here {
+        if call.stays || rules.place(&self.here.spec()) == Place::Here {
             return self.here.run(call, limits);
         }
         let others = match &rules.url {
             Some(other) => vec![other.clone()],
             None => self.others.best(),
         };
-        let mut last = format!("no other node runs {} for this one", call.tool);
+        let mut last = format!("no other node that runs {} for this one can be reached", call.tool);
         for other in others.iter().take(TRIED_MAX) {
             match send(other, call, limits) {
                 Ok(told) => return told.map_err(|why| format!("{}: {why}", other.name)),

@@ -39,8 +39,13 @@ impl Wishes {
     }
 }
 
+/// How a tool becomes one that may run elsewhere.
+pub type Placing = Box<dyn Fn(Arc<dyn Tool>) -> Arc<dyn Tool> + Send + Sync>;
+
 pub struct Setup {
     root: PathBuf,
+    /// None where there is no cluster: then all run here.
+    placing: Option<Placing>,
     pub desk: Arc<Desk>,
     wishes: Wishes,
     /// Servers of others that the owner names.
@@ -50,7 +55,7 @@ pub struct Setup {
 
 impl Setup {
     /// All tools that need no running agent; the owner's file is not read yet, so none of them runs.
-    pub fn new(root: &Path) -> Setup {
+    pub fn new(root: &Path, placing: Option<Placing>) -> Setup {
         let folder = runtime::path("");
         let desk = Arc::new(Desk::open(folder.as_deref()));
         let wishes = Wishes::default();
@@ -69,7 +74,8 @@ impl Setup {
         }
         all.extend(hands::all(root, &workspace));
         let servers = hands::servers(root);
-        let setup = Setup { root: root.to_owned(), desk, wishes, servers, troubles: Mutex::default() };
+        let setup =
+            Setup { root: root.to_owned(), placing, desk, wishes, servers, troubles: Mutex::default() };
         all.into_iter().for_each(|tool| setup.add(tool));
         setup
     }
@@ -92,6 +98,10 @@ impl Setup {
 
     /// Ours are as they should be; a test adds all.
     pub fn add(&self, tool: Arc<dyn Tool>) {
+        let tool = match &self.placing {
+            Some(placing) => placing(tool),
+            None => tool,
+        };
         if let Err(why) = self.desk.add(tool) {
             say(Level::Warning, &format!("duet: a tool is left out: {why}"));
         }
@@ -165,7 +175,7 @@ mod tests {
         let put = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
         put(mcp::config::FILE, "[notes]\nurl = \"http://127.0.0.1:9/mcp\"\n");
         put(FILE, "[risk]\n\"notes.*\" = \"free\"\n\"note.*\" = \"free\"\n");
-        let setup = Setup::new(&root);
+        let setup = Setup::new(&root, None);
         setup.read_again();
         let troubles = setup.troubles();
         assert!(troubles.len() == 1 && troubles[0].contains("there is no tool \"note.*\""), "{troubles:?}");

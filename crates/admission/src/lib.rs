@@ -25,6 +25,7 @@ mod roster;
 mod sealed;
 mod settings;
 mod stick;
+mod tool_settings;
 
 pub use answer::{ANSWER_BYTES_MAX, Admission, Answer, Challenge, Proof, REASON_BYTES_MAX, SEEDS_MAX};
 pub use api_keys::{
@@ -61,3 +62,6 @@ pub use settings::{
     VoiceSettings, server,
 };
 pub use stick::{PASS_BYTES, Pass, STICK_BYTES, STICK_DAYS_MAX, Stick, StickAsk, StickProof};
+pub use tool_settings::{
+    OVERRIDES_MAX, Overrides, TOOL_NAME_BYTES_MAX, TOOL_NAMES_MAX, ToolMode, ToolSettings, check_overrides,
+};

@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{AuthorityPublic, AuthoritySecret, Signature, Statement};
+use crate::tool_settings::{Overrides, ToolSettings, check_overrides};
 use crate::{API_KEY_NAME_BYTES_MAX, ClusterId, Error};
 
 /// Where a node's agent takes new settings.
 pub const SETTINGS_PATH: &str = "/api/settings";
 /// Longest settings as the text in which they travel.
-pub const SETTINGS_TEXT_BYTES_MAX: usize = 4096;
+pub const SETTINGS_TEXT_BYTES_MAX: usize = 8192;
 /// Addresses that are asked when nobody else is known.
 pub const LAST_RESORT_MAX: usize = 8;
 
@@ -47,6 +48,9 @@ pub struct NodeSettings {
     pub rpc_keys: Vec<String>,
     pub voice: VoiceSettings,
     pub page: PageSettings,
+    pub tools: ToolSettings,
+    /// Services that are asked at an address of the owner's: `llama-api-NAME` or `tools`.
+    pub overrides: Overrides,
 }
 
 /// Who may look at the nodes' pages.
@@ -173,6 +177,8 @@ impl NodeSettings {
         if self.rpc_keys.len() > RPC_KEYS_MAX || !self.rpc_keys.iter().all(is_name) {
             return Err(Error::Limit { what: "the keys for llama.cpp clients" });
         }
+        self.tools.check()?;
+        check_overrides(&self.overrides)?;
         self.voice.check()
     }
 }
@@ -266,19 +272,26 @@ impl SignedSettings {
 mod tests {
     use super::*;
     use crate::certificate::tests::authority;
+    use crate::{OVERRIDES_MAX, TOOL_NAME_BYTES_MAX, TOOL_NAMES_MAX, ToolMode};
 
     fn settings(n: usize) -> NodeSettings {
         let address = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 8081));
         let (llm_url, llm_last_resort) = (Some(address(9)), (0..n).map(address).collect());
         let rpc_keys = vec!["k".repeat(API_KEY_NAME_BYTES_MAX); n];
-        NodeSettings {
-            llm_url,
-            llm_last_resort,
-            rpc_memory_mib: 512,
-            rpc_keys,
-            voice: longest_voice(),
-            page: PageSettings { open: false },
-        }
+        let names = |n: usize| vec!["t".repeat(TOOL_NAME_BYTES_MAX); n];
+        let tools = ToolSettings {
+            mode: ToolMode::Remote,
+            light: names(TOOL_NAMES_MAX),
+            heavy: names(TOOL_NAMES_MAX),
+            url: llm_url,
+            never_here: true,
+        };
+        let overrides =
+            (0..OVERRIDES_MAX).map(|n| (format!("{n:0>TOOL_NAME_BYTES_MAX$}"), address(n))).collect();
+        let voice = longest_voice();
+        let rpc_memory_mib = 512;
+        let page = PageSettings { open: false };
+        NodeSettings { llm_url, llm_last_resort, rpc_memory_mib, rpc_keys, voice, page, tools, overrides }
     }
 
     fn longest_voice() -> VoiceSettings {

@@ -89,6 +89,16 @@ pub enum Tier {
     Core,
 }
 
+impl Tier {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Tier::Edge => "edge",
+            Tier::Mid => "mid",
+            Tier::Core => "core",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PowerState {

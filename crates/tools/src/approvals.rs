@@ -142,7 +142,7 @@ mod tests {
     fn call(text: &str, talk: u64) -> Call {
         let asker = Asker { origin: Origin::Model, who: "a test".into(), talk: Some(talk) };
         let arguments = [("text".to_owned(), Argument::Text(text.into()))].into();
-        Call { tool: "say".into(), arguments, asker }
+        Call { tool: "say".into(), arguments, asker, yes: None, stays: false }
     }
 
     fn at(seconds: u64) -> Duration {

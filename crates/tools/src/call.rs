@@ -105,11 +105,21 @@ pub struct Call {
     pub tool: String,
     pub arguments: Arguments,
     pub asker: Asker,
+    /// Who said yes to it, where a person had to.
+    pub yes: Option<String>,
+    /// It came from another node, and goes to no third.
+    pub stays: bool,
 }
 
 impl Call {
     pub fn new(spec: &Spec, wanted: &Wanted, asker: Asker) -> Result<Call, Wrong> {
-        Ok(Call { tool: spec.name.clone(), arguments: spec.check(&wanted.arguments)?, asker })
+        Ok(Call {
+            tool: spec.name.clone(),
+            arguments: spec.check(&wanted.arguments)?,
+            asker,
+            yes: None,
+            stays: false,
+        })
     }
 
     /// A text or a choice.

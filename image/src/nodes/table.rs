@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// Failures under the table.
 const FAILURES_SHOWN_MAX: usize = 8;
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 
 pub fn render(nodes: &Nodes) -> String {
     let mut text = String::new();
@@ -41,8 +41,8 @@ pub fn render(nodes: &Nodes) -> String {
 }
 
 fn table(text: &mut String, nodes: &Nodes) {
-    let head =
-        ["NAME", "STATE", "GOSSIP", "CODE", "MAC", "ADDRESS", "CALLED", "FAILURES", "ID"].map(str::to_owned);
+    let head = ["NAME", "STATE", "GOSSIP", "TIER", "CODE", "MAC", "ADDRESS", "CALLED", "FAILURES", "ID"]
+        .map(str::to_owned);
     let rows: Vec<[String; COLUMNS]> = [head].into_iter().chain(nodes.nodes.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
@@ -59,6 +59,7 @@ fn row(node: &NodeView) -> [String; COLUMNS] {
         node.name.clone(),
         node.state.as_str().to_owned(),
         or_dash(&node.gossip),
+        or_dash(&node.tier),
         or_dash(&node.code),
         node.mac.clone(),
         or_dash(&node.address),
@@ -92,6 +93,7 @@ mod tests {
             state,
             code: code.map(str::to_owned),
             gossip: (state == State::Healthy).then(|| "alive".to_owned()),
+            tier: (state == State::Healthy).then(|| "mid".to_owned()),
             sentence: None,
             approved: false,
             called_s_ago: 130,
@@ -130,9 +132,9 @@ mod tests {
         let want = "\
 cluster 0102030405, policy window, the window is closed, ring key 1, 2 on its way
 
-NAME         STATE          GOSSIP  CODE     MAC                ADDRESS   CALLED     FAILURES  ID
-cellar       waits for you  -       123 456  52:54:00:77:00:01  10.0.0.9  2 min ago  -         00aabbccddeeff11
-duet-770002  healthy        alive   -        52:54:00:77:00:01  10.0.0.9  2 min ago  -         00aabbccddeeff11
+NAME         STATE          GOSSIP  TIER  CODE     MAC                ADDRESS   CALLED     FAILURES  ID
+cellar       waits for you  -       -     123 456  52:54:00:77:00:01  10.0.0.9  2 min ago  -         00aabbccddeeff11
+duet-770002  healthy        alive   mid   -        52:54:00:77:00:01  10.0.0.9  2 min ago  -         00aabbccddeeff11
 
 Compare the digits with the PC's screen, then: duet nodes approve DIGITS
 

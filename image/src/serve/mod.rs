@@ -7,6 +7,7 @@
 pub mod args;
 mod desk;
 mod dhcp;
+mod elsewhere;
 pub mod enrol;
 mod events;
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 //! Text in, settings or an error with its line out. It does not know where the file is or when it changes; the one thing
 //! that it looks up is what the clocks of a place do.
 
+use super::elsewhere::{Services, Tools};
 use super::zone;
 use admission::{
     LAST_RESORT_MAX, NodeSettings, PageSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, VoiceSettings,
@@ -28,6 +29,8 @@ pub struct Settings {
     rpc: Rpc,
     voice: Voice,
     page: Page,
+    tools: Tools,
+    overrides: Services,
     everyone: PcSettings,
     pcs: BTreeMap<Mac, PcSettings>,
 }
@@ -99,7 +102,7 @@ struct RpcKeys(Vec<String>);
 /// `http://ADDRESS:PORT` of a server with the OpenAI API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-struct ModelServer(SocketAddr);
+pub(super) struct ModelServer(pub SocketAddr);
 
 /// Several, in the order in which they are asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -211,6 +214,10 @@ struct Document {
     #[serde(default)]
     page: Page,
     #[serde(default)]
+    tools: Tools,
+    #[serde(default)]
+    overrides: Services,
+    #[serde(default)]
     everyone: Everyone,
     #[serde(default)]
     pc: BTreeMap<toml::Spanned<String>, PcSettings>,
@@ -235,9 +242,9 @@ impl Settings {
             line: line_of(text, error.span()),
             what: error.message().replace('\n', ", "),
         })?;
-        let Document { cluster, models, rpc, voice, page, everyone, pc } = document;
+        let Document { cluster, models, rpc, voice, page, tools, overrides, everyone, pc } = document;
         let (everyone, pcs) = (everyone.into(), BTreeMap::new());
-        let mut settings = Settings { cluster, models, rpc, voice, page, everyone, pcs };
+        let mut settings = Settings { cluster, models, rpc, voice, page, tools, overrides, everyone, pcs };
         let mut names = BTreeMap::new();
         for (key, pc) in pc {
             let wrong = |what| SettingsError { line: line_of(text, Some(key.span())), what };
@@ -269,6 +276,8 @@ impl Settings {
             rpc_keys: self.rpc.keys.0.clone(),
             voice: self.voice.0.clone(),
             page: self.page.open.map_or_else(PageSettings::default, |open| PageSettings { open }),
+            tools: self.tools.0.clone(),
+            overrides: self.overrides.0.clone(),
         }
     }
 
@@ -446,6 +455,25 @@ mod tests {
         );
         let many = "'http://10.0.0.8:80',".repeat(LAST_RESORT_MAX + 1);
         check(&format!("[models]\nllm_last_resort = [{many}]"), "line 2: at most 8 servers");
+    }
+
+    #[test]
+    fn tools_and_services_may_be_elsewhere() {
+        let text = "[tools]\nmode = 'split'\nheavy = ['web.*']\n[overrides]\nllama-api-coding = 'http://10.0.0.9:80'";
+        let nodes = Settings::parse(text).expect("it is right").for_nodes();
+        assert_eq!(
+            (nodes.tools.mode, nodes.tools.heavy),
+            (admission::ToolMode::Split, vec!["web.*".to_owned()])
+        );
+        assert_eq!(nodes.overrides["llama-api-coding"], SocketAddr::from(([10, 0, 0, 9], 80)));
+        check("[tools]\nmode = 'far'", "line 2: unknown variant `far`, expected one of");
+        check("[tools]\nheavy = ['Shell']", "line 1: light and heavy have at most 16 names");
+        check(
+            "[tools]\nmode = 'local'\nnever_here = true",
+            "line 1: never_here is for calls that run elsewhere",
+        );
+        check("[tools]\nurl = 'http://nas'", "line 2: an address is written http://10.0.0.1:8081");
+        check("[overrides]\nhear = 'http://10.0.0.9:80'", "line 1: no service 'hear' can be elsewhere");
     }
 
     #[test]

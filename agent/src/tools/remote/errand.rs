@@ -24,6 +24,7 @@ pub enum Failure {
 pub fn send(other: &Other, call: &Call, limits: &Limits<'_>) -> Result<Result<String, String>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let letter = Letter::of(call);
     runtime.block_on(async {
         let nobody_waits = async {
             while !limits.is_over() {
@@ -31,15 +32,19 @@ pub fn send(other: &Other, call: &Call, limits: &Limits<'_>) -> Result<Result<St
             }
         };
         tokio::select! {
-            told = exchange(other, call, limits.left()) => told,
+            told = exchange(other, &letter, limits.left()) => told,
             // To hang up is to stop it there.
             () = nobody_waits => Err(Failure::Broke("it did not answer in time".into())),
         }
     })
 }
 
-async fn exchange(other: &Other, call: &Call, time_max: Duration) -> Result<Result<String, String>, Failure> {
-    let body = serde_json::to_vec(&Letter::of(call)).map_err(|error| Failure::Refused(error.to_string()))?;
+pub async fn exchange(
+    other: &Other,
+    letter: &Letter,
+    time_max: Duration,
+) -> Result<Result<String, String>, Failure> {
+    let body = serde_json::to_vec(letter).map_err(|error| Failure::Refused(error.to_string()))?;
     let bearer = other.key.as_ref().map(|key| format!("Bearer {key}"));
     let fields: Vec<(&'static str, &str)> =
         bearer.iter().map(|value| ("authorization", value.as_str())).collect();

@@ -1,11 +1,11 @@
 //! Where a call runs: pure, from the owner's words, the tool's own weight and what this node is.
 
 use super::Other;
+use crate::tier::Said;
+use admission::{NodeSettings, ToolMode, ToolSettings};
 use cluster::Tier;
-use serde::Deserialize;
 use tools::{Spec, Weight};
 
-pub const NAMES_MAX: usize = 64;
 /// About this node itself: what another would do instead is something else.
 const OWN: [&str; 14] = [
     "time",
@@ -23,7 +23,6 @@ const OWN: [&str; 14] = [
     "cluster.*",
     "camera*",
 ];
-const KEY_BYTES_MAX: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -31,41 +30,10 @@ pub enum Place {
     There,
 }
 
-/// `tool_execution_mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// A node of the tier edge as split, any other as local.
-    #[default]
-    Auto,
-    Local,
-    Remote,
-    Split,
-}
-
-/// As the owner writes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Words {
-    pub tool_execution_mode: Mode,
-    /// `edge`, `mid`, `core`; by the memory of this node where it is left out or `auto`.
-    pub tier: Option<String>,
-    /// Always here, beside what is about this node itself.
-    pub light: Vec<String>,
-    /// There in `split`, beside tools that are heavy by themselves.
-    pub heavy: Vec<String>,
-    /// `http://ADDRESS:PORT` of a node that is asked instead of the cluster's.
-    pub tool_server_url: Option<String>,
-    /// The key for its door.
-    pub tool_server_key: Option<String>,
-    /// Where nobody else can: not here either.
-    pub never_here: bool,
-}
-
 /// What holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    mode: Mode,
+    mode: ToolMode,
     tier: Tier,
     light: Vec<String>,
     heavy: Vec<String>,
@@ -74,57 +42,45 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// `measured` is the tier by this node's memory. The error is for the owner.
-    pub fn new(words: Words, measured: Tier) -> Result<Rules, String> {
-        let tier = match words.tier.as_deref() {
-            None | Some("auto") => measured,
-            Some("edge") => Tier::Edge,
-            Some("mid") => Tier::Mid,
-            Some("core") => Tier::Core,
-            Some(_) => return Err("tier is edge, mid, core or auto".into()),
-        };
-        for name in words.light.iter().chain(&words.heavy) {
-            if !tools::spec::is_name(
-                name.strip_suffix('*').map_or(name.as_str(), |start| start.trim_end_matches('.')),
-            ) {
-                return Err(format!("{name:?} is no name of a tool; `agent tools list` names them"));
-            }
+    /// `key` is for the door of the owner's address.
+    pub fn new(said: ToolSettings, key: Option<String>, tier: Tier) -> Rules {
+        let ToolSettings { mode, light, heavy, url, never_here: only_there } = said;
+        let url = url.map(|address| Other { name: format!("the tool server {address}"), address, key });
+        Rules { mode, tier, light, heavy, url, only_there }
+    }
+
+    /// Of what was said to this node and to all of them.
+    pub fn of(own: &Said, all: &NodeSettings, tier: Tier) -> Rules {
+        let mut said = all.tools.clone();
+        said.mode = own.tools.unwrap_or(said.mode);
+        said.url = own.tools_url.or(said.url).or(all.overrides.get(super::SERVICE).copied());
+        Rules::new(said, own.tools_key.clone(), tier)
+    }
+
+    /// What holds, in words.
+    pub fn told(&self) -> &'static str {
+        match self.mode() {
+            ToolMode::Remote => "all calls that are not about this PC run on another",
+            ToolMode::Split => "heavy calls run on another PC",
+            ToolMode::Local | ToolMode::Auto => "all calls run here",
         }
-        if words.light.len() + words.heavy.len() > NAMES_MAX {
-            return Err(format!("light and heavy have more than {NAMES_MAX} names"));
+    }
+
+    fn mode(&self) -> ToolMode {
+        match self.mode {
+            ToolMode::Auto if self.tier == Tier::Edge || self.url.is_some() => ToolMode::Split,
+            ToolMode::Auto => ToolMode::Local,
+            said => said,
         }
-        let key = words.tool_server_key.filter(|key| !key.is_empty());
-        if key
-            .as_ref()
-            .is_some_and(|key| key.len() > KEY_BYTES_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()))
-        {
-            return Err("tool_server_key is what `duet keys add NAME --voice` printed".into());
-        }
-        let address = |text: &String| text.strip_prefix("http://")?.trim_end_matches('/').parse().ok();
-        let url = match &words.tool_server_url {
-            None => None,
-            Some(text) => {
-                let address = address(text)
-                    .ok_or("tool_server_url is http://ADDRESS:PORT, with an address in numbers")?;
-                Some(Other { name: text.clone(), address, key })
-            }
-        };
-        let Words { tool_execution_mode: mode, light, heavy, never_here: only_there, .. } = words;
-        Ok(Rules { mode, tier, light, heavy, url, only_there })
     }
 
     pub fn place(&self, spec: &Spec) -> Place {
         let named = |names: &[String]| names.iter().any(|name| fits(name, &spec.name));
         let is_own = OWN.iter().any(|name| fits(name, &spec.name));
-        let mode = match self.mode {
-            Mode::Auto if self.tier == Tier::Edge || self.url.is_some() => Mode::Split,
-            Mode::Auto => Mode::Local,
-            said => said,
-        };
-        let is_away = match mode {
-            Mode::Remote => true,
-            Mode::Split => named(&self.heavy) || spec.weight == Weight::Heavy,
-            Mode::Local | Mode::Auto => false,
+        let is_away = match self.mode() {
+            ToolMode::Remote => true,
+            ToolMode::Split => named(&self.heavy) || spec.weight == Weight::Heavy,
+            ToolMode::Local | ToolMode::Auto => false,
         };
         if is_away && !is_own && !named(&self.light) { Place::There } else { Place::Here }
     }
@@ -141,7 +97,7 @@ mod tests {
 
     #[track_caller]
     fn check(words: &str, tier: Tier, want: [Place; 4]) {
-        let rules = Rules::new(toml::from_str(words).unwrap(), tier).unwrap();
+        let rules = Rules::new(toml::from_str(words).unwrap(), None, tier);
         let light = |name| Spec::new(name, "A tool.");
         let all = [light("time"), light("calculator"), light("shell").heavy(), light("web.fetch")];
         assert_eq!(all.map(|spec| rules.place(&spec)), want, "{words}");
@@ -149,38 +105,35 @@ mod tests {
 
     #[test]
     fn a_call_runs_where_the_owner_says() {
-        check("tool_execution_mode = 'local'", Tier::Edge, [Here, Here, Here, Here]);
-        check("tool_execution_mode = 'remote'", Tier::Core, [Here, There, There, There]);
-        check("tool_execution_mode = 'remote'\nlight = ['web.*']", Tier::Core, [Here, There, There, Here]);
-        check("tool_execution_mode = 'split'", Tier::Core, [Here, Here, There, Here]);
-        check(
-            "tool_execution_mode = 'split'\nheavy = ['web.*', 'time']",
-            Tier::Core,
-            [Here, Here, There, There],
-        );
-        check("tool_execution_mode = 'split'\nlight = ['shell']", Tier::Core, [Here, Here, Here, Here]);
+        check("mode = 'local'", Tier::Edge, [Here, Here, Here, Here]);
+        check("mode = 'remote'", Tier::Core, [Here, There, There, There]);
+        check("mode = 'remote'\nlight = ['web.*']", Tier::Core, [Here, There, There, Here]);
+        check("mode = 'split'", Tier::Core, [Here, Here, There, Here]);
+        check("mode = 'split'\nheavy = ['web.*', 'time']", Tier::Core, [Here, Here, There, There]);
+        check("mode = 'split'\nlight = ['shell']", Tier::Core, [Here, Here, Here, Here]);
+    }
+
+    #[test]
+    fn a_nodes_own_word_goes_before_what_all_are_told() {
+        let all: NodeSettings = serde_json::from_str(
+            r#"{"tools":{"mode":"remote","heavy":["web.*"]},"overrides":{"tools":"10.0.0.9:8000"}}"#,
+        )
+        .unwrap();
+        let rules = Rules::of(&Said::default(), &all, Tier::Mid);
+        assert_eq!(rules.place(&Spec::new("calculator", "A tool.")), There);
+        assert_eq!(rules.url.unwrap().address, "10.0.0.9:8000".parse().unwrap());
+        let own = Said::of_kernel("duet.tools=split duet.tools_url=http://10.0.0.8:8000");
+        let rules = Rules::of(&own, &all, Tier::Mid);
+        assert_eq!(rules.place(&Spec::new("calculator", "A tool.")), Here);
+        assert_eq!(rules.place(&Spec::new("web.fetch", "A tool.")), There);
+        assert_eq!(rules.url.unwrap().address, "10.0.0.8:8000".parse().unwrap());
     }
 
     #[test]
     fn auto_is_split_for_a_node_that_is_small() {
         check("", Tier::Edge, [Here, Here, There, Here]);
         check("", Tier::Mid, [Here, Here, Here, Here]);
-        check("tier = 'edge'", Tier::Core, [Here, Here, There, Here]);
-        check("tier = 'core'", Tier::Edge, [Here, Here, Here, Here]);
-        check("tool_server_url = 'http://10.0.0.9:8000'", Tier::Core, [Here, Here, There, Here]);
-    }
-
-    #[test]
-    fn a_mistake_is_told() {
-        for words in [
-            "tier = 'big'",
-            "light = ['Shell']",
-            "tool_server_url = 'https://10.0.0.9:8000'",
-            "tool_server_url = 'http://nas:8000'",
-            "tool_server_key = 'a b'",
-        ] {
-            assert!(Rules::new(toml::from_str(words).unwrap(), Tier::Mid).is_err(), "{words}");
-        }
-        assert!(toml::from_str::<Words>("tool_execution_mode = 'far'").is_err());
+        check("", Tier::Core, [Here, Here, Here, Here]);
+        check("url = '10.0.0.9:8000'", Tier::Core, [Here, Here, There, Here]);
     }
 }

@@ -45,6 +45,9 @@ pub struct NodeView {
     /// How the gossip sees it now: `alive`, `down`, `left` and so on; absent if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gossip: Option<String>,
+    /// The part it plays, as it tells: `edge`, `mid`, `core`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// Why its last call failed.
     pub sentence: Option<String>,
     pub approved: bool,
@@ -124,8 +127,8 @@ pub(crate) fn for_owner(enrolment: &Enrolment, shared: &Shared) -> Nodes {
         let name = settings.name_of(&record.mac).to_string();
         let healthy = healthy.contains(&record.mac);
         let n_failures = failures.iter().filter(|failure| failure.mac == record.mac.to_string()).count();
-        let gossip = seen.get(id).map(|standing| (*standing).to_owned());
-        NodeView { gossip, ..node_view(*id, name, record, healthy, n_failures, now_s) }
+        let (gossip, tier) = seen.get(id).cloned().unzip();
+        NodeView { gossip, tier: tier.flatten(), ..node_view(*id, name, record, healthy, n_failures, now_s) }
     };
     let mut nodes: Vec<NodeView> = registrar.book.nodes.iter().map(view).collect();
     // Who needs the owner comes first.
@@ -141,9 +144,14 @@ pub(crate) fn for_owner(enrolment: &Enrolment, shared: &Shared) -> Nodes {
     }
 }
 
-fn seen_by_gossip(enrolment: &Enrolment) -> BTreeMap<NodeId, &'static str> {
+/// How each is, and its tier where it told one.
+fn seen_by_gossip(enrolment: &Enrolment) -> BTreeMap<NodeId, (String, Option<String>)> {
     let Some(watcher) = enrolment.watcher.get() else { return BTreeMap::new() };
-    watcher.picture().members.iter().map(|member| (member.id, member.standing)).collect()
+    let told = |member: &gossip::Member| {
+        let tier = member.facts.as_ref().map(|facts| facts.tier.as_str().to_owned());
+        (member.id, (member.standing.to_owned(), tier))
+    };
+    watcher.picture().members.iter().map(told).collect()
 }
 
 fn rank(state: State) -> u8 {
@@ -194,6 +202,7 @@ fn node_view(
         state,
         code,
         gossip: None,
+        tier: None,
         sentence,
         approved: record.standing == Standing::Member { approved: true },
         called_s_ago: now_s.saturating_sub(record.called_unix_s),

@@ -157,7 +157,7 @@ fn a_person_is_asked_once(shelf: &Shelf) {
     let pending =
         |idx: usize| ask(shelf, idx, "/api/approvals", None).1["pending"].as_array().unwrap().clone();
     let write = |yes: bool| {
-        let told = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let running = scope.spawn(|| call(shelf, 0, "file.write", asked.clone()));
             shelf.wait("the kitchen's person is asked", || !pending(0).is_empty());
             let shown = pending(0)[0].clone();
@@ -165,8 +165,7 @@ fn a_person_is_asked_once(shelf: &Shelf) {
             assert!(pending(1).is_empty());
             ask(shelf, 0, "/api/approvals", Some(json!({ "id": shown["id"], "yes": yes })));
             running.join().unwrap()
-        });
-        told
+        })
     };
     let is_there = |idx: usize| shelf.nodes[idx].memory.join("workspace/note.txt").exists();
     assert_eq!(write(false)["failed"], "file.write did not run: a person said no");

@@ -83,7 +83,7 @@ async fn run_there(args: &Args, wanted: Wanted) -> anyhow::Result<Result<String,
             "an agent runs at {agent}: give it an API key for the voice by {KEY} or --key-file, or say --alone"
         ),
     };
-    let yes = match is_asked_for(agent, &wanted.tool).await? {
+    let yes = match is_asked_for(agent, &key, &wanted.tool).await? {
         true => {
             let will_run = will_run(&wanted);
             let is_yes = tokio::task::spawn_blocking({
@@ -110,8 +110,10 @@ fn will_run(wanted: &Wanted) -> String {
 }
 
 /// Whether the agent would ask a person before it runs this tool.
-async fn is_asked_for(agent: SocketAddr, tool: &str) -> anyhow::Result<bool> {
-    let ask = upstream::Ask { address: agent, path: TOOLS_PATH, fields: &[], body: None };
+async fn is_asked_for(agent: SocketAddr, key: &str, tool: &str) -> anyhow::Result<bool> {
+    let shown = format!("Bearer {key}");
+    let fields = [("authorization", shown.as_str())];
+    let ask = upstream::Ask { address: agent, path: TOOLS_PATH, fields: &fields, body: None };
     let answer = upstream::ask(ask, LIST_TIME_MAX).await;
     let answer = answer.with_context(|| format!("the agent at {agent} does not answer"))?;
     let body = answer.whole(LIST_BYTES_MAX, LIST_TIME_MAX).await.context("its list of tools broke off")?;

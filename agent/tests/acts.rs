@@ -1,5 +1,7 @@
 //! `agent acts` as systemd starts it: one line on a socket, and what systemctl is told then.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test reports.
+
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;

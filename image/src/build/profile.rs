@@ -27,6 +27,7 @@ pub fn add(recipe: &mut Recipe, repository: &Path, name: &str) -> Result<()> {
             "packages.list" => recipe.packages.extend(lists::packages(&file, &read_text(&path)?)?),
             "modules-root.list" => recipe.modules_root.extend(lists::words(&file, &read_text(&path)?)?),
             "presets.list" => recipe.presets.extend(parse_presets(&file, &read_text(&path)?)?),
+            "cpu-floor.list" => add_floor(&mut recipe.cpu_floor, &read_text(&path)?),
             "systemd" => read_units(&path, &mut recipe.overlay)?,
             "overlay" => read_overlay(&path, "", &mut recipe.overlay)?,
             "keep.list" => {
@@ -46,6 +47,15 @@ pub fn add(recipe: &mut Recipe, repository: &Path, name: &str) -> Result<()> {
     }
     recipe.profiles.push(name.into());
     Ok(())
+}
+
+/// Two profiles may bring the same library: a line counts once, because one that allows nothing is an error.
+fn add_floor(floor: &mut String, more: &str) {
+    for line in more.lines() {
+        if !floor.lines().any(|known| known == line) {
+            *floor += &format!("{line}\n");
+        }
+    }
 }
 
 /// All that there are.
@@ -101,6 +111,15 @@ mod tests {
     #[test]
     fn what_it_has_is_added_once() {
         check(&[("packages.list", "git\nalsa-utils\n"), ("modules-root.list", "uvcvideo\n")], "1 1 some");
+    }
+
+    #[test]
+    fn a_line_of_the_cpu_floor_that_two_profiles_have_counts_once() {
+        let mut floor = "usr/bin/a  *  AVX  by CPUID\n".to_owned();
+        let line = "usr/lib/b  *  AVX  by CPUID\n";
+        add_floor(&mut floor, line);
+        add_floor(&mut floor, line);
+        assert_eq!(floor, format!("usr/bin/a  *  AVX  by CPUID\n{line}"));
     }
 
     #[test]

@@ -284,6 +284,11 @@ fn sentences_of_one_meaning_have_near_vectors() {
     let coded = worker.post("/v1/embeddings", &body).good();
     let first = coded["data"][0]["embedding"].as_str().unwrap();
     assert_eq!(first.len(), (384usize * 4).div_ceil(3) * 4);
+    // Whoever knows the address alone.
+    let auto = worker.post("/v1/embeddings", &json!({"model": "auto", "input": texts[0]})).good();
+    assert_eq!((&auto["model"], &auto["data"][0]), (&json!("e"), &answer["data"][0]));
+    let chat = json!({"model": "auto", "messages": [{"role": "user", "content": "x"}]});
+    assert_eq!(worker.post("/v1/chat/completions", &chat).status, 404);
     let long = json!({"model": "e", "input": ["x", "word ".repeat(400)]});
     let error = worker.post("/v1/embeddings", &long).error();
     assert_eq!(error, (400, Some("input[1]".to_owned()), Some("context_length_exceeded".to_owned())));

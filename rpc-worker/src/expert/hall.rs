@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Whoever was given this node's address alone knows no names; a gateway has chosen already, and never says it.
+pub const AUTO: &str = "auto";
 /// When to ask again while a model is loaded.
 const LOADING_RETRY_MS: u32 = 1000;
 /// Models whose speeds are kept; the report takes no more.
@@ -148,6 +150,15 @@ impl Hall {
 
     pub fn generation(&self) -> u64 {
         lock(&self.inside).generation
+    }
+
+    /// The expert of this name, or for [`AUTO`] the first that is for this.
+    pub fn find_for(&self, name: &str, purpose: Purpose) -> Result<Arc<Serving>, ApiError> {
+        let fits = |serving: &Arc<Serving>| serving.purpose() == purpose;
+        match self.ready().into_iter().find(fits) {
+            Some(serving) if name == AUTO => Ok(serving),
+            _ => self.find(name),
+        }
     }
 
     /// The expert of this name, if it can answer.

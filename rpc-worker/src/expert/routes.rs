@@ -9,6 +9,7 @@ use super::serving::{Serving, seconds_since_1970};
 use openai::answer::{ModelCard, embeddings, models};
 use openai::{ApiError, BODY_BYTES_MAX, ChatRequest, CompletionRequest, EmbeddingRequest, handover};
 use service::door::{Allowance, Ask, Head, Limits, Reply};
+use split::expert::Purpose;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ fn card(serving: &Arc<Serving>) -> ModelCard {
 
 async fn chat(hall: &Hall, body: Vec<u8>, tells: bool) -> Result<Reply, ApiError> {
     let request = ChatRequest::read(&body)?;
-    let serving = hall.find(&request.model)?;
+    let serving = hall.find_for(&request.model, Purpose::Chat)?;
     serving.figures.add(Count::Requests, 1);
     let streaming = request.streaming;
     let stops = request.choosing.stop.clone();
@@ -75,7 +76,7 @@ async fn chat(hall: &Hall, body: Vec<u8>, tells: bool) -> Result<Reply, ApiError
 
 async fn completion(hall: &Hall, body: Vec<u8>, tells: bool) -> Result<Reply, ApiError> {
     let request = CompletionRequest::read(&body)?;
-    let serving = hall.find(&request.model)?;
+    let serving = hall.find_for(&request.model, Purpose::Chat)?;
     serving.figures.add(Count::Requests, 1);
     let streaming = request.streaming;
     let stops = request.choosing.stop.clone();
@@ -89,7 +90,7 @@ async fn completion(hall: &Hall, body: Vec<u8>, tells: bool) -> Result<Reply, Ap
 
 async fn vectors(hall: &Hall, body: Vec<u8>) -> Result<Reply, ApiError> {
     let request = EmbeddingRequest::read(&body)?;
-    let serving = hall.find(&request.model)?;
+    let serving = hall.find_for(&request.model, Purpose::Embeddings)?;
     serving.figures.add(Count::Requests, 1);
     let encoding = request.encoding;
     let maker = Arc::clone(&serving);

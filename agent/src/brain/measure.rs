@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use brain::{Persona, route};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
@@ -31,28 +32,41 @@ struct Sentence {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<String> {
-    let text =
-        std::fs::read_to_string(&args.file).with_context(|| format!("reading {}", args.file.display()))?;
     let library = Library::shipped(&TOOLS);
     let experts: Vec<Arc<Persona>> =
         library.personas().into_iter().map(|kept| kept.value).filter(|one| one.is_expert()).collect();
-    let sentences = sentences(&text, &experts).with_context(|| args.file.display().to_string())?;
-    let mut ways = BTreeMap::from([("words", by_words(&experts, &sentences))]);
+    let mut told = whole(&args, &args.file, &library, &experts).await?;
+    if let Some(file) = &args.tuned {
+        told["tuned_on"] = whole(&args, file, &library, &experts).await?;
+    }
+    Ok(told.to_string() + "\n")
+}
+
+/// Every way, on the sentences of one file.
+async fn whole(
+    args: &Args,
+    file: &Path,
+    library: &Library,
+    experts: &[Arc<Persona>],
+) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let sentences = sentences(&text, experts).with_context(|| file.display().to_string())?;
+    let mut ways = BTreeMap::from([("words", by_words(experts, &sentences))]);
     let none = json!({ "why": "no --llm-url was given" });
     match args.llm_url {
         None => ways.extend([("vectors", none.clone()), ("model", none)]),
         Some(_) => {
             let gateway = gateway(args.llm_url);
             let model = args.embeddings.as_deref().unwrap_or(AUTO);
-            let vectors = by_vectors(&gateway, model, &experts, &sentences).await;
+            let vectors = by_vectors(&gateway, model, experts, &sentences).await;
             ways.insert("vectors", vectors.unwrap_or_else(|why| json!({ "why": why })));
             let model = args.model.as_deref().unwrap_or(AUTO);
-            let chosen = by_model(&gateway, &library, model, &experts, &sentences).await;
+            let chosen = by_model(&gateway, library, model, experts, &sentences).await;
             ways.insert("model", chosen.unwrap_or_else(|why| json!({ "why": why })));
         }
     }
     let names: Vec<&str> = experts.iter().map(|expert| expert.name.as_str()).collect();
-    Ok(json!({ "n_sentences": sentences.len(), "experts": names, "ways": ways }).to_string() + "\n")
+    Ok(json!({ "n_sentences": sentences.len(), "experts": names, "ways": ways }))
 }
 
 fn sentences(text: &str, experts: &[Arc<Persona>]) -> anyhow::Result<Vec<Sentence>> {
@@ -171,10 +185,18 @@ mod tests {
         let file = folder.join("sentences.tsv");
         std::fs::write(&file, "# made up\nmath\tWhat is 3 times 4?\ncoding\tWrite a haiku.\n").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let args = || Args { file: file.clone(), llm_url: None, model: None, embeddings: None };
+        let tuned = Some(file.clone());
+        let args = || Args {
+            file: file.clone(),
+            tuned: tuned.clone(),
+            llm_url: None,
+            model: None,
+            embeddings: None,
+        };
         let told: Value = serde_json::from_str(&runtime.block_on(run(args())).unwrap()).unwrap();
         assert_eq!((&told["n_sentences"], &told["ways"]["words"]["n_right"]), (&json!(2), &json!(1)));
         assert_eq!(told["ways"]["words"]["wrong"], json!([["coding", "creative", "Write a haiku."]]));
+        assert_eq!(told["tuned_on"]["ways"]["words"]["n_right"], 1);
         assert!(told["ways"]["model"]["why"].as_str().unwrap().contains("--llm-url"));
         std::fs::write(&file, "cooking\tWhat is for dinner?\n").unwrap();
         let error = runtime.block_on(run(args())).unwrap_err();

@@ -47,12 +47,13 @@ impl Models for Stage {
         done(live);
     }
 
-    /// Texts of math look one way, all others the other.
+    /// Texts of math look one way, those of programs another, all others the third.
     fn vectors(&self, texts: Vec<String>, done: Box<dyn FnOnce(Vectors) + Send>) {
         self.lock().n_vectors += texts.len();
-        let of = |text: &String| match text.contains("17") || text.contains("sum") {
-            true => vec![1.0, 0.0],
-            false => vec![0.0, 1.0],
+        let of = |text: &String| match ["17", "sum", "function", "program"].map(|word| text.contains(word)) {
+            [false, false, false, false] => vec![0.0, 1.0, 0.0],
+            [_, _, false, false] => vec![1.0, 0.0, 0.0],
+            _ => vec![0.0, 0.0, 1.0],
         };
         done(Ok(texts.iter().map(of).collect()));
     }
@@ -211,6 +212,35 @@ fn vectors_of_examples_are_asked_for_once() {
     room.run(TURN, "the sum of those");
     assert!(n_first > 50 && room.stage.lock().n_vectors == n_first + 1);
     assert_eq!(room.stage.lock().asked[0].0, "math");
+}
+
+#[test]
+fn experts_come_and_go_by_vectors_and_by_a_small_model_too() {
+    let room = Room::shipped();
+    room.stage.lock().live = Live { makes_vectors: true, ..live(&["general", "coding"]) };
+    room.answers(&["fn main", "hm"]);
+    room.run(TURN, "a function for this");
+    room.stage.lock().live = Live { makes_vectors: true, ..live(&["general"]) };
+    room.run(TURN, "a function for this");
+    let tags: Vec<String> = room.stage.lock().asked.iter().map(|(tag, _)| tag.clone()).collect();
+    assert!(tags[0] == "coding" && tags[1] != "coding", "{tags:?}");
+    // A model that chooses is shown those that are there, with examples as they are to be answered.
+    room.stage.lock().live = live(&["general", "router"]);
+    room.answers(&["\"math\"", "68"]);
+    room.run(TURN, "the one of these");
+    let body = room.stage.lock().asked[2].1.clone();
+    assert!(body.contains(r#""enum":["general","language","math","tools"]"#), "{body}");
+    assert!(
+        body.contains(r#"{"content":"\"math\"","role":"assistant"}"#) && !body.contains("coding"),
+        "{body}"
+    );
+    assert_eq!(room.stage.lock().asked[3].0, "math");
+    // Where it says no name, vectors choose.
+    let n_vectors = room.stage.lock().n_vectors;
+    room.stage.lock().live.makes_vectors = true;
+    room.answers(&["nobody", "68"]);
+    room.run(TURN, "17 of these");
+    assert!(room.stage.lock().n_vectors > n_vectors && room.stage.lock().asked[5].0 == "math");
 }
 
 #[test]

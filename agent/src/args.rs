@@ -39,6 +39,7 @@ pub enum Command {
     Turn(Turn),
     Workflow(Workflow),
     Tools(Tools),
+    MeasureRecall(MeasureRecall),
     MeasureRouting(MeasureRouting),
     Memory(Memory),
 }
@@ -268,6 +269,9 @@ pub struct Tools {
 pub struct MeasureRouting {
     #[argh(positional)]
     pub file: PathBuf,
+    /// sentences that the ways were made with; they are measured beside
+    #[argh(option)]
+    pub tuned: Option<PathBuf>,
     /// HTTP://ADDRESS:PORT of a server with a small model, with one for vectors, or with both
     #[argh(option, from_str_fn(admission::server))]
     pub llm_url: Option<SocketAddr>,
@@ -275,6 +279,25 @@ pub struct MeasureRouting {
     #[argh(option)]
     pub model: Option<String>,
     /// name there of the model that makes vectors (default auto)
+    #[argh(option)]
+    pub embeddings: Option<String>,
+}
+
+/// Measure how often a question in other words finds its fact; prints one JSON object.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "measure-recall",
+    example = "agent measure-recall questions.tsv --llm-url http://10.0.0.7:8081 --embeddings minilm",
+    note = "A line of the file is a language, a fact and a question, with tabs between. Without --llm-url only words are measured."
+)]
+pub struct MeasureRecall {
+    #[argh(positional)]
+    pub file: PathBuf,
+    /// HTTP://ADDRESS:PORT of a server with a model that makes vectors
+    #[argh(option, from_str_fn(admission::server))]
+    pub llm_url: Option<SocketAddr>,
+    /// name there of that model (default auto)
     #[argh(option)]
     pub embeddings: Option<String>,
 }
@@ -559,16 +582,25 @@ pub struct MemoryLoad {
     pub file: PathBuf,
 }
 
-/// Measure searching among facts of no meaning, without an agent; prints one JSON object.
+/// Measure a memory of its own, filled with facts of no meaning; needs no agent and changes none.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "bench")]
+#[argh(subcommand, name = "bench", example = "agent memory bench --vectors")]
 pub struct MemoryBench {
     /// facts (default 100000)
     #[argh(option, default = "100_000")]
     pub facts: usize,
+    /// give each fact a vector too, and search them
+    #[argh(switch)]
+    pub vectors: bool,
     /// numbers of each vector (default 384)
     #[argh(option, default = "384")]
     pub dimensions: usize,
+    /// where its folder is made (default: the one for temporary files)
+    #[argh(option)]
+    pub folder: Option<PathBuf>,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
 }
 
 /// Where the page is.

@@ -2,9 +2,10 @@
 //!
 //! The truth is `crates/journal` in a folder of the agent's (`files`); `desk` is the thread that owns it, `index` (sled)
 //! and `search` find (`words`, `vectors`), `peers` makes all nodes know the same, `door` answers requests
-//! `command` asks them, and `mind` answers a voice.
+//! `command` asks them, and `mind` answers a voice. `bench` and `recall` measure.
 //! Nothing is promised before two other nodes keep it; where there are fewer, whoever asks is told how many.
 
+mod bench;
 pub mod command;
 mod desk;
 pub mod door;
@@ -12,6 +13,7 @@ pub mod files;
 pub mod index;
 pub mod mind;
 pub mod peers;
+pub mod recall;
 pub mod search;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,7 @@ pub mod words;
 use crate::cluster::Cluster;
 use crate::gateway::Gateway;
 use desk::{Desk, Question, Wish};
-use journal::{Entry, Fact, FactId, TEXT_BYTES_MAX};
+use journal::{Entry, Fact, FactId, Loaded, TEXT_BYTES_MAX};
 use peers::{PROMISED, Peers, Spread};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -164,9 +166,8 @@ impl Memory {
         self.desk.ask(Wish::Save).await
     }
 
-    /// Adds the facts of such a file; says how many were new.
-    pub async fn load(&self, text: &str) -> Result<usize, String> {
-        let loaded = journal::load(text).map_err(|error| error.to_string())?;
+    /// Adds the facts of such a file, which was read; says how many were new.
+    pub async fn load(&self, loaded: Loaded) -> Result<usize, String> {
         let salted = |fact: Fact| Entry::Fact(Fact { salt: crate::enrolling::random(), ..fact });
         let entries: Vec<Entry> = loaded.0.into_iter().map(salted).collect();
         let n_new = self.desk.ask(|told| Wish::Learn(entries, told)).await?;

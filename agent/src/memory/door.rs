@@ -104,8 +104,8 @@ async fn handle(memory: &Memory, ask: &Ask) -> Result<Answer, Refusal> {
         }
         (LOAD_PATH, Some(body)) => {
             let text = str::from_utf8(body).map_err(|_| (400, "the file is no text".to_owned()))?;
-            journal::load(text).map_err(|error| (400, error.to_string()))?;
-            let n = memory.load(text).await.map_err(|why| (507, why))?;
+            let loaded = journal::load(text).map_err(|error| (400, error.to_string()))?;
+            let n = memory.load(loaded).await.map_err(|why| (507, why))?;
             told(json!({ "new": n, "facts": memory.status().n_facts }))
         }
         _ => Err((405, "facts are got and posted, searched, forgotten, saved and loaded".into())),

@@ -67,7 +67,8 @@ pub fn by_words(
     Ok(best(hits.collect(), n))
 }
 
-/// The best by words and by vectors together.
+/// The best by words and by vectors together. A word or two that a question happens to share say little beside a model's
+/// word, so a place among the words counts for the part of the question that the fact has.
 pub fn by_both(words: Vec<Hit>, near: &[(FactId, f32)], n: usize) -> Vec<Hit> {
     let mut joined: BTreeMap<FactId, Hit> = BTreeMap::new();
     let near = near.iter().filter(|(_, cosine)| *cosine >= COSINE_MIN);
@@ -75,7 +76,8 @@ pub fn by_both(words: Vec<Hit>, near: &[(FactId, f32)], n: usize) -> Vec<Hit> {
     for list in [words, near] {
         for (place, hit) in list.into_iter().take(JOINED).enumerate() {
             let known = joined.entry(hit.id).or_insert(Hit { score: 0.0, ..hit.clone() });
-            known.score += 1.0 / (FUSION + place as f64);
+            let weight = if hit.is_near { 1.0 } else { hit.cover };
+            known.score += weight / (FUSION + place as f64);
             known.is_near |= hit.is_near;
         }
     }
@@ -145,5 +147,23 @@ impl Source<'_> {
             Source::Index(index) => index.n_facts(),
             Source::Book { n, .. } => *n,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(cover: f64, want: [u8; 2]) {
+        let id = |n: u8| FactId([n; 16]);
+        let words = vec![Hit { id: id(1), score: 9.0, cover, is_near: false }];
+        let found = by_both(words, &[(id(2), 0.6), (id(3), 0.5), (id(4), COSINE_MIN - 0.1)], 2);
+        assert_eq!(found.iter().map(|hit| hit.id).collect::<Vec<_>>(), want.map(id), "{cover}");
+    }
+
+    #[test]
+    fn words_count_beside_vectors_for_as_much_as_they_cover() {
+        check(1.0, [1, 2]);
+        check(0.2, [2, 3]);
     }
 }

@@ -6,7 +6,9 @@ pub mod gateway;
 pub mod kernels;
 pub mod llm;
 pub mod plot;
+pub mod recall;
 pub mod routing;
+pub mod served;
 pub mod split;
 pub mod stt;
 pub mod turn;
@@ -26,8 +28,10 @@ use argh::{ArgsInfo, FromArgs};
     example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt",
     example = "From the key to the first sound of an answer:\n  duet bench turn --quick",
     example = "How often each way of choosing an expert is right:\n  duet bench routing",
+    example = "How often a question in other words finds a fact of the memory:\n  duet bench recall",
     example = "Speech to text beside a model that writes:\n  duet bench beside",
-    example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split"
+    example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split",
+    note = "Memory is measured on a node itself, or wherever an agent is: agent memory bench --vectors"
 )]
 pub struct BenchArgs {
     #[argh(subcommand)]
@@ -42,6 +46,7 @@ pub enum What {
     Gateway(gateway::GatewayArgs),
     Kernels(kernels::KernelsArgs),
     Llm(llm::args::LlmArgs),
+    Recall(recall::RecallArgs),
     Routing(routing::RoutingArgs),
     Split(split::SplitArgs),
     Stt(stt::SttArgs),
@@ -56,6 +61,7 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Gateway(args) => gateway::command(&args),
         What::Kernels(args) => kernels::command(&args),
         What::Llm(args) => llm::command(&args),
+        What::Recall(args) => recall::command(&args),
         What::Routing(args) => routing::command(&args),
         What::Split(args) => split::command(&args),
         What::Stt(args) => stt::command(&args),

@@ -41,7 +41,7 @@ pub struct Status {
     pub cluster: crate::cluster::ClusterStatus,
     pub gateway: crate::gateway::meters::GatewayStatus,
     /// The PC's own ear and mouth; nothing outside of `agent serve`.
-    pub voice: Option<crate::voicing::VoiceStatus>,
+    pub voice: Option<crate::serve::voicing::VoiceStatus>,
     /// The last turns of all conversations, newest first, without what was said.
     pub turns: Vec<crate::talk::trace::Trace>,
     /// For the page; `/api/workflows` is the place for others.

@@ -28,9 +28,9 @@ mod vectors;
 pub mod view;
 
 use crate::cluster::Cluster;
-use crate::enrolling::Joined;
 use crate::io::node::Node;
 use crate::login::Logins;
+use crate::serve::enrolling::Joined;
 use crate::settings::Settings;
 use crate::tier::Llm;
 use admission::{ApiKey, ApiKeys};

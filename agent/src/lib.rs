@@ -1,9 +1,9 @@
-//! The voice of a node. For now: its status page, the same as JSON and as text, the reports of its boot, and hearing.
+//! The voice of a node: all that a person meets of it, and its part in the cluster.
 //!
 //! `facts` parses, `health` judges, `report` decides what to tell, `page` and `text` show: all pure.
 //! `enrol` makes it a member of its cluster, `cluster` is what it knows of the others, `orders` says which of the owner's orders are obeyed: pure too.
-//! `io`, `serve`, `reporting`, `enrolling`, `gossiping`, `placing`, `ordering`, `hearing`, `keeping`, `voicing`, `doors`, `reached` and `diag` are the rim that touches the machine.
-//! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `lending` lets stock llama.cpp clients through to this node's memory, `settings` is what the owner says to all nodes.
+//! `io`, `serve` with all that runs beside it, `reached` and `diag` are the rim that touches the machine.
+//! `gateway` answers the OpenAI API for the cluster, `offered` reads what it is to offer, `settings` is what the owner says to all nodes, `tier` what a node is good for.
 //! `talk` is a conversation by voice, `hear`, `answer` and `speech` are its ear, its mind and its mouth, `sound` are microphone and speaker, `keys` the keys that open the ear.
 //! `page` and its `panels` are what a browser shows, `login` is who may do more than look, `logbook` the lines of the log, and `api` the one table of all paths.
 //! `brain` runs the workflows by which it answers, and chooses who does.
@@ -13,7 +13,6 @@
 //! `session` are conversations with microphones elsewhere, `wyoming` is the door for Home Assistant.
 //! `overlay`, `stick`, `acts` and `sandbox` (in `tools`) are processes of their own, with rims of their own.
 
-mod acting;
 mod acts;
 pub mod answer;
 pub mod api;
@@ -21,33 +20,23 @@ pub mod args;
 pub mod brain;
 pub mod cluster;
 mod diag;
-mod doors;
 pub mod enrol;
-mod enrolling;
 pub mod facts;
 pub mod gateway;
-mod gossiping;
 pub mod health;
 pub mod hear;
-mod hearing;
 pub mod io;
-mod keeping;
 pub mod keys;
-mod lending;
 mod logbook;
 mod login;
 pub mod memory;
 mod offered;
-mod ordering;
 pub mod orders;
 pub mod overlay;
 pub mod page;
 mod panels;
-mod placing;
 mod reached;
-mod reading;
 pub mod report;
-mod reporting;
 mod serve;
 pub mod session;
 mod settings;
@@ -60,7 +49,6 @@ pub mod tier;
 pub mod tools;
 #[cfg(all(feature = "hear", feature = "speak"))]
 mod turn;
-pub mod voicing;
 pub mod wyoming;
 
 use anyhow::Context;

@@ -112,7 +112,8 @@ impl Memory {
             Some(entry) => entry,
             None => {
                 let node = self.cluster.picture().map_or(0, |picture| picture.own.0);
-                let (id, salt) = (FactId(crate::enrolling::random()), crate::enrolling::random());
+                let (id, salt) =
+                    (FactId(crate::serve::enrolling::random()), crate::serve::enrolling::random());
                 let fact = Fact { id, salt, told_s: now_s(), node, text };
                 fact.check().map_err(|error| error.to_string())?;
                 let entry = Entry::Fact(fact);
@@ -168,7 +169,7 @@ impl Memory {
 
     /// Adds the facts of such a file, which was read; says how many were new.
     pub async fn load(&self, loaded: Loaded) -> Result<usize, String> {
-        let salted = |fact: Fact| Entry::Fact(Fact { salt: crate::enrolling::random(), ..fact });
+        let salted = |fact: Fact| Entry::Fact(Fact { salt: crate::serve::enrolling::random(), ..fact });
         let entries: Vec<Entry> = loaded.0.into_iter().map(salted).collect();
         let n_new = self.desk.ask(|told| Wish::Learn(entries, told)).await?;
         // There may be many: the others take what they lack as they compare sums.

@@ -1,25 +1,35 @@
-//! `agent serve`: the page and the API, the watchdog, and the reports, on one thread.
+//! `agent serve`: the page and the API, the watchdog, and the reports, on one thread; and beside them what never ends.
+//!
+//! `enrolling` makes the node a member, `gossiping` tells and hears facts, `reporting` tells the boot server, `ordering` obeys the owner.
+//! `placing` loads models by the plan, `hearing` is the ear for all nodes, `voicing` the voice with its `doors`, `keeping` tells peers what this node's timers are.
+//! `lending` lets stock llama.cpp clients through to this node's memory, `acting` does what concerns a node as a whole, `reading` is who may look.
 
-use crate::acting::Acting;
+pub(crate) mod acting;
+pub(crate) mod doors;
+pub(crate) mod enrolling;
+pub(crate) mod gossiping;
+pub(crate) mod hearing;
+pub(crate) mod keeping;
+pub(crate) mod lending;
+pub(crate) mod ordering;
+pub(crate) mod placing;
+pub(crate) mod reading;
+pub(crate) mod reporting;
+pub(crate) mod voicing;
+
 use crate::args::Serve;
 use crate::brain::sharing::Sharing;
 use crate::brain::{message, shown};
 use crate::cluster::Cluster;
 use crate::cluster::story::FOLLOWERS_MAX;
 use crate::diag::afar::Afar;
-use crate::doors::Doors;
-use crate::enrolling::{self, Told};
 use crate::facts::Status;
 use crate::gateway::{self, Gateway};
 use crate::hear;
 use crate::io::{node::Node, runtime};
-use crate::lending::{self, Lending};
 use crate::logbook::LogBook;
 use crate::memory::{Memory, door as memory_door};
-use crate::ordering::Ordering;
 use crate::panels::{self, Panels};
-use crate::placing::{self, desk::Desk};
-use crate::reading::{self, Reading};
 use crate::session::local;
 use crate::settings::Settings;
 use crate::talk::trace::Trace;
@@ -27,12 +37,19 @@ use crate::tier::Said;
 use crate::tools;
 use crate::tools::inspect::{self, Inspect};
 use crate::tools::remote::members;
-use crate::{api, gossiping, hearing, keeping, login, offered, page, reporting, text, voicing};
+use crate::{api, login, offered, page, text};
+use acting::Acting;
 use admission::{
     API_KEYS_PATH, DiagPart, EDIT_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH,
     SIGNED_EDIT_BYTES_MAX, Wish,
 };
 use anyhow::Context;
+use doors::Doors;
+use enrolling::Told;
+use lending::Lending;
+use ordering::Ordering;
+use placing::desk::Desk;
+use reading::Reading;
 use service::door::{self, Allowance, Answer, Ask, Limits, Reply};
 use service::feed;
 use service::notify;

@@ -1,8 +1,8 @@
 //! What the owner's duet.toml says to all nodes, as the boot server posts it: kept in RAM beside the membership, so that a
 //! crash of the agent forgets nothing, and never older than what was here before.
 
-use crate::enrolling::Joined;
 use crate::io::runtime;
+use crate::serve::enrolling::Joined;
 use admission::{AuthorityPublic, NodeSettings, SETTINGS_TEXT_BYTES_MAX, SignedSettings};
 use service::door::{Answer, Ask};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -220,8 +220,8 @@ impl Out {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::voicing::VoiceStatus;
     use crate::talk::trace::{Outcome, Stage, Took, example};
-    use crate::voicing::VoiceStatus;
 
     #[test]
     fn the_voice_and_its_last_turns_are_told() {

@@ -7,8 +7,8 @@
 use super::Brain;
 use crate::args::PORT;
 use crate::cluster::Cluster;
-use crate::enrolling::Joined;
-use crate::keeping::{live, owner};
+use crate::serve::enrolling::Joined;
+use crate::serve::keeping::{live, owner};
 use admission::{SignedEdit, TALK_BYTES_MAX, Talk};
 use journal::{Ended, Reach};
 use serde::Serialize;

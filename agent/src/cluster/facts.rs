@@ -2,7 +2,7 @@
 
 use crate::facts::Status;
 use crate::hear::desk::{HearingStatus, Readiness};
-use crate::hearing;
+use crate::serve::hearing;
 use crate::tools::remote;
 use ::cluster::{
     Facts, Hardware, Health, MODELS_MAX, Model, Mood, SERVICES_MAX, SPEEDS_MAX, Service, Speed,

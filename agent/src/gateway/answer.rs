@@ -155,7 +155,7 @@ impl Gateway {
                     Err(error) => return refused((error.status, error.message)),
                 };
                 let told = login_told(Some((&key, login::LOGIN_TIME_MAX)));
-                (told, Some(self.logins().begin(now, key, crate::enrolling::random())))
+                (told, Some(self.logins().begin(now, key, crate::serve::enrolling::random())))
             }
             (login::LOGIN_PATH, None) => {
                 let logins = self.logins();
@@ -219,7 +219,10 @@ fn request_id(fields: &upstream::HeaderMap) -> String {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(known)
     };
     let own = fields.get("x-request-id").and_then(|id| id.to_str().ok()).filter(plain);
-    own.map_or_else(|| format!("req-{:016x}", u64::from_ne_bytes(crate::enrolling::random())), str::to_owned)
+    own.map_or_else(
+        || format!("req-{:016x}", u64::from_ne_bytes(crate::serve::enrolling::random())),
+        str::to_owned,
+    )
 }
 
 /// A path for figures: what strangers make up is one.

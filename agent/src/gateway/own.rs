@@ -39,7 +39,7 @@ impl Gateway {
         let view = self.view().await;
         let expert = tag.and_then(|tag| route::with_tag(&view, tag));
         let candidates = route::route(&view, expert.unwrap_or(&routing.model), Purpose::Text)?;
-        let id = format!("voice-{:016x}", u64::from_ne_bytes(crate::enrolling::random()));
+        let id = format!("voice-{:016x}", u64::from_ne_bytes(crate::serve::enrolling::random()));
         let whom = Whom { candidates, path: "/v1/chat/completions", id, form: Form::Events };
         let guest = Guest { gateway: self.clone(), key: VOICE.into(), tokens: 0 };
         let begun = begin::begin(Job::new(guest, whom, body, routing.with_usage)).await?;
@@ -80,7 +80,7 @@ impl Gateway {
         let body = serde_json::json!({ "model": model, "input": texts }).to_string().into_bytes();
         let told = |error: ApiError| error.message;
         let candidates = route::route(&self.view().await, model, Purpose::Embeddings).map_err(told)?;
-        let id = format!("own-{:016x}", u64::from_ne_bytes(crate::enrolling::random()));
+        let id = format!("own-{:016x}", u64::from_ne_bytes(crate::serve::enrolling::random()));
         let whom = Whom { candidates, path: "/v1/embeddings", id, form: Form::Whole };
         let guest = Guest { gateway: self.clone(), key: VOICE.into(), tokens: 0 };
         let response = relay::whole(Job::new(guest, whom, body, false)).await.map_err(told)?;

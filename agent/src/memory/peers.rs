@@ -5,7 +5,7 @@
 use super::desk::{Desk, Wish};
 use crate::args::PORT;
 use crate::cluster::Cluster;
-use crate::keeping::{live, owner};
+use crate::serve::keeping::{live, owner};
 use journal::{BODY_BYTES_MAX, Digests, Ended, Entry, Exchange, Given, Listing, Reach};
 use service::door::{Allowance, Answer, Ask, Head, Reply};
 use service::upstream;

@@ -3,9 +3,9 @@
 //! Each waits for a person's yes, who reads what happens and where in plain words (`will_do`).
 
 use super::{Call, Field, Limits, Spec, Tool};
-use crate::acting::letter::{Act, SAID_BYTES_MAX};
-use crate::acting::{Acting, TIME_MAX};
 use crate::acts;
+use crate::serve::acting::letter::{Act, SAID_BYTES_MAX};
+use crate::serve::acting::{Acting, TIME_MAX};
 use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 

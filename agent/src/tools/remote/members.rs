@@ -4,7 +4,7 @@
 use super::door::{self, Sender};
 use super::{Other, Others, SERVICE};
 use crate::cluster::Cluster;
-use crate::keeping::owner;
+use crate::serve::keeping::owner;
 use crate::tools::desk::Desk;
 use cluster::{Health, Tier};
 use gossip::{Member, Picture};

@@ -1,9 +1,9 @@
 //! The hands of orders: takes one at a time, and seals the report to the owner's key.
 
-use crate::enrolling::{Joined, random};
 use crate::io::kept::Kept;
 use crate::io::node::Node;
 use crate::orders::Orders;
+use crate::serve::enrolling::{Joined, random};
 use admission::{Order, Wish};
 use service::door::{Answer, Ask};
 use std::sync::Arc;

@@ -12,10 +12,10 @@ use crate::args::PORT;
 use crate::cluster::Cluster;
 use crate::hear;
 use crate::io::{self, node::Node};
-use crate::keeping::owner;
 use crate::memory::Memory;
+use crate::serve::keeping::owner;
+use crate::serve::voicing::Voice;
 use crate::talk::{Mood, parts::Event};
-use crate::voicing::Voice;
 use find::{Found, find};
 use letter::{Act, BYTES_MAX, Letter};
 use service::door::{Allowance, Answer, Ask, Head, Reply};
@@ -180,7 +180,7 @@ impl Acting {
 
     async fn drain(&self) -> Result<String, String> {
         let name = self.node.name();
-        let others = self.cluster.picture().map_or(0, |picture| crate::keeping::live(&picture).len());
+        let others = self.cluster.picture().map_or(0, |picture| crate::serve::keeping::live(&picture).len());
         if others == 0 {
             return Err(format!("{name} is alone, so nobody could take its work"));
         }

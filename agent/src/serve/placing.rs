@@ -13,9 +13,9 @@ mod told;
 mod wish;
 
 use crate::cluster::{Cluster, PlanStatus};
-use crate::enrolling::Joined;
 use crate::io::kept::Kept;
 use crate::offered::Changes;
+use crate::serve::enrolling::Joined;
 use anyhow::{Context, ensure};
 use desk::{Desk, PATH, seats_of};
 use gossip::Picture;

@@ -1,6 +1,5 @@
 //! The hands of hearing: starts the desk, tells it what the owner and the cluster say, and opens its door on the overlay.
 
-use crate::acting::{self, Acting};
 use crate::answer::keep::record::TELL_PATH;
 use crate::brain::sharing::{self, Sharing};
 use crate::cluster::Cluster;
@@ -8,8 +7,9 @@ use crate::gateway::Gateway;
 use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
 use crate::hear::{door, open};
-use crate::keeping::{self, Keeping};
 use crate::memory::peers;
+use crate::serve::acting::{self, Acting};
+use crate::serve::keeping::{self, Keeping};
 use crate::settings::Settings;
 use crate::talk::force::Force;
 use crate::tools::remote;

@@ -2,11 +2,11 @@
 
 use crate::brain::sharing::Sharing;
 use crate::cluster::{Cluster, doubts, facts, known, overlay};
-use crate::enrolling::{Joined, random};
 use crate::facts::Status;
 use crate::hear::desk::Desk;
 use crate::io::node::Node;
 use crate::io::{kept::Kept, runtime};
+use crate::serve::enrolling::{Joined, random};
 use crate::talk::{News, Talks, Told};
 use crate::tools;
 use ::cluster::{Config, Facts, Mood};

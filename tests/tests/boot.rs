@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+#[path = "boot/acts.rs"]
+mod acts;
 #[path = "boot/diag.rs"]
 mod diag;
 #[path = "boot/models.rs"]

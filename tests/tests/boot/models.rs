@@ -23,7 +23,7 @@ const LARGE: &str = "model = 'm.gguf'\\ncontext = 131072\\nslots = 1\\ncopies = 
 const LITTLE_MIB: u32 = 448;
 
 #[test]
-fn two_booted_pcs_load_what_their_plan_says_and_answer_with_it_whoever_is_asked() {
+fn two_booted_pcs_load_what_their_plan_says_answer_with_it_and_do_what_a_person_allows() {
     let (test, _turn) = ("planned_models", turn());
     let Some(place) = Place::new(test) else { return };
     place.admits();
@@ -50,6 +50,8 @@ fn two_booted_pcs_load_what_their_plan_says_and_answer_with_it_whoever_is_asked(
     for node in &nodes {
         assert_eq!(node.run("systemctl --failed --no-legend --plain"), "");
     }
+    let key = duet(&place, "keys", &["add", "owner", "--voice"]).trim().to_owned();
+    super::acts::what_a_person_allows_is_done(&shelf, &nodes, &key);
 }
 
 #[test]

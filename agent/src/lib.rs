@@ -37,7 +37,7 @@ pub mod page;
 mod panels;
 mod reached;
 pub mod report;
-mod serve;
+pub mod serve;
 pub mod session;
 mod settings;
 pub mod sound;

@@ -1,7 +1,7 @@
 //! What this home remembers: facts that persons told any of its nodes, found again by meaning or by words.
 //!
 //! The truth is `crates/journal` in a folder of the agent's (`files`); `desk` is the thread that owns it, `index` (sled)
-//! and `search` find (`words`, `vectors`), `peers` makes all nodes know the same, `door` answers requests
+//! and `search` find (`words`, `postings`, `vectors`), `peers` makes all nodes know the same, `door` answers requests
 //! `command` asks them, and `mind` answers a voice. `bench` and `recall` measure.
 //! Nothing is promised before two other nodes keep it; where there are fewer, whoever asks is told how many.
 
@@ -13,6 +13,7 @@ pub mod files;
 pub mod index;
 pub mod mind;
 pub mod peers;
+pub mod postings;
 pub mod recall;
 pub mod search;
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(crate) mod ordering;
 pub(crate) mod placing;
 pub(crate) mod reading;
 pub(crate) mod reporting;
-pub(crate) mod voicing;
+pub mod voicing;
 
 use crate::args::Serve;
 use crate::brain::sharing::Sharing;

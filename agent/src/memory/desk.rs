@@ -348,19 +348,9 @@ impl Kept {
         }
     }
 
-    fn search(&mut self, question: &Question) -> Vec<FoundFact> {
+    fn search(&self, question: &Question) -> Vec<FoundFact> {
         let book = self.store.book();
-        let words = match search::by_words(book, self.index.as_ref(), &question.text, HITS_MAX) {
-            Ok(hits) => hits,
-            Err(error) => {
-                say(Level::Warning, &format!("duet: the index of memory failed and is made anew: {error}"));
-                // Read without one now; the next wish has a new one.
-                let hits = search::by_words(book, None, &question.text, HITS_MAX).unwrap_or_default();
-                self.renew();
-                hits
-            }
-        };
-        let book = self.store.book();
+        let words = search::by_words(book, self.index.as_ref(), &question.text, HITS_MAX);
         let near = question.vector.as_ref().zip(self.index.as_ref()).and_then(|((model, vector), index)| {
             let vector = quantize(vector).filter(|_| index.model() == model)?;
             Some(index.near().nearest(&vector, HITS_MAX))

@@ -1,16 +1,16 @@
-//! The index of memory: where each word occurs, and the vectors of facts, in sled; never the truth.
+//! The index of memory: the words of each fact and its vector, in sled; never the truth.
 //!
-//! It is rebuilt from the book when it is missing or broken, and follows the book when it is older. sled 0.34 cuts off what
-//! it cannot read and says nothing, so each fact says how many words it has, and they are counted at each start.
+//! It is read into memory (`postings`, `vectors`) when it is opened, and only written after that. It is rebuilt from the
+//! book when it is missing or broken, and follows the book when it is older. sled 0.34 cuts off what it cannot read and says
+//! nothing; a fact whose row is gone is one that the index lacks.
 //! It may also panic on a spoiled file, or stop the program. So a mark stands beside the index while it is opened and read
 //! through: one that is still there the next time says that the index is to go.
 //! sled never syncs its file `conf` nor its folder; that is done here.
 
+use super::postings::{Counted, Postings};
 use super::vectors::Vectors;
-use super::words::stems;
 use journal::{Book, Chain, FactId};
-use sled::{Batch, Db, Tree};
-use std::collections::BTreeMap;
+use sled::{Db, Tree};
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Counted up whenever words are cut in another way, or are laid down in another.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const HEAD: &[u8] = b"head";
 /// Memory that sled keeps pages in.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -26,9 +26,6 @@ const CACHE_BYTES: u64 = 4 << 20;
 const FLUSH_EVERY: usize = 5000;
 const LOCK_TRIES: usize = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
-/// How often a word counts in one fact.
-const TIMES_MAX: usize = 255;
-const ID_BYTES: usize = size_of::<FactId>();
 
 /// A model and the vectors that it made.
 pub type Made = (String, Vec<(FactId, Vec<i8>)>);
@@ -79,32 +76,17 @@ pub type Head = (u64, Chain);
 
 pub struct Index {
     db: Db,
-    /// Stem, 0, id: how often.
-    words: Tree,
-    /// Id: how many stems, and how many different ones.
+    /// Id: its words.
     facts: Tree,
     /// Id: the vector, of the model that is named beside the head.
     vectors: Tree,
-    lengths: BTreeMap<FactId, u16>,
-    n_stems: u64,
+    words: Postings,
     near: Vectors,
     model: String,
 }
 
 fn id(bytes: &[u8]) -> Result<FactId, IndexError> {
     bytes.try_into().map(FactId).map_err(|_| IndexError::Garbled("an id"))
-}
-
-fn posting(stem: &str, id: &FactId) -> Vec<u8> {
-    [stem.as_bytes(), &[0], &id.0].concat()
-}
-
-fn counted(text: &str) -> (BTreeMap<String, usize>, u16) {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let all = stems(text);
-    let n = all.len().min(usize::from(u16::MAX)) as u16;
-    all.into_iter().for_each(|stem| *counts.entry(stem).or_default() += 1);
-    (counts, n)
 }
 
 impl Index {
@@ -168,8 +150,7 @@ impl Index {
     fn read(folder: &Path) -> Result<Index, IndexError> {
         let is_new = !folder.exists();
         let db = patiently(folder)?;
-        let (words, facts) = (db.open_tree("words")?, db.open_tree("facts")?);
-        let vectors = db.open_tree("vectors")?;
+        let (facts, vectors) = (db.open_tree("facts")?, db.open_tree("vectors")?);
         if is_new {
             db.insert("format", &[FORMAT])?;
             db.flush()?;
@@ -179,26 +160,10 @@ impl Index {
         }
         let model = db.get("model")?.unwrap_or_default();
         let model = String::from_utf8(model.to_vec()).map_err(|_| IndexError::Garbled("a model's name"))?;
-        let (mut lengths, mut n_stems, mut near) = (BTreeMap::new(), 0, Vectors::default());
-        let mut n_words: BTreeMap<FactId, usize> = BTreeMap::new();
-        for key in words.iter().keys() {
-            let key = key?;
-            let at = key.len().checked_sub(ID_BYTES).ok_or(IndexError::Garbled("a word"))?;
-            *n_words.entry(id(&key[at..])?).or_default() += 1;
-        }
+        let (mut words, mut near) = (Postings::default(), Vectors::default());
         for pair in facts.iter() {
-            let (key, value) = pair?;
-            let value = value.as_ref().try_into().map_err(|_| IndexError::Garbled("a length"))?;
-            let [a, b, c, d]: [u8; 4] = value;
-            let (id, length) = (id(&key)?, u16::from_le_bytes([a, b]));
-            if n_words.remove(&id).unwrap_or_default() != usize::from(u16::from_le_bytes([c, d])) {
-                return Err(IndexError::Garbled("the words of a fact"));
-            }
-            n_stems += u64::from(length);
-            lengths.insert(id, length);
-        }
-        if !n_words.is_empty() {
-            return Err(IndexError::Garbled("the fact of a word"));
+            let (key, row) = pair?;
+            words.put(id(&key)?, Counted::read(&row).ok_or(IndexError::Garbled("the words of a fact"))?);
         }
         for pair in vectors.iter() {
             let (key, value) = pair?;
@@ -207,22 +172,22 @@ impl Index {
                 return Err(IndexError::Garbled("a vector"));
             }
         }
-        Ok(Index { db, words, facts, vectors, lengths, n_stems, near, model })
+        Ok(Index { db, facts, vectors, words, near, model })
     }
 
     /// Facts that the book has no more.
     fn gone(&self, book: &Book) -> Vec<FactId> {
-        self.lengths.keys().filter(|id| book.fact(id).is_none()).copied().collect()
+        self.words.ids().iter().filter(|id| book.fact(id).is_none()).copied().collect()
     }
 
     fn lacking(&self, book: &Book) -> Vec<FactId> {
-        book.facts().map(|fact| fact.id).filter(|id| !self.lengths.contains_key(id)).collect()
+        book.facts().map(|fact| fact.id).filter(|id| !self.words.has(id)).collect()
     }
 
     /// Brings in what the index lacks of the book; how many facts that were.
     fn follow(&mut self, book: &Book, head: Head) -> Result<usize, IndexError> {
         let is_here = self.db.get(HEAD)?.is_some_and(|kept| kept == head_bytes(head));
-        if is_here && self.lengths.len() == book.facts().len() {
+        if is_here && self.words.ids().len() == book.facts().len() {
             return Ok(0);
         }
         let lacking = self.lacking(book);
@@ -239,20 +204,11 @@ impl Index {
 
     /// After the journal has taken a fact; [`Index::settle`] follows.
     pub fn put_fact(&mut self, id: &FactId, text: &str) -> Result<(), IndexError> {
-        if self.lengths.contains_key(id) {
-            return Ok(());
+        if !self.words.has(id) {
+            let counted = Counted::of(text);
+            self.facts.insert(id.0, counted.row())?;
+            self.words.put(*id, counted);
         }
-        let (counts, n) = counted(text);
-        // A text has few words: `words` has their limit.
-        let n_different = counts.len() as u16;
-        let mut batch = Batch::default();
-        for (stem, times) in counts {
-            batch.insert(posting(&stem, id), &[times.min(TIMES_MAX) as u8]);
-        }
-        self.words.apply_batch(batch)?;
-        self.facts.insert(id.0, [n.to_le_bytes(), n_different.to_le_bytes()].concat())?;
-        self.lengths.insert(*id, n);
-        self.n_stems += u64::from(n);
         Ok(())
     }
 
@@ -280,7 +236,7 @@ impl Index {
 
     /// A vector of a fact that is there.
     pub fn put_vector(&mut self, id: FactId, vector: &[i8]) -> Result<(), IndexError> {
-        if self.lengths.contains_key(&id) && self.near.put(id, vector) {
+        if self.words.has(&id) && self.near.put(id, vector) {
             let bytes: Vec<u8> = vector.iter().map(|x| *x as u8).collect();
             self.vectors.insert(id.0, bytes)?;
         }
@@ -297,27 +253,8 @@ impl Index {
         &self.near
     }
 
-    /// The facts with this stem, and how often each has it.
-    pub fn postings(&self, stem: &str) -> Result<Vec<(FactId, u8)>, IndexError> {
-        let prefix = [stem.as_bytes(), &[0]].concat();
-        let found = self.words.scan_prefix(&prefix).map(|pair| {
-            let (key, times) = pair?;
-            Ok((id(&key[prefix.len()..])?, times.first().copied().unwrap_or(1)))
-        });
-        found.collect()
-    }
-
-    pub fn length(&self, id: &FactId) -> u16 {
-        self.lengths.get(id).copied().unwrap_or(1)
-    }
-
-    /// Stems of a fact, on average.
-    pub fn mean_length(&self) -> f64 {
-        self.n_stems as f64 / self.lengths.len().max(1) as f64
-    }
-
-    pub fn n_facts(&self) -> usize {
-        self.lengths.len()
+    pub fn words(&self) -> &Postings {
+        &self.words
     }
 }
 

@@ -3,7 +3,8 @@
 //! Words are weighed by BM25 (Robertson and Zaragoza, 2009, section 3.4): rare ones say more, and short facts that have
 //! them are nearer. Where both are known, places in both lists count (reciprocal rank fusion, Cormack and others, 2009).
 
-use super::index::{Index, IndexError};
+use super::index::Index;
+use super::postings::Postings;
 use super::words::stems;
 use journal::{Book, FactId};
 use std::collections::BTreeMap;
@@ -31,30 +32,29 @@ pub struct Hit {
 }
 
 /// The best by words, at most `n`. Without an index the whole book is read.
-pub fn by_words(
-    book: &Book,
-    index: Option<&Index>,
-    question: &str,
-    n: usize,
-) -> Result<Vec<Hit>, IndexError> {
+pub fn by_words(book: &Book, index: Option<&Index>, question: &str, n: usize) -> Vec<Hit> {
     let mut asked = stems(question);
     asked.sort();
     asked.dedup();
     asked.truncate(STEMS_MAX);
-    let source = match index {
-        Some(index) => Source::Index(index),
-        None => Source::read(book, &asked),
+    let own;
+    let words = match index {
+        Some(index) => index.words(),
+        None => {
+            own = Postings::of(book);
+            &own
+        }
     };
-    let n_facts = source.n_facts().max(1) as f64;
-    let mean = source.mean_length().max(1.0);
+    let n_facts = words.ids().len().max(1) as f64;
+    let mean = words.mean_length().max(1.0);
     let mut found: BTreeMap<FactId, (f64, usize)> = BTreeMap::new();
     for stem in &asked {
-        let postings = source.postings(stem)?;
+        let postings = words.with(stem);
         let n_with = postings.len() as f64;
         let weight = ((n_facts - n_with + 0.5) / (n_with + 0.5) + 1.0).ln();
-        for (id, times) in postings {
+        for (id, times, length) in postings {
             let times = f64::from(times);
-            let long = 1.0 - B + B * f64::from(source.length(&id)) / mean;
+            let long = 1.0 - B + B * f64::from(length) / mean;
             let (score, n_stems) = found.entry(id).or_default();
             *score += weight * times * (K1 + 1.0) / (times + K1 * long);
             *n_stems += 1;
@@ -64,7 +64,7 @@ pub fn by_words(
     let hits = found.into_iter().filter(|(id, _)| book.fact(id).is_some());
     let hits =
         hits.map(|(id, (score, n_stems))| Hit { id, score, cover: n_stems as f64 / all, is_near: false });
-    Ok(best(hits.collect(), n))
+    best(hits.collect(), n)
 }
 
 /// The best by words and by vectors together. A word or two that a question happens to share say little beside a model's
@@ -88,66 +88,6 @@ fn best(mut hits: Vec<Hit>, n: usize) -> Vec<Hit> {
     hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
     hits.truncate(n);
     hits
-}
-
-/// Where words are looked up.
-enum Source<'a> {
-    Index(&'a Index),
-    /// Read from the book for the words of one question.
-    Book {
-        postings: BTreeMap<String, Vec<(FactId, u8)>>,
-        lengths: BTreeMap<FactId, u16>,
-        mean: f64,
-        n: usize,
-    },
-}
-
-impl Source<'_> {
-    fn read(book: &Book, asked: &[String]) -> Source<'static> {
-        let (mut postings, mut lengths, mut n_stems) =
-            (BTreeMap::<String, Vec<_>>::new(), BTreeMap::new(), 0);
-        for fact in book.facts() {
-            let all = stems(&fact.text);
-            n_stems += all.len();
-            for stem in asked {
-                let times = all.iter().filter(|own| *own == stem).count();
-                if times > 0 {
-                    postings.entry(stem.clone()).or_default().push((fact.id, times.min(255) as u8));
-                    lengths.insert(fact.id, all.len().min(usize::from(u16::MAX)) as u16);
-                }
-            }
-        }
-        let n = book.facts().len();
-        Source::Book { postings, lengths, mean: n_stems as f64 / n.max(1) as f64, n }
-    }
-
-    fn postings(&self, stem: &str) -> Result<Vec<(FactId, u8)>, IndexError> {
-        match self {
-            Source::Index(index) => index.postings(stem),
-            Source::Book { postings, .. } => Ok(postings.get(stem).cloned().unwrap_or_default()),
-        }
-    }
-
-    fn length(&self, id: &FactId) -> u16 {
-        match self {
-            Source::Index(index) => index.length(id),
-            Source::Book { lengths, .. } => lengths.get(id).copied().unwrap_or(1),
-        }
-    }
-
-    fn mean_length(&self) -> f64 {
-        match self {
-            Source::Index(index) => index.mean_length(),
-            Source::Book { mean, .. } => *mean,
-        }
-    }
-
-    fn n_facts(&self) -> usize {
-        match self {
-            Source::Index(index) => index.n_facts(),
-            Source::Book { n, .. } => *n,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! Letters lose their case and their marks, words that say nothing are left out, and of the others the beginning counts:
 //! that is crude, needs no dictionary, and joins `batteries` with `battery` and `dienstags` with `Dienstag`.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
 /// Of a word so many letters count.
 const STEM_CHARS: usize = 6;
 /// Words of one text.
@@ -15,6 +18,11 @@ const IDLE: &str = "a about all als am an and are as at auf aus be bei bin bitte
     mit my nach not of on or our please sein seine she sich sie sind so tell that the their them they this to ueber um und uns \
     unser unsere unserem unseren unserer us von vom was we weiss weisst wer wie wir wo what when where which who whose \
     will with you your zu zum zur wann welche welcher welches warum why";
+
+fn idle_words() -> &'static BTreeSet<&'static str> {
+    static WORDS: OnceLock<BTreeSet<&'static str>> = OnceLock::new();
+    WORDS.get_or_init(|| IDLE.split_whitespace().collect())
+}
 
 /// What a word is looked up by.
 fn stem(word: &str) -> String {
@@ -51,11 +59,8 @@ pub fn stems(text: &str) -> Vec<String> {
     bare.for_each(|char| fold(char, &mut folded));
     let words = folded.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
     let words: Vec<&str> = words.take(WORDS_MAX).collect();
-    let telling: Vec<String> = words
-        .iter()
-        .filter(|word| !IDLE.split_whitespace().any(|idle| idle == **word))
-        .map(|w| stem(w))
-        .collect();
+    let idle = idle_words();
+    let telling: Vec<String> = words.iter().filter(|word| !idle.contains(**word)).map(|w| stem(w)).collect();
     if telling.is_empty() { words.into_iter().map(stem).collect() } else { telling }
 }
 

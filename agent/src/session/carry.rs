@@ -56,6 +56,10 @@ async fn talk(
         if !sessions.is_open(&session.id) {
             return (1000, "the session is over".into());
         }
+        // Its last word may have come before anybody followed the news.
+        if sessions.talks().get(session.line.id).is_none() {
+            return (1000, "the conversation is over".into());
+        }
         while let Some(heard) = session.queue.with(|queue, now| queue.heard(now)) {
             session.line.post().tell(match heard {
                 Heard::Sounding { turn, clause_idx } => Event::Sounding { turn, clause_idx },

@@ -1,11 +1,12 @@
 //! Files of the workspace: read, listed, written and changed, and no path of them leads out.
 //!
-//! The kernel resolves each path below the folder and through no link (`openat2`). What git keeps is in a folder beside it
+//! Each part of a path is opened by itself, below the folder and through no link. (`openat2` would do it in one call, but
+//! the unit's `RestrictSUIDSGID=` answers it with "not implemented", because it cannot see what it asks.) What git keeps is in a folder beside it
 //! (`git`), so nothing here can give git a program to run; a file or folder of that name is refused all the same.
 
 use super::workspace::{Found, Workspace};
 use super::{Call, Field, Limits, Spec, Tool};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -101,6 +102,19 @@ fn told(path: &str) -> impl Fn(Errno) -> String + '_ {
     }
 }
 
+/// What has this name in a folder, if it is no link.
+fn open_part(folder: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    if name == ".." {
+        return Err(Errno::XDEV);
+    }
+    let is_link = || {
+        statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::Symlink)
+    };
+    let opened = openat(folder, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(|error| if error == Errno::NOTDIR && is_link() { Errno::LOOP } else { error })
+}
+
 impl Place {
     fn open(found: &Found) -> Result<Place, String> {
         let Found { folder, is_common, .. } = found;
@@ -112,8 +126,19 @@ impl Place {
     }
 
     fn beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.opened, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        if path.starts_with('/') {
+            return Err(Errno::XDEV);
+        }
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let Some((last, above)) = parts.split_last() else {
+            return open_part(self.opened.as_fd(), ".", flags);
+        };
+        let mut folder = None;
+        for part in above {
+            let from = folder.as_ref().map_or(self.opened.as_fd(), AsFd::as_fd);
+            folder = Some(open_part(from, part, OFlags::PATH | OFlags::DIRECTORY)?);
+        }
+        open_part(folder.as_ref().map_or(self.opened.as_fd(), AsFd::as_fd), last, flags)
     }
 
     fn read(&self, path: &str) -> Result<String, String> {

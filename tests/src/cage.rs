@@ -57,12 +57,13 @@ impl Cage {
             Some(group) => {
                 fs::write(format!("/proc/{}/oom_score_adj", self.pid), FIRST_TO_GO)
                     .expect("a process of ours");
-                // It keeps all of a line that never ends.
-                let script = "echo $$ >\"$0/cgroup.procs\" && exec tail /dev/zero";
+                // Its one block is larger than the cage. A slower eater let the process finish its work before.
+                let script =
+                    "echo $$ >\"$0/cgroup.procs\" && exec dd if=/dev/zero of=/dev/null bs=64M count=1";
                 let mut command = Command::new("sh");
-                command.args(["-c", script]).arg(&group.folder).stdout(Stdio::null());
+                command.args(["-c", script]).arg(&group.folder).stdout(Stdio::null()).stderr(Stdio::null());
                 // It dies of it too.
-                let status = command.status().expect("sh and tail are everywhere");
+                let status = command.status().expect("sh and dd are everywhere");
                 assert!(!status.success(), "memory was endless");
             }
             None => {

@@ -1,4 +1,5 @@
-//! What a home remembers, with real agents on hosts of their own: power that fails, a node that was away, a full disk.
+//! What a home remembers, with real agents on hosts of their own: power that fails, a node that was away, a full disk, and
+//! a neighbour whose model makes vectors.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
@@ -12,6 +13,7 @@ use tests::gateway::{self, Gateway};
 use tests::model::{Manner, Model};
 use tests::network::inside;
 use tests::shelf::{Programs, Shelf};
+use tests::worker::Worker;
 
 const PROGRAMS: Programs =
     Programs { agent: env!("CARGO_BIN_EXE_agent-under-test"), duet: env!("CARGO_BIN_EXE_duet-under-test") };
@@ -59,16 +61,22 @@ fn is_written(folder: &Path, text: &str) -> bool {
 /// Three nodes whose addresses on the overlay are plain ones of the bridge.
 fn shelf(name: &str) -> Shelf {
     let mut shelf = Shelf::unplugged(PROGRAMS, name, 3);
-    let keys = vec![ApiKey::new("tester", KEY, LIMITS).unwrap().with_voice()];
-    let file = shelf.out.join("keys.json");
-    std::fs::write(&file, ApiKeyFile { version: 1, keys }.to_json()).unwrap();
+    let keys = keys(&shelf);
     for idx in 0..3 {
-        shelf.nodes[idx].words = vec!["--api-keys".into(), file.display().to_string()];
+        shelf.nodes[idx].words.clone_from(&keys);
         shelf.start(idx);
     }
     shelf.wait_alive("three PCs and the server meet", &[0, 1, 2], 4);
     (0..3).for_each(|idx| shelf.join_overlay(idx));
     shelf
+}
+
+/// Words for an agent that takes the tests' key.
+fn keys(shelf: &Shelf) -> Vec<String> {
+    let keys = vec![ApiKey::new("tester", KEY, LIMITS).unwrap().with_voice()];
+    let file = shelf.out.join("keys.json");
+    std::fs::write(&file, ApiKeyFile { version: 1, keys }.to_json()).unwrap();
+    vec!["--api-keys".into(), file.display().to_string()]
 }
 
 /// Until a fact lies on three nodes: their doors on the overlay open by and by.
@@ -261,4 +269,56 @@ fn a_saved_memory_is_loaded_by_another_home() {
     let without_key = shelf.network.hosts[0]
         .on(|| tests::node::get(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), "/api/memory"));
     assert!(without_key.starts_with("HTTP/1.1 401"), "{without_key}");
+}
+
+#[test]
+fn a_fact_is_found_by_its_meaning_with_the_model_of_a_neighbour_and_by_words_when_that_is_gone() {
+    const NAME: &str =
+        "a_fact_is_found_by_its_meaning_with_the_model_of_a_neighbour_and_by_words_when_that_is_gone";
+    let (worker, model) = match Worker::needs(Path::new(PROGRAMS.agent), "embed/all-MiniLM-L6-v2-q8_0.gguf") {
+        Ok(needs) => needs,
+        Err(why) => return tests::skip(NAME, &why),
+    };
+    if !inside(NAME) {
+        return;
+    }
+    let mut shelf = Shelf::unplugged(PROGRAMS, "memory-meaning", 2);
+    let lines = "model = \"vectors.gguf\"\nuse = \"embeddings\"\ncontext = 256\ntags = [\"embeddings\"]\n";
+    shelf.put_expert("vectors", lines);
+    // The second alone has the file.
+    shelf.put_model(1, "vectors.gguf", &model);
+    for idx in 0..2 {
+        shelf.nodes[idx].root.put_proc(&format!("m{idx}"), 2000, 1024);
+        std::fs::create_dir_all(shelf.models(idx)).unwrap();
+        let folders = [("--experts", shelf.experts()), ("--models", shelf.models(idx))];
+        let folders = folders.map(|(word, folder)| [word.to_owned(), folder.display().to_string()]);
+        shelf.nodes[idx].words = keys(&shelf).into_iter().chain(folders.into_iter().flatten()).collect();
+        shelf.start(idx);
+        shelf.start_worker(idx, &worker);
+    }
+    shelf.wait_alive("two PCs and the server meet", &[0, 1], 3);
+    (0..2).for_each(|idx| shelf.join_overlay(idx));
+    for fact in ["I am allergic to peanuts", "the car is parked on the third level", "our dog is Bruno"] {
+        shelf.wait(fact, || {
+            let (status, told) = ask(&shelf, 0, "/api/memory", Some(json!({ "text": fact })));
+            status == 200 && told["nodes"] == 2
+        });
+    }
+    let status = |idx: usize| ask(&shelf, idx, "/api/memory", None).1["status"].clone();
+    shelf.wait("the neighbour's model made vectors", || status(0)["n_vectors"] == 3);
+    assert_eq!(status(0)["model"], "vectors");
+    // No word of the question is a word of the fact.
+    let question = json!({ "text": "Is there any food with nuts that would make me ill?" });
+    let search = |shelf: &Shelf| ask(shelf, 0, "/api/memory/search", Some(question.clone())).1;
+    // A question waits two seconds at most for its vector, which a busy machine may pass over.
+    shelf.wait("a fact is found by its meaning", || {
+        let told = search(&shelf);
+        println!("{told}");
+        let first = &told["facts"][0];
+        first["text"] == "I am allergic to peanuts" && first["by_meaning"] == true && told["ms"].is_number()
+    });
+    // Words go on where nobody makes vectors any more.
+    shelf.kill_worker(1);
+    assert_eq!(best(&shelf, 0, "where is the car?").unwrap(), "the car is parked on the third level");
+    assert_eq!(search(&shelf)["facts"].as_array().map(Vec::len), Some(0));
 }

@@ -5,6 +5,7 @@
 //! Who may wish it, a person or not, is the agent's matter: see `tools::acts`.
 
 use anyhow::{Context, ensure};
+use rustix::net::sockopt::Timeout;
 use std::io::{BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -17,6 +18,8 @@ pub const UNITS: [&str; 3] = ["rpc-worker.service", "agent.service", "duet-overl
 const ASKER: &str = "agent.service";
 /// Longest wish, with its line feed.
 const WISH_BYTES_MAX: u64 = 64;
+/// The agent has its wish ready when it connects.
+const WISH_TIME_MAX: Duration = Duration::from_secs(5);
 /// What ends the agent itself waits so long, so that its answer is on its way and its sentence spoken.
 pub const PAUSE: Duration = Duration::from_secs(3);
 /// How systemd is shown in an answer.
@@ -72,6 +75,8 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
     let input = std::io::stdin();
     let asker = rustix::net::sockopt::socket_peercred(input.as_fd());
     let asker = asker.context("standard input is no socket; duet-acts.socket starts this program")?.pid;
+    // There is one connection at a time, and nobody shall hold it.
+    rustix::net::sockopt::set_socket_timeout(input.as_fd(), Timeout::Recv, Some(WISH_TIME_MAX))?;
     let mut wish = String::new();
     input.lock().take(WISH_BYTES_MAX).read_line(&mut wish).context("no wish came")?;
     let deed = match judge(&wish, asker.as_raw_nonzero().get(), main_process(root)?) {

@@ -14,6 +14,7 @@ use ::cluster::{Config, Event, PlanMark};
 use admission::NodeId;
 use gossip::{Gossip, Order, Picture};
 use serde::Serialize;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use story::{Happening, Story};
@@ -166,6 +167,15 @@ impl Cluster {
     /// within milliseconds (`gossip::Member::health`), until the peer speaks anew. Others find out for themselves.
     pub fn unreachable(&self, node: NodeId, service: &str) {
         self.order(Order::Suspect { node, service: service.to_owned() });
+    }
+
+    /// The same of whoever has this address on the overlay.
+    pub fn unreachable_at(&self, address: IpAddr, service: &str) {
+        let picture = self.picture();
+        let members = picture.iter().flat_map(|picture| &picture.members);
+        members
+            .filter(|member| member.overlay.is_some_and(|ip| ip == address))
+            .for_each(|member| self.unreachable(member.id, service));
     }
 
     /// Begins to gossip.

@@ -102,7 +102,9 @@ impl Library {
         let folder = root.join(FOLDER);
         // A node's own folder is in its image, where the agent may not write.
         let file = runtime::lasting_path(EDITS_FILE).unwrap_or_else(|| folder.join(EDITS_FILE));
-        let edits = Mutex::new(Edits::parse(&read_within(&file, EDITS_FILE_BYTES_MAX).unwrap_or_default()));
+        // What cannot be read here comes again from the other nodes and the boot server.
+        let edits = read_within(&file, EDITS_FILE_BYTES_MAX).ok().and_then(|text| Edits::parse(&text).ok());
+        let edits = Mutex::new(edits.unwrap_or_default());
         let library = Library { folder: Some(folder), file: Some(file), edits, ..Library::shipped(tools) };
         library.read_again();
         library

@@ -106,11 +106,7 @@ impl Neighbours for Others {
     }
 
     fn unreachable(&self, neighbour: &Neighbour) {
-        let picture = self.0.picture();
-        let members = picture.iter().flat_map(|picture| &picture.members);
-        for member in members.filter(|member| member.overlay.is_some_and(|ip| ip == neighbour.address.ip())) {
-            self.0.unreachable(member.id, SERVICE);
-        }
+        self.0.unreachable_at(neighbour.address.ip(), SERVICE);
     }
 }
 

@@ -116,14 +116,14 @@ impl Edit {
 pub struct Edits(BTreeMap<(EditKind, String), Edit>);
 
 impl Edits {
-    /// A file of them; what is wrong in it is passed over.
-    pub fn parse(text: &str) -> Edits {
+    /// A file of them.
+    pub fn parse(text: &str) -> Result<Edits, Error> {
         let mut edits = Edits::default();
-        for edit in serde_json::from_str::<Vec<Edit>>(text).unwrap_or_default() {
+        for edit in serde_json::from_str::<Vec<Edit>>(text).map_err(|_| Error::Form { what: WHAT })? {
             // What has no room now had none when it was written.
             let _ = edits.take(edit);
         }
-        edits
+        Ok(edits)
     }
 
     pub fn to_json(&self) -> String {
@@ -314,7 +314,8 @@ mod tests {
         assert_eq!(book(&edits).text(EditKind::Persona, "b"), None);
         assert_ne!(book(&edits[..1]).digest(), book(&edits[..2]).digest());
         assert_eq!(Edits::default().digest(), 0);
-        assert_eq!(Edits::parse(&book(&edits).to_json()), book(&edits));
+        assert_eq!(Edits::parse(&book(&edits).to_json()), Ok(book(&edits)));
+        assert!(Edits::parse("[{").is_err());
     }
 
     #[test]

@@ -21,11 +21,7 @@ impl Others for Members {
     }
 
     fn unreachable(&self, other: &Other) {
-        let picture = self.0.picture();
-        let members = picture.iter().flat_map(|picture| &picture.members);
-        for member in members.filter(|member| member.overlay.is_some_and(|ip| ip == other.address.ip())) {
-            self.0.unreachable(member.id, SERVICE);
-        }
+        self.0.unreachable_at(other.address.ip(), SERVICE);
     }
 }
 

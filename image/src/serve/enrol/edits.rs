@@ -105,7 +105,12 @@ fn path(out: &Path) -> PathBuf {
 fn read(out: &Path) -> Result<Edits> {
     let path = path(out);
     match read_limited(&path, FILE_BYTES_MAX) {
-        Ok(text) => Ok(Edits::parse(&text)),
+        Ok(text) => Edits::parse(&text).or_else(|error| {
+            // It is written again soon, and what stands in it may be worth more than what the nodes have.
+            let aside = path.with_extension("damaged");
+            std::fs::rename(&path, &aside).with_context(|| format!("moving {}", path.display()))?;
+            bail!("{} cannot be read ({error}) and lies in {} now", path.display(), aside.display())
+        }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Edits::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -113,4 +118,25 @@ fn read(out: &Path) -> Result<Edits> {
 
 fn write(out: &Path, book: &Edits) -> Result<()> {
     write_whole(&path(out), book.to_json().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use admission::EditKind;
+
+    #[test]
+    fn a_damaged_book_is_set_aside_and_a_whole_one_is_read() {
+        let out = std::env::temp_dir().join(format!("duet-edits-{}", std::process::id()));
+        std::fs::create_dir_all(out.join("state")).unwrap();
+        let mut book = Edits::default();
+        book.edit(EditKind::Persona, "general", Some("Be kind.".into()), 7).unwrap();
+        write(&out, &book).unwrap();
+        assert_eq!(read(&out).unwrap(), book);
+        std::fs::write(path(&out), "[{\"kind\":").unwrap();
+        assert!(read(&out).unwrap_err().to_string().contains("edits.damaged"));
+        assert_eq!(std::fs::read_to_string(out.join("state/edits.damaged")).unwrap(), "[{\"kind\":");
+        assert_eq!(read(&out).unwrap(), Edits::default());
+        std::fs::remove_dir_all(&out).unwrap();
+    }
 }

@@ -3,7 +3,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import tempfile
 import urllib.request
@@ -45,13 +47,17 @@ class Page:
 
 @contextlib.asynccontextmanager
 async def opened(chromium, address, flags=()):
-    """The page of an address; what the browser has of it is gone afterwards."""
-    with tempfile.TemporaryDirectory() as own:
+    """The page of an address; what the browser has of it is gone afterwards.
+
+    Chromium is a family of processes in a group of its own: all of it is killed, and a child that still
+    writes its profile while the kernel ends it must not spoil a test that has already seen what it came for."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own:
         browser = subprocess.Popen(
             [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run"]
             + [*flags, f"--user-data-dir={own}/user", f"http://{address}/"],
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         try:
             port = next(found.group(1) for line in browser.stderr if (found := re.search(r"ws://127.0.0.1:(\d+)/", line)))
@@ -63,5 +69,5 @@ async def opened(chromium, address, flags=()):
                     await page.ask(domain + ".enable")
                 yield page
         finally:
-            browser.kill()
+            os.killpg(browser.pid, signal.SIGKILL)
             browser.wait()

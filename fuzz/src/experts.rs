@@ -2,9 +2,9 @@
 
 use split::assign::Assignment;
 use split::expert::{Expert, is_model_file};
+use split::manifest::{MODEL_FILE_LENGTH_MAX, Manifest, is_file_name};
 use split::place::{self, Node, NodeId};
 use split::report::Holds;
-use split::shape;
 
 /// An expert that is taken keeps its limits, and comes back from JSON as it is.
 pub fn expert(bytes: &[u8]) {
@@ -19,9 +19,21 @@ pub fn expert(bytes: &[u8]) {
     }
 }
 
-/// Whatever the manifest says, a plan made of it keeps within memory: `place` asserts that itself.
+/// Whatever the manifest says, its names stay in their folders, its sets name its own models, and a plan made of it keeps
+/// within memory: `place` asserts that itself.
 pub fn models_manifest(bytes: &[u8]) {
-    let Ok(Ok(models)) = std::str::from_utf8(bytes).map(shape::manifest) else { return };
+    let Ok(Ok(manifest)) = std::str::from_utf8(bytes).map(Manifest::parse) else { return };
+    for known in &manifest.models {
+        assert!(is_file_name(&known.file) && !known.file.contains(['/', '\\']), "{}", known.file);
+        assert!(known.url.is_some() != known.path.is_some() && known.bytes <= MODEL_FILE_LENGTH_MAX);
+    }
+    for set in &manifest.sets {
+        assert_eq!(manifest.of_set(set).len(), set.models.len());
+        if let (Some(n_nodes), Some(memory_gib)) = (set.nodes, set.memory_gib) {
+            assert!(manifest.recommended(n_nodes, memory_gib).is_some());
+        }
+    }
+    let models = manifest.shapes();
     let node = |id: u64| Node {
         id: NodeId(id),
         name: format!("n{id}"),

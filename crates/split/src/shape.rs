@@ -4,32 +4,22 @@
 //! A file that does lie somewhere counts more: it says of itself what it is.
 
 use crate::assign::LAYERS_MAX;
-use crate::expert::is_model_file;
+use crate::manifest::Manifest;
+pub use crate::manifest::{MANIFEST_BYTES_MAX, MODELS_MAX};
 use crate::place::Model;
 use gguf::{Cache, Error, Gguf};
 use serde::Deserialize;
 
-pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
-pub const MODELS_MAX: usize = 256;
 /// Of one layer, of an embedding: more is no number of bytes.
 const BYTES_MAX: u64 = 1 << 40;
 const WIDTH_MAX: u32 = 1 << 17;
 const INNER_MAX: u32 = 1 << 20;
 const VOCABULARY_MAX: u32 = 1 << 22;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    #[serde(default)]
-    model: Vec<Entry>,
-}
-
-/// One model of the manifest.
+/// The shape of a model as the manifest tells it, for models that lie nowhere yet.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
-    pub file: String,
-    pub licence: String,
+pub struct Shape {
     pub layers: u32,
     /// Of one layer.
     pub layer_bytes: u64,
@@ -50,28 +40,14 @@ pub struct Entry {
     pub can_split: bool,
 }
 
-/// The models of the manifest's text, or the first thing wrong with it.
+/// The shapes of the manifest's text, or the first thing wrong with it.
 pub fn manifest(text: &str) -> Result<Vec<Model>, String> {
-    if text.len() > MANIFEST_BYTES_MAX {
-        return Err(format!("a manifest has at most {MANIFEST_BYTES_MAX} bytes"));
-    }
-    let manifest: Manifest = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
-        format!("line {line}: {}", error.message().replace('\n', ", "))
-    })?;
-    if manifest.model.len() > MODELS_MAX {
-        return Err(format!("a manifest has at most {MODELS_MAX} models"));
-    }
-    manifest.model.into_iter().map(|entry| entry.model()).collect()
+    Ok(Manifest::parse(text)?.shapes())
 }
 
-impl Entry {
-    fn model(self) -> Result<Model, String> {
+impl Shape {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let sizes = [self.layer_bytes, self.embedding_bytes, self.head_bytes, self.cache_numbers];
-        if !is_model_file(&self.file) {
-            return Err(format!("{:?} is no model's file", self.file));
-        }
         if !(1..=LAYERS_MAX).contains(&self.layers)
             || self.width > WIDTH_MAX
             || self.inner > INNER_MAX
@@ -79,10 +55,15 @@ impl Entry {
             || self.context == 0
             || sizes.iter().any(|n| *n > BYTES_MAX)
         {
-            return Err(format!("{} has a number that no model has", self.file));
+            return Err("has a number that no model has".to_owned());
         }
-        Ok(Model {
-            file: self.file,
+        Ok(())
+    }
+
+    /// For a shape that was checked.
+    pub(crate) fn model(&self, file: &str) -> Model {
+        Model {
+            file: file.to_owned(),
             layer_bytes: vec![self.layer_bytes; self.layers as usize],
             embedding_bytes: self.embedding_bytes,
             head_bytes: self.head_bytes,
@@ -93,7 +74,7 @@ impl Entry {
             n_vocab: self.vocabulary,
             n_ctx_trained: self.context,
             split_step: u32::from(self.can_split),
-        })
+        }
     }
 }
 
@@ -162,17 +143,5 @@ mod tests {
         assert_eq!(mib("Bonsai-1.7B-Q1_0.gguf"), 231);
         assert_eq!(mib("Bonsai-4B-Q1_0.gguf"), 540);
         assert_eq!(mib("Bonsai-8B-Q1_0.gguf"), 1099);
-    }
-
-    #[test]
-    fn a_manifest_is_read_strictly() {
-        let one = "[[model]]\nfile = \"a.gguf\"\nlicence = \"MIT\"\nlayers = 2\nlayer_bytes = 1\nembedding_bytes = 1\nwidth = 1\ninner = 1\nvocabulary = 1\ncontext = 1\ncache_numbers = 1\n";
-        assert_eq!(manifest(one).unwrap().len(), 1);
-        let told = |text: String| manifest(&text).unwrap_err();
-        assert!(told(format!("{one}colour = 1\n")).starts_with("line 12: unknown field `colour`"));
-        for (number, odd) in [("layers = 2", "layers = 0"), ("context = 1", "context = 0")] {
-            assert_eq!(told(one.replace(number, odd)), "a.gguf has a number that no model has");
-        }
-        assert_eq!(told(one.replace("a.gguf", "a/b.gguf")), "\"a/b.gguf\" is no model's file");
     }
 }

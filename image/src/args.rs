@@ -29,7 +29,7 @@ pub enum Command {
     Bench(crate::bench::BenchArgs),
     Sim(crate::sim::args::SimArgs),
     Serve(ServeArgs),
-    Models(crate::models::ModelsArgs),
+    Models(crate::models::args::ModelsArgs),
     Nodes(crate::nodes::args::NodesArgs),
     Keys(crate::keys::args::KeysArgs),
     Ask(crate::talk::args::AskArgs),

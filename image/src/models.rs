@@ -1,140 +1,56 @@
-//! `duet models`: model files, cut into slices for several nodes.
+//! `duet models`: the shelf of model files that PCs fetch from, and how it is filled.
 //!
-//! The cutting itself is in `crates/gguf`, which also says what must not be cut; a node does the same on the fly.
+//! The shelf is the folder `models` of OUT. A file lies there whole and checked, or as `NAME.part` while it comes.
+//! `models/manifest.toml` (read by `crates/split`) says what there is, `pins` what first downloads and the owner's own
+//! files hashed to; `fetch` brings, `web` speaks to servers, `part` is what came so far, `choose` knows what fits.
+//! Nothing here loads a model, and no node program has any of it.
 
-use anyhow::{Context, Result, bail};
-use argh::{ArgsInfo, FromArgs};
-use serde::Serialize;
-use std::fs;
-use std::ops::Range;
+pub mod add;
+pub mod args;
+pub mod choose;
+pub mod fetch;
+pub mod head;
+pub mod list;
+pub mod own;
+pub mod part;
+pub mod pins;
+pub mod quantize;
+pub mod shelf;
+pub mod slice;
+pub mod stick;
+pub mod verify;
+pub mod web;
+
+use anyhow::{Context, Result};
+use args::{ModelsArgs, ModelsCommand};
+use split::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use std::path::{Path, PathBuf};
 
-/// Work on model files.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "models")]
-pub struct ModelsArgs {
-    #[argh(subcommand)]
-    command: ModelsCommand,
-}
-
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-enum ModelsCommand {
-    Slice(SliceArgs),
-}
-
-/// Cut a model by its layers, so that several nodes hold it together.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(
-    subcommand,
-    name = "slice",
-    example = "Three slices of nearly one size:\n  $ duet models slice model.gguf --stages 3 --out slices",
-    example = "Cut before layers 4 and 20:\n  $ duet models slice model.gguf --cuts 4,20 --out slices",
-    note = "A slice is a model file that ends in a hash of itself; the order of layers is in its name."
-)]
-struct SliceArgs {
-    /// the model, a GGUF file
-    #[argh(positional)]
-    model: PathBuf,
-
-    /// how many slices (default: 2)
-    #[argh(option, default = "2")]
-    stages: u64,
-
-    /// where each slice but the first begins, numbers with commas (default: evenly)
-    #[argh(option)]
-    cuts: Option<String>,
-
-    /// the folder of the slices (default: the model's own)
-    #[argh(option)]
-    out: Option<PathBuf>,
-
-    /// print JSON
-    #[argh(switch)]
-    json: bool,
-}
-
-/// A slice that was written.
-#[derive(Serialize)]
-struct Written {
-    file: PathBuf,
-    first_layer: u64,
-    end_layer: u64,
-    bytes: u64,
-}
-
+/// Runs the command.
 pub fn command(args: ModelsArgs) -> Result<()> {
     match args.command {
-        ModelsCommand::Slice(args) => slice(&args),
+        ModelsCommand::List(args) => list::command(&args),
+        ModelsCommand::Fetch(args) => fetch::command(&args),
+        ModelsCommand::Verify(args) => verify::command(&args),
+        ModelsCommand::Add(args) => add::command(&args),
+        ModelsCommand::Remove(args) => add::remove(&args),
+        ModelsCommand::Slice(args) => slice::command(&args),
+        ModelsCommand::Quantize(args) => quantize::command(&args),
     }
 }
 
-fn slice(args: &SliceArgs) -> Result<()> {
-    let model = &args.model;
-    let name = || format!("cannot cut {}", model.display());
-    let head = gguf::read_head(model).with_context(name)?;
-    let facts = gguf::check_model(&head).with_context(name)?;
-    let step = head.slice_step().with_context(name)?;
-    let layers = match &args.cuts {
-        Some(cuts) => ranges(cuts, facts.n_layers)?,
-        None => gguf::even_cuts(facts.n_layers, step, args.stages).with_context(name)?,
+/// The manifest of this file, or that of the checkout around the current folder.
+pub fn manifest(path: Option<&Path>) -> Result<Manifest> {
+    let path: PathBuf = match path {
+        Some(path) => path.to_path_buf(),
+        None => crate::build::repository()?.join("models/manifest.toml"),
     };
-    let folder = args.out.as_deref().or(model.parent()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    let mut written = Vec::new();
-    for layers in layers {
-        let file = folder.join(format!("{stem}.layers-{}-{}.gguf", layers.start, layers.end));
-        let (first_layer, end_layer) = (layers.start, layers.end);
-        let bytes = gguf::write_slice_file(model, layers, &file).with_context(name)?;
-        written.push(Written { file, first_layer, end_layer, bytes });
-    }
-    if args.json {
-        println!("{}", serde_json::to_string(&written)?);
-    } else {
-        for slice in written {
-            let last = slice.end_layer - 1;
-            println!(
-                "{}  layers {} to {last}, {:.1} MB",
-                slice.file.display(),
-                slice.first_layer,
-                slice.bytes as f64 / 1e6
-            );
-        }
-    }
-    Ok(())
+    let reading = || format!("reading {}", path.display());
+    let text = crate::disk::read_limited(&path, MANIFEST_BYTES_MAX).with_context(reading)?;
+    Manifest::parse(&text).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))
 }
 
-/// `4,20` as layers 0 to 3, 4 to 19, 20 to the last.
-fn ranges(cuts: &str, n_layers: u64) -> Result<Vec<Range<u64>>> {
-    let mut edges = vec![0];
-    for word in cuts.split(',') {
-        let cut = word.trim().parse().with_context(|| format!("--cuts: '{word}' is no layer"))?;
-        if edges.last().is_none_or(|last| cut <= *last) || cut >= n_layers {
-            bail!("--cuts: layers rise and lie between 1 and {}, not '{cuts}'", n_layers.saturating_sub(1));
-        }
-        edges.push(cut);
-    }
-    edges.push(n_layers);
-    Ok(edges.windows(2).map(|two| two[0]..two[1]).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(cuts: &str, want: &str) {
-        let told = ranges(cuts, 30).map_or_else(|e| format!("error: {e}"), |ranges| format!("{ranges:?}"));
-        assert_eq!(told, want);
-    }
-
-    #[test]
-    fn cuts_become_layers() {
-        check("4,20", "[0..4, 4..20, 20..30]");
-        check("29", "[0..29, 29..30]");
-        check("20,4", "error: --cuts: layers rise and lie between 1 and 29, not '20,4'");
-        check("0", "error: --cuts: layers rise and lie between 1 and 29, not '0'");
-        check("30", "error: --cuts: layers rise and lie between 1 and 29, not '30'");
-        check("4,x", "error: --cuts: 'x' is no layer");
-    }
+/// Bytes as hex digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

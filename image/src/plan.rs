@@ -6,6 +6,8 @@ mod facts;
 mod files;
 mod show;
 
+pub(crate) use files::experts;
+
 use anyhow::{Context, Result, bail};
 use argh::{ArgsInfo, FromArgs};
 use split::place::{self, told};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
     name = "build",
     example = "Build what changed since the last time:\n  duet build",
     example = "Take Debian's newest packages:\n  duet build --update",
+    example = "And bring the models that suit three PCs of 2 GB:\n  duet build --models 3x2",
     example = "Make our kernels a library for ggml as Debian builds it:\n  duet build --ggml-variant",
     example = "See what would be done, from the lists alone:\n  duet build --plan"
 )]
@@ -35,6 +36,9 @@ pub struct BuildArgs {
     /// add a profile of buildroot/profiles, such as shell; may be repeated
     #[argh(option)]
     pub profile: Vec<String>,
+    /// a set of models to fetch too (`duet models list`); those of our own are always put on the shelf
+    #[argh(option, arg_name = "SET")]
+    pub models: Option<String>,
     /// leave the promoted release as it is
     #[argh(switch)]
     pub no_promote: bool,

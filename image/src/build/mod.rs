@@ -26,6 +26,7 @@ pub mod variant;
 pub mod verify;
 
 use crate::disk::{free_bytes, hash_file, write_whole};
+use crate::models::{fetch, own};
 use crate::progress::{Progress, Step, megabytes};
 use crate::setup::{self, For};
 use crate::{releases, tool};
@@ -118,8 +119,12 @@ pub fn command(args: BuildArgs) -> Result<()> {
         print!("{}", Plan::of(&read_recipe(&repository, &options)?));
         return Ok(());
     }
+    let models = args.models.map(|name| fetch::Shopping::of(&repository, &name)).transpose()?;
     setup::ensure(&[For::Build], args.yes)?;
     let built = build(&repository, &options)?;
+    if let Some(models) = models {
+        models.fetch(&options.out)?;
+    }
     if args.json {
         println!("{}", built.to_json());
     } else {
@@ -145,7 +150,9 @@ pub fn build(repository: &Path, options: &Options) -> Result<Built> {
     let out = fs::canonicalize(&options.out).with_context(|| format!("{}", options.out.display()))?;
     let _alone = alone(&out)?;
     enough_disk(&out)?;
-    Build::new(repository, recipe, out, options)?.run()
+    let built = Build::new(repository, recipe, out.clone(), options)?.run()?;
+    own::place(repository, &out).context("putting the models of our own on the shelf")?;
+    Ok(built)
 }
 
 fn read_recipe(repository: &Path, options: &Options) -> Result<Recipe> {

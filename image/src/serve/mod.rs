@@ -134,6 +134,12 @@ impl Shared {
 
 /// `duet serve`.
 pub fn command(args: ServeArgs) -> Result<()> {
+    // A newer checkout may have newer models of our own; without a checkout those of the last build stay.
+    if let Ok(repository) = crate::build::repository()
+        && let Err(error) = crate::models::own::place(&repository, &args.out)
+    {
+        eprintln!("duet: the models of our own stay as they are on the shelf: {error:#}");
+    }
     run(Serve::from_args(args)?)
 }
 

@@ -102,6 +102,14 @@ impl Step {
         }
     }
 
+    /// A line that stays, such as why it takes longer.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{}: {text}", self.name()),
+        }
+    }
+
     /// Ends the step with a short result.
     pub fn done(self, result: &str) {
         if let Some(bar) = &self.bar {

@@ -266,7 +266,12 @@ impl Source {
         loop {
             let mut part = Part::open(shelf, &known.file, &self.told(), known.bytes)?;
             match self {
-                Source::Net(_, address) => patiently(web, address, &mut part, limits, step)?,
+                Source::Net(_, address) => {
+                    if let Err(error) = patiently(web, address, &mut part, limits, step) {
+                        part.leave()?;
+                        return Err(error);
+                    }
+                }
                 Source::File(path) => {
                     part.called(None)?;
                     part.copy_from(path, &|bytes| step.at(bytes))?;
@@ -311,10 +316,11 @@ fn patiently(web: &Web, address: &Address, part: &mut Part, limits: &Limits, ste
                 n_vain = if part.bytes >= before.saturating_add(PROGRESS_BYTES) { 0 } else { n_vain + 1 };
                 let Some(pause) = limits.pauses.get(n_vain) else {
                     return Err(error.context(
-                        "the server does not send it now; the same command later goes on where it stopped",
+                        "the server does not send it now; the same command later goes on where it stopped, \
+                         and --from takes files that came another way",
                     ));
                 };
-                step.note(&format!("{error:#}; trying again"));
+                step.say(&format!("{error:#}; trying again in {} s", pause.as_secs()));
                 std::thread::sleep(*pause);
             }
         }

@@ -156,6 +156,11 @@ impl Part {
         Ok(End::Placed { sha256 })
     }
 
+    /// Keeps what came for the next try, and nothing if nothing came.
+    pub fn leave(&self) -> Result<()> {
+        if self.bytes == 0 { self.throw_away() } else { Ok(()) }
+    }
+
     /// Removes what came.
     pub fn throw_away(&self) -> Result<()> {
         fs::remove_file(&self.path).with_context(|| format!("removing {}", self.path.display()))?;

@@ -129,16 +129,16 @@ impl Web {
     async fn ask(&self, at: &Address, part: &Part) -> Result<Response<Incoming>, Trouble> {
         let asking = || format!("asking {}", at.host);
         let limit = self.waits.connect;
-        let stream = timeout(limit, TcpStream::connect((at.host.trim_matches(['[', ']']), at.port))).await;
+        let host = at.host.trim_matches(['[', ']']);
+        let stream = timeout(limit, TcpStream::connect((host, at.port))).await;
         let stream =
             stream.map_err(|_| late(at, "no connection", limit))?.with_context(asking).map_err(Passing)?;
         if !at.is_https {
             return self.send(at, part, TokioIo::new(stream)).await;
         }
-        let name = ServerName::try_from(at.host.clone()).with_context(asking).map_err(Lasting)?;
+        let name = ServerName::try_from(host.to_owned()).with_context(asking).map_err(Lasting)?;
         let stream = timeout(limit, self.tls.connect(name, stream)).await;
-        let stream =
-            stream.map_err(|_| late(at, "no encryption", limit))?.with_context(asking).map_err(Passing)?;
+        let stream = stream.map_err(|_| late(at, "no encryption", limit))?.map_err(|e| untrusted(at, e))?;
         self.send(at, part, TokioIo::new(stream)).await
     }
 
@@ -266,6 +266,16 @@ fn refusal(status: StatusCode) -> Trouble {
         404 | 410 => Lasting(told(": the file is not there any more; take it from elsewhere with --from")),
         _ => Lasting(told("")),
     }
+}
+
+/// A certificate does not become better by trying again.
+fn untrusted(at: &Address, error: std::io::Error) -> Trouble {
+    let is_lasting = error.kind() == std::io::ErrorKind::InvalidData;
+    let error = Error::new(error);
+    if is_lasting {
+        return Lasting(error.context(format!("the certificate of {} is not to be trusted", at.host)));
+    }
+    Passing(error.context(format!("asking {}", at.host)))
 }
 
 fn late(at: &Address, what: &str, limit: Duration) -> Trouble {

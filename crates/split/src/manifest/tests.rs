@@ -1,3 +1,5 @@
+//! The manifest of the repository, held to the planner and to its own words; and manifests as strangers write them.
+
 use super::fit::{Shelf, without_place};
 use super::*;
 use crate::expert::Expert;

@@ -138,6 +138,7 @@ impl Place {
             logs: self.folder.clone(),
             program: duet(),
             pages: false,
+            settings: String::new(),
         };
         match Shelf::start(options) {
             Ok(shelf) => Some(shelf),

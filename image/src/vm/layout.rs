@@ -25,6 +25,8 @@ pub struct Layout {
     pub server_out: PathBuf,
     pub server_log: PathBuf,
     router_log: PathBuf,
+    /// Lines of duet.toml that are for all PCs.
+    settings: String,
 }
 
 impl Layout {
@@ -36,6 +38,7 @@ impl Layout {
             server_out: logs.join("server"),
             server_log: logs.join("server.log"),
             router_log: logs.join("router.log"),
+            settings: options.settings.clone(),
         };
         for pc_idx in 0..options.pcs.len() {
             let places = Places::new(logs, &layout.sockets, pc_idx);
@@ -86,7 +89,8 @@ impl Layout {
     pub fn write_settings(&self, pcs: &[Pc]) -> Result<()> {
         let path = self.server_out.join("state/duet.toml");
         let new = path.with_extension("new");
-        fs::write(&new, settings(pcs)).with_context(|| format!("{} cannot be written", new.display()))?;
+        fs::write(&new, settings(&self.settings, pcs))
+            .with_context(|| format!("{} cannot be written", new.display()))?;
         fs::rename(&new, &path).with_context(|| format!("{} cannot be written", path.display()))
     }
 
@@ -163,8 +167,9 @@ pub fn serve_program(name: &str, options: &Options, layout: &Layout) -> Program 
 }
 
 /// The boot server's `duet.toml` for these PCs.
-fn settings(pcs: &[Pc]) -> String {
+fn settings(all: &str, pcs: &[Pc]) -> String {
     let mut text = String::from("# Written by `duet vm`; changes here are lost.\n");
+    text.push_str(all);
     for (pc_idx, pc) in pcs.iter().enumerate() {
         text.push_str(&format!("\n[pc.\"{}\"]\n", machine::mac(pc_idx)));
         let mut line = |key: &str, value: &str| text.push_str(&format!("{key} = \"{value}\"\n"));
@@ -211,6 +216,12 @@ first_stage = "undionly"
 release = "trixie-0123456789ab"
 mode = "wrap"
 "#;
-        assert_eq!(settings(&[plain, special]), want);
+        assert_eq!(settings("", &[plain, special]), want);
+    }
+
+    #[test]
+    fn what_is_for_all_stands_before_the_tables_of_the_pcs() {
+        let text = settings("[voice]\nrate = 150\n", &[Pc::default()]);
+        assert!(text.find("rate = 150").unwrap() < text.find("[pc.").unwrap(), "{text}");
     }
 }

@@ -7,9 +7,11 @@
 
 pub mod args;
 pub mod console;
+pub mod hands;
 mod keeper;
 mod layout;
 pub mod machine;
+pub mod person;
 pub mod qmp;
 mod relay;
 pub mod report;
@@ -85,6 +87,7 @@ pub fn alike(out: PathBuf, n_pcs: usize, pc: Pc, dhcp: Dhcp) -> Result<Options> 
         logs: out.join("vm"),
         program: std::env::current_exe().context("the path of this program is not known")?,
         pages: false,
+        settings: String::new(),
     })
 }
 

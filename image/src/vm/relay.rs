@@ -77,17 +77,38 @@ pub fn connect(relay: &Path, target: SocketAddrV4) -> Result<UnixStream> {
 
 /// `GET` of a small answer from inside: its body, when the status is 200.
 pub fn get(relay: &Path, target: SocketAddrV4, path: &str) -> Result<String> {
+    let (status, body) = ask(relay, target, path, "", None, CONNECT_MAX)?;
+    ensure!(status == 200, "{target}{path} answers {status}");
+    Ok(body)
+}
+
+/// A question to somebody inside: the status, and a small answer. `head` are whole lines; with a body it is posted.
+pub fn ask(
+    relay: &Path,
+    target: SocketAddrV4,
+    path: &str,
+    head: &str,
+    body: Option<&str>,
+    limit: Duration,
+) -> Result<(u16, String)> {
     let mut near = connect(relay, target)?;
-    near.set_read_timeout(Some(CONNECT_MAX))?;
+    near.set_read_timeout(Some(limit))?;
     // HTTP/1.0, so that the answer is never sent in chunks.
-    near.write_all(format!("GET {path} HTTP/1.0\r\nHost: {target}\r\n\r\n").as_bytes())?;
+    let ask = match body {
+        None => format!("GET {path} HTTP/1.0\r\nHost: {target}\r\n{head}\r\n"),
+        Some(body) => format!(
+            "POST {path} HTTP/1.0\r\nHost: {target}\r\n{head}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    };
+    near.write_all(ask.as_bytes())?;
     let mut answer = Vec::new();
     near.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).context("the answer is not text")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer is cut off")?;
     let status = head.split(' ').nth(1).unwrap_or_default();
-    ensure!(status == "200", "{target}{path} answers {status}");
-    Ok(body.to_owned())
+    let status = status.parse().with_context(|| format!("{target}{path} answers {status:?}"))?;
+    Ok((status, body.to_owned()))
 }
 
 /// Where a page is inside; none while it is not known.

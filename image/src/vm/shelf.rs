@@ -38,6 +38,8 @@ const ASK_OFTEN: Duration = Duration::from_millis(40);
 const COUNT_MAX: Duration = Duration::from_secs(1);
 /// How long the control shell may take after the PC is up.
 const SHELL_MAX: Duration = Duration::from_secs(60);
+/// How long a PC may take to answer a question.
+const NODE_MAX: Duration = Duration::from_secs(20);
 const EVENTS_MAX: usize = 256;
 /// The pages of the PCs are at 8001, 8002 and so on, where these ports are free.
 const PAGE_PORT: u16 = 8000;
@@ -58,6 +60,8 @@ pub struct Options {
     pub program: PathBuf,
     /// Listen on 127.0.0.1 for the pages.
     pub pages: bool,
+    /// Lines of duet.toml, before those for each PC.
+    pub settings: String,
 }
 
 /// A running shelf.
@@ -275,6 +279,25 @@ impl Shelf {
     pub fn node_get(&self, pc_idx: usize, path: &str) -> Result<String> {
         let address = self.view(pc_idx).address.context("the PC has no address yet")?;
         relay::get(&relay_socket(&self.layout.sockets), SocketAddrV4::new(address, NODE_PORT), path)
+    }
+
+    /// A question to a PC by somebody who may have a key; with a body it is posted. The status, and what came.
+    pub fn node_ask(
+        &self,
+        pc_idx: usize,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&str>,
+    ) -> Result<(u16, String)> {
+        let address = self.view(pc_idx).address.context("the PC has no address yet")?;
+        let head = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+        let target = SocketAddrV4::new(address, NODE_PORT);
+        relay::ask(&relay_socket(&self.layout.sockets), target, path, &head, body, NODE_MAX)
+    }
+
+    /// The boot server's own `out`.
+    pub fn server_out(&self) -> &Path {
+        &self.layout.server_out
     }
 
     /// What the boot server knows of the PCs.

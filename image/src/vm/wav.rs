@@ -24,8 +24,8 @@ pub struct Tone {
     pub seconds: f64,
 }
 
-/// Looks for a tone in the first channel.
-pub fn find_tone(wav: &[u8], hertz: f64) -> Result<Tone> {
+/// The first channel, and how often a second it was measured.
+fn samples(wav: &[u8]) -> Result<(Vec<f64>, u32)> {
     ensure!(wav.len() >= HEADER && wav.starts_with(b"RIFF"), "this is no WAV file");
     let number = |at: usize| u16::from_le_bytes([wav[at], wav[at + 1]]);
     let (format, channels, bits) = (number(20), usize::from(number(22)), number(34));
@@ -35,10 +35,21 @@ pub fn find_tone(wav: &[u8], hertz: f64) -> Result<Tone> {
         (1..=8).contains(&channels) && (1..=384_000).contains(&rate),
         "this WAV file has a broken header"
     );
-    let samples: Vec<f64> = wav[HEADER..]
-        .chunks_exact(2 * channels)
-        .map(|frame| f64::from(i16::from_le_bytes([frame[0], frame[1]])))
-        .collect();
+    let frames = wav[HEADER..].chunks_exact(2 * channels);
+    Ok((frames.map(|frame| f64::from(i16::from_le_bytes([frame[0], frame[1]]))).collect(), rate))
+}
+
+/// How many seconds of it are no silence.
+pub fn sounding_s(wav: &[u8]) -> Result<f64> {
+    let (samples, rate) = samples(wav)?;
+    let windows = samples.chunks_exact(WINDOW);
+    let n_loud = windows.filter(|window| energy_of(window) >= QUIET * WINDOW as f64).count();
+    Ok((n_loud * WINDOW) as f64 / f64::from(rate))
+}
+
+/// Looks for a tone in the first channel.
+pub fn find_tone(wav: &[u8], hertz: f64) -> Result<Tone> {
+    let (samples, rate) = samples(wav)?;
     let mut tone = Tone::default();
     for window in samples.chunks_exact(WINDOW) {
         let (power, energy) = (power_at(window, hertz / f64::from(rate)), energy_of(window));
@@ -105,6 +116,12 @@ mod tests {
     fn silence_has_no_tone() {
         let tone = find_tone(&wav(|_| 0.0), 500.0).unwrap();
         assert_eq!((tone.peak, tone.seconds), (0, 0.0));
+    }
+
+    #[test]
+    fn a_second_of_sound_sounds_for_a_second() {
+        assert!((sounding_s(&sine(440.0)).unwrap() - 1.0).abs() < 0.03);
+        assert_eq!(sounding_s(&wav(|_| 0.0)).unwrap(), 0.0);
     }
 
     #[test]

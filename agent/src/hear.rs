@@ -3,7 +3,7 @@
 //! `resample` brings sound into shape, `model` checks a model file before whisper.cpp sees it, `mel` makes
 //! the picture that the encoder reads, `window` says how much of it is computed, `words` picks the next word, `hot`
 //! lifts names, `detect` tells voice from other sound. All of these are pure.
-//! `ear`, behind the feature `hear`, is the face of whisper.cpp. `desk` is the one ear of a node for all who want
+//! `ear`, behind the feature `hear`, is the face of whisper.cpp; `sphinx` is pocketsphinx, where the image has it. `desk` is the one ear of a node for all who want
 //! something heard, `away` has a neighbour hear instead, `door` hears for neighbours, `letter` is what they say.
 
 pub mod away;
@@ -22,6 +22,7 @@ pub mod mel;
 pub mod model;
 pub mod open;
 pub mod resample;
+pub mod sphinx;
 #[cfg(feature = "hear")]
 pub mod transcribe;
 pub mod window;

@@ -114,7 +114,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let lending = Lending::new(gateway.clone(), settings.clone(), worker, rpc)?;
     let lending = Arc::new(lending);
     let lent = lending.clone();
-    let ear = hearing::start(&models, &settings, cluster.clone()).context("no thread that hears")?;
+    let at = hearing::Places { models: &models, root: &root };
+    let ear = hearing::start(at, &settings, cluster.clone()).context("no thread that hears")?;
     let folder = args.memory.or_else(Memory::usual_folder);
     let memory = Memory::start(folder, cluster.clone(), gateway.clone()).context("no thread for memory")?;
     let memory = Arc::new(memory);
@@ -204,7 +205,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = settings.remember() => {}
         _ = reading.follow() => {}
         _ = lending.follow() => {}
-        _ = hearing::follow(&ear, &models, &voice.talks.force, &cluster, &gateway) => {}
+        _ = hearing::follow(&ear, at, &voice.talks.force, &cluster, &gateway) => {}
         _ = hearing::serve(&ear, (&timers, &acting, &sharing), &elsewhere, &root, port) => {}
         _ = timers.run() => {}
         _ = memory.run() => {}

@@ -60,6 +60,7 @@ const NEEDS: &[Need] = &[
     need(For::Vm, "busybox", &["busybox"]), // hands files to virtual PCs
     need(For::Test, "chromium", &["chromium", "chromium-browser", "google-chrome"]), // talks through the page
     need(For::Test, "curl", &["curl"]),
+    need(For::Test, "flite", &["flite"]), // a voice to be heard
     need(For::Test, "isc-dhcp-client", &["dhclient"]),
     need(For::Test, "nodejs", &["node"]), // for the real clients of the gateway
     need(For::Test, "npm", &["npm"]),
@@ -70,6 +71,8 @@ const NEEDS: &[Need] = &[
     ),
     need(For::Test, "openssh-client", &["ssh"]),
     need(For::Test, "openssh-server", &["/usr/sbin/sshd"]),
+    need(For::Test, "pocketsphinx", &["pocketsphinx_batch"]),
+    need(For::Test, "pocketsphinx-en-us", &["/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict"]),
     need(For::Test, "qemu-user", &["qemu-x86_64"]),
     need(For::Test, "tftp-hpa", &["tftp"]),
     need(For::Test, "tmux", &["tmux"]), // a terminal for the diagnosis

@@ -104,9 +104,11 @@ pub struct HearingStatus {
 pub struct Wanted {
     /// Folder of models.
     pub models: PathBuf,
-    /// A file there; without a name the first that can be opened.
+    /// A file there, or `pocketsphinx`; without a name the first that can be opened.
     pub model: Option<String>,
     pub language: String,
+    /// Where an image that has pocketsphinx has it.
+    pub sphinx: Option<PathBuf>,
 }
 
 pub struct Desk {

@@ -2,12 +2,13 @@
 //!
 //! The steps are taken one by one instead of by whisper.cpp's `full`: each can be timed and stopped in between, the
 //! picture is our own, and no step works for silence that nobody hears. `Steps::Whisper` is `full`, for comparison.
-//! Flash attention stays off: ggml 0.9.5 does it in plain C, for 49 % more instructions.
+//! Flash attention stays off: ggml 0.9.5 does it in plain C, for 49 % more instructions, and it hears up to 255 places
+//! behind a short encoder that are not there, which breaks short clips with the small model of our own.
 
 use super::hot::HotWords;
 use super::mel::{HOP, Mel};
 use super::model::{self, Model, ModelError};
-use super::window;
+use super::window::Rule;
 use super::words::{self, End, Tokens};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -137,6 +138,7 @@ pub struct Ear {
     model: Model,
     tokens: Tokens,
     mel: Mel,
+    rule: Rule,
     hot: HotWords,
     /// What whisper.cpp was told last.
     audio_ctx: Option<usize>,
@@ -156,7 +158,8 @@ impl Ear {
         let context = WhisperContext::new_with_params(checked, parameters)?;
         let state = context.create_state()?;
         let (tokens, mel) = (Tokens::of(&model.shape), Mel::new(&model.filters));
-        Ok(Ear { state, context, model, tokens, mel, hot: HotWords::default(), audio_ctx: None })
+        let rule = Rule::of(&model.shape);
+        Ok(Ear { state, context, model, tokens, mel, rule, hot: HotWords::default(), audio_ctx: None })
     }
 
     pub fn model(&self) -> &Model {
@@ -210,7 +213,7 @@ impl Ear {
     ) -> Result<Heard, HearError> {
         let mut heard = Heard::default();
         let mut logprob = 0.0;
-        for piece in window::pieces(sound) {
+        for piece in self.rule.pieces(sound) {
             let text = self.piece(&sound[piece], options, prompt, stop, &mut heard)?;
             logprob += text.logprob;
             heard.n_tokens += text.tokens.len();
@@ -229,8 +232,7 @@ impl Ear {
         stop: Asked,
         heard: &mut Heard,
     ) -> Result<Text, HearError> {
-        let n_max = self.model.shape.n_audio_ctx as usize;
-        let mut audio_ctx = options.audio_ctx.unwrap_or_else(|| window::audio_ctx(sound.len(), n_max));
+        let mut audio_ctx = options.audio_ctx.unwrap_or_else(|| self.rule.audio_ctx(sound.len()));
         let mut best: Option<Text> = None;
         loop {
             stopped(stop)?;
@@ -247,7 +249,7 @@ impl Ear {
             let is_better = best.as_ref().is_none_or(|best| text.mean() > best.mean());
             let best = if is_sure || is_better { best.insert(text) } else { best.get_or_insert(text) };
             let again = !is_sure && options.audio_ctx.is_none() && options.n_tokens.is_none();
-            match window::wider(audio_ctx, n_max).filter(|_| again) {
+            match self.rule.wider(audio_ctx).filter(|_| again) {
                 Some(wider) => audio_ctx = wider,
                 None => return Ok(std::mem::take(best)),
             }
@@ -338,8 +340,7 @@ impl Ear {
 
     /// whisper.cpp's own way, greedy, in one go.
     fn full(&mut self, sound: &[f32], options: &Options) -> Result<Heard, HearError> {
-        let n_max = self.model.shape.n_audio_ctx as usize;
-        let audio_ctx = options.audio_ctx.unwrap_or_else(|| window::audio_ctx(sound.len(), n_max));
+        let audio_ctx = options.audio_ctx.unwrap_or_else(|| self.rule.audio_ctx(sound.len()));
         let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         parameters.set_n_threads(options.threads as i32);
         parameters.set_audio_ctx(audio_ctx as i32);

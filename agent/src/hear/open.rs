@@ -1,19 +1,27 @@
-//! Opens whisper for the desk, or says that this agent was built without it.
+//! Opens an ear for the desk: pocketsphinx where its program is named, else whisper, or says that this agent was built
+//! without it.
 
-use super::desk::Opener;
+use super::desk::{OpenEar, Opener};
+use super::sphinx::{self, Sphinx};
+use std::path::Path;
+
+pub fn opener() -> Opener {
+    Box::new(|path| match path.ends_with(sphinx::PROGRAM) {
+        true => Ok(Box::new(Sphinx::open(path)?)),
+        false => whisper(path),
+    })
+}
 
 #[cfg(not(feature = "hear"))]
-pub fn opener() -> Opener {
-    Box::new(|_| Err("this agent was built without hearing".into()))
+fn whisper(_: &Path) -> Result<Box<dyn OpenEar>, String> {
+    Err("this agent was built without hearing".into())
 }
 
 #[cfg(feature = "hear")]
-pub fn opener() -> Opener {
-    Box::new(|path| {
-        super::kernel_choice::take(None).map_err(|error| format!("{error:#}"))?;
-        let ear = super::ear::Ear::open(path).map_err(|error| error.to_string())?;
-        Ok(Box::new(whisper::Whisper(ear)))
-    })
+fn whisper(path: &Path) -> Result<Box<dyn OpenEar>, String> {
+    super::kernel_choice::take(None).map_err(|error| format!("{error:#}"))?;
+    let ear = super::ear::Ear::open(path).map_err(|error| error.to_string())?;
+    Ok(Box::new(whisper::Whisper(ear)))
 }
 
 #[cfg(feature = "hear")]

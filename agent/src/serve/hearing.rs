@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::gateway::Gateway;
 use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
-use crate::hear::{door, open};
+use crate::hear::{door, open, sphinx};
 use crate::memory::peers;
 use crate::serve::acting::{self, Acting};
 use crate::serve::keeping::{self, Keeping};
@@ -30,20 +30,33 @@ const OVERLAY_FILE: &str = "run/duet-overlay/address";
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The node's one ear.
-pub fn start(models: &Path, settings: &Settings, cluster: Arc<Cluster>) -> std::io::Result<Arc<Desk>> {
-    Desk::start(wanted(models, &settings.now().voice), open::opener(), Box::new(Others(cluster)))
-        .map(Arc::new)
+pub fn start(at: Places<'_>, settings: &Settings, cluster: Arc<Cluster>) -> std::io::Result<Arc<Desk>> {
+    Desk::start(at.wanted(&settings.now().voice), open::opener(), Box::new(Others(cluster))).map(Arc::new)
 }
 
-fn wanted(models: &Path, voice: &VoiceSettings) -> Wanted {
-    Wanted { models: models.to_owned(), model: voice.hearing.clone(), language: voice.language.clone() }
+/// Where what hears may lie: the folder of models, and the root with the image's programs.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    pub models: &'a Path,
+    pub root: &'a Path,
+}
+
+impl Places<'_> {
+    fn wanted(&self, voice: &VoiceSettings) -> Wanted {
+        Wanted {
+            models: self.models.to_owned(),
+            model: voice.hearing.clone(),
+            language: voice.language.clone(),
+            sphinx: Some(self.root.join(sphinx::PROGRAM)),
+        }
+    }
 }
 
 /// Never ends: what holds here of the owner's settings, and the names that people may say.
-pub async fn follow(desk: &Desk, models: &Path, force: &Force, cluster: &Cluster, gateway: &Gateway) {
+pub async fn follow(desk: &Desk, at: Places<'_>, force: &Force, cluster: &Cluster, gateway: &Gateway) {
     loop {
         let voice = force.now();
-        desk.set(wanted(models, &voice));
+        desk.set(at.wanted(&voice));
         desk.set_detector(voice.detector);
         let picture = cluster.picture();
         let nodes =

@@ -30,6 +30,7 @@ pub fn add(recipe: &mut Recipe, repository: &Path, name: &str) -> Result<()> {
             "cpu-floor.list" => add_floor(&mut recipe.cpu_floor, &read_text(&path)?),
             "systemd" => read_units(&path, &mut recipe.overlay)?,
             "overlay" => read_overlay(&path, "", &mut recipe.overlay)?,
+            "prune.list" => recipe.prune.extend(lists::words(&file, &read_text(&path)?)?),
             "keep.list" => {
                 for kept in lists::words(&file, &read_text(&path)?)? {
                     let n_before = recipe.prune.len();

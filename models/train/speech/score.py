@@ -27,6 +27,8 @@ def main():
     said = dict(line.split("\t")[:2] for line in open(os.path.join(folder, "transcripts.tsv")))
     sets = collections.defaultdict(lambda: [0, 0, 0, 0])
     for clip, got in re.findall(r"^\S*?([^/\s]+\.wav): ?(.*)$", heard, re.M):
+        if clip not in said:
+            continue
         want, got = plain(said[clip]), plain(got)
         one = sets[clip.rsplit("_", 1)[0]]
         for k, more in enumerate((1, edits(got, want), len(want), got == want)):

@@ -9,12 +9,15 @@ import collections
 import hashlib
 import json
 import os
+import random
 import re
 import sys
 import tarfile
 
+from intents import Intents
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORDS_MAX, N_WORDS, FREQUENCY_LEAST = 9, 1150, 3
+WORDS_MAX, N_WORDS, FREQUENCY_LEAST = 9, 1174, 3
 
 SLOTS = {
     "room": "kitchen|bedroom|bathroom|living room|office|garage|hall|garden|basement|attic",
@@ -95,6 +98,10 @@ def of_templates():
     words = set()
     for text in FLAT + list(SLOTS.values()):
         words.update(re.sub(r"\{\w+\}|\|", " ", text).split())
+    words.update(name + "s" for name in SLOTS["node"].split("|"))
+    rng, intents = random.Random(1), Intents()
+    for _ in range(6000):
+        words.update(intents.draw(rng).split())
     return words
 
 
@@ -108,7 +115,8 @@ def is_held_out(text):
 
 
 class Source:
-    """Draws sentences: half by templates, a third of the public texts, the rest a few words in no order."""
+    """Draws sentences: half by templates and the product's own intents, a third of the public texts, the rest
+    a few words in no order."""
 
     def __init__(self, folder, rng, is_test):
         known = set(words())
@@ -116,11 +124,16 @@ class Source:
         fits = lambda lines: [s for s in lines if known.issuperset(s.split())]
         self.words, self.rng, self.is_test = words(), rng, is_test
         self.public = fits(test if is_test else train)
+        self.intents = Intents()
 
     def draw(self):
         while True:
             dice = self.rng.random() * (0.85 if self.is_test else 1.0)
-            if dice < 0.5:
+            if dice < 0.15 and not self.is_test:
+                text = self.intents.draw(self.rng)
+                if len(text.split()) <= WORDS_MAX and not is_held_out(text):
+                    return text
+            elif dice < 0.5:
                 fill = lambda m: self.rng.choice(SLOTS[m[1]].split("|"))
                 text = re.sub(r"\{(\w+)\}", fill, self.rng.choice(FLAT))
                 if is_held_out(text) == self.is_test:

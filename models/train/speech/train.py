@@ -23,7 +23,7 @@ import numpy as np
 from score import edits
 from sentences import words
 
-TOKENS_MAX, PHONES_MAX, EVAL_WINDOW = 18, 72, 256
+TOKENS_MAX, PHONES_MAX = 18, 72
 
 
 class Words:
@@ -109,12 +109,14 @@ class Judge:
     def word_errors(self, p, clips):
         n_errors = n_words = 0
         end = self.book.row[M.EOT]
+        clips = sorted(clips, key=lambda clip: len(clip[0]))
         for at in range(0, len(clips), 20):
             part = clips[at : at + 20]
+            window = feed.window(1600 + len(part[-1][0])) or feed.WINDOWS[-1]
             sound = lambda pcm: np.concatenate([np.zeros(1600, np.float32), pcm.astype(np.float32) / 65536])
             mel = np.stack(
                 [
-                    M.log_mel(sound(pcm), EVAL_WINDOW, self.filters)
+                    M.log_mel(sound(pcm), window, self.filters)
                     for pcm, _, _ in part + part[:1] * (20 - len(part))
                 ]
             )
@@ -142,6 +144,7 @@ def main():
     cli.add_argument(
         "--ctc", type=float, default=0.5, help="0 leaves the phonemes away, for a short continuation"
     )
+    cli.add_argument("--hard", type=float, default=1.0, help="how spoiled clips get; less where time is short")
     cli.add_argument("--judge-every", type=float, default=500)
     cli.add_argument("--start")
     cli.add_argument("--resume", action="store_true")
@@ -198,7 +201,8 @@ def main():
         open(to("log.jsonl"), "a").write(json.dumps(line) + "\n")
 
     # An earlier model hears already; random weights need soft clips first.
-    hard = lambda: min(1.0, 0.3 + spent / 300) if args.start else min(1.0, spent / args.seconds / 0.3)
+    rising = lambda: 0.3 + spent / 300 if args.start else spent / args.seconds / 0.3
+    hard = lambda: min(args.hard, rising())
     while spent < args.seconds:
         clips = feed.load(args.work, "train_*")
         for batch in feed.batches(clips, book.targets, filters, args.batch, rng, hard):

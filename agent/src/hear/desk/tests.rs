@@ -83,7 +83,7 @@ impl Story {
     }
 
     fn wanted(folder: &Path) -> Wanted {
-        Wanted { models: folder.to_owned(), model: None, language: "en".into() }
+        Wanted { models: folder.to_owned(), model: None, language: "en".into(), sphinx: None }
     }
 
     fn wait(&self, what: &str, is_so: impl Fn() -> bool) {

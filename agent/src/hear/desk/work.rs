@@ -78,7 +78,7 @@ fn follow_file(shared: &Shared, open: &Opener, held: &mut Held, threads: usize) 
                         let mut inner = shared.lock();
                         (inner.load, inner.status.languages) = (load, languages);
                         drop(inner);
-                        return tell(shared, Readiness::Ready, &name, &format!("{name} hears"));
+                        return tell(shared, Readiness::Ready, &name, &choice.sentence());
                     }
                     Err(why) => first_why.get_or_insert(format!("the model that hears, {name}: {why}")),
                 }

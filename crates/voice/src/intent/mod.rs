@@ -1,10 +1,12 @@
 //! What can be answered without a model: the time, a timer, louder, stop.
 //!
 //! One file a language says how people put it and how it is answered; `pattern` matches a phrase, `amount` reads
-//! numbers, lengths of time and times of day. What an intent does is the product's.
+//! numbers, lengths of time and times of day. `grammar` writes all of it for recognisers that hear nothing else.
+//! What an intent does is the product's.
 
 mod amount;
 mod file;
+mod grammar;
 mod pattern;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,39 @@ impl Pattern {
         }
         any(&self.0, wanted)
     }
+
+    /// The phrase in JSGF, whose brackets are the other way round, without the choices that hold other words than
+    /// `knows` lets pass; nothing where none is left, or where anything at all may be said.
+    pub fn jsgf(&self, knows: &dyn Fn(&str) -> bool) -> Option<String> {
+        jsgf(&self.0, knows)
+    }
+}
+
+fn jsgf(parts: &[Part], knows: &dyn Fn(&str) -> bool) -> Option<String> {
+    let mut text = String::new();
+    for part in parts {
+        let more = match part {
+            Part::Word(word) => knows(word).then(|| word.clone())?,
+            Part::Slot { kind: Kind::Number, .. } => "<number>".to_owned(),
+            Part::Slot { kind: Kind::Length, .. } => "<length>".to_owned(),
+            Part::Slot { kind: Kind::Clock, .. } => "<clock>".to_owned(),
+            Part::Slot { kind: Kind::Words | Kind::Rest, .. } => return None,
+            Part::Choice { ways, is_needed } => {
+                let known: Vec<String> = ways.iter().filter_map(|way| jsgf(way, knows)).collect();
+                let said: Vec<&str> =
+                    known.iter().map(String::as_str).filter(|way| !way.is_empty()).collect();
+                match (said.is_empty(), *is_needed && said.len() == known.len()) {
+                    (true, true) => return None,
+                    (true, false) => continue,
+                    (false, true) => format!("({})", said.join("|")),
+                    (false, false) => format!("[{}]", said.join("|")),
+                }
+            }
+        };
+        let blank = if text.is_empty() { "" } else { " " };
+        text = format!("{text}{blank}{more}");
+    }
+    Some(text)
 }
 
 fn follow(parts: &[Part], words: &[&str], amounts: &Amounts) -> Vec<Way> {

@@ -28,7 +28,7 @@ const UNSAFE_FOLDERS: [&str; 2] = ["crates/engine/", "crates/kernels/"];
 
 /// The contracts that every other part may name.
 const CONTRACTS: [&str; 2] = ["admission", "release"];
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 18] = [
     "admission",
     "brain",
     "cluster",
@@ -44,6 +44,7 @@ const PARTS: [&str; 17] = [
     "rpcgate",
     "service",
     "split",
+    "spread",
     "tools",
     "voice",
 ];

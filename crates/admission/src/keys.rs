@@ -51,6 +51,8 @@ pub enum Statement {
     Settings,
     /// By the authority: a text that the owner edited on a page.
     Edit,
+    /// By the authority: the models that it offers.
+    Catalogue,
     /// By the authority: the first answer to a call home.
     Challenge,
     /// By the authority: the second.
@@ -83,6 +85,7 @@ impl Statement {
             Statement::ApiKeys => "the list of API keys",
             Statement::Settings => "the settings of the nodes",
             Statement::Edit => "the edit",
+            Statement::Catalogue => "the catalogue of models",
             Statement::Challenge | Statement::Answer => "the answer",
             Statement::Ask | Statement::Open => "the call home",
             Statement::Facts => "the facts",
@@ -103,6 +106,7 @@ impl Statement {
             Statement::ApiKeys => b"duet1 api keys  ",
             Statement::Settings => b"duet1 settings  ",
             Statement::Edit => b"duet1 edit      ",
+            Statement::Catalogue => b"duet1 catalogue ",
             Statement::Answer => b"duet1 answer    ",
             Statement::Challenge => b"duet1 challenge ",
             Statement::Ask => b"duet1 ask       ",

@@ -12,6 +12,7 @@ mod answer;
 mod api_keys;
 mod bytes;
 mod call;
+mod catalogue;
 mod certificate;
 mod code;
 mod edits;
@@ -35,6 +36,10 @@ pub use api_keys::{
 pub use call::{
     Ask, CALL_BYTES_MAX, CallId, Caller, ENROL_PATH, ENROL_PORT, Hardware, OPEN_PATH, Open,
     PROCESSOR_BYTES_MAX,
+};
+pub use catalogue::{
+    CATALOGUE_BYTES_MAX, CATALOGUE_FILES_MAX, CATALOGUE_PATH, CatalogueFile, MODEL_NAME_BYTES_MAX, ModelUse,
+    SignedCatalogue,
 };
 pub use certificate::{CERTIFICATE_BYTES, Certificate, Claim, Role};
 pub use code::{Code, Nonce, commitment};

@@ -10,6 +10,7 @@ pub mod recall;
 pub mod routing;
 pub mod served;
 pub mod split;
+pub mod spread;
 pub mod stt;
 pub mod turn;
 pub mod worker;
@@ -31,6 +32,7 @@ use argh::{ArgsInfo, FromArgs};
     example = "How often a question in other words finds a fact of the memory:\n  duet bench recall",
     example = "Speech to text beside a model that writes:\n  duet bench beside",
     example = "A model that is cut over several nodes, beside the whole one:\n  duet bench split",
+    example = "How a model spreads from the boot server over twenty nodes:\n  duet bench spread",
     note = "Memory is measured on a node itself, or wherever an agent is: agent memory bench --vectors"
 )]
 pub struct BenchArgs {
@@ -49,6 +51,7 @@ pub enum What {
     Recall(recall::RecallArgs),
     Routing(routing::RoutingArgs),
     Split(split::SplitArgs),
+    Spread(spread::SpreadArgs),
     Stt(stt::SttArgs),
     Turn(turn::TurnArgs),
 }
@@ -64,6 +67,7 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Recall(args) => recall::command(&args),
         What::Routing(args) => routing::command(&args),
         What::Split(args) => split::command(&args),
+        What::Spread(args) => spread::command(&args),
         What::Stt(args) => stt::command(&args),
         What::Turn(args) => turn::command(&args),
     }

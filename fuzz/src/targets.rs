@@ -43,6 +43,8 @@ mod prompts;
 mod requests;
 #[path = "rpc.rs"]
 mod rpc;
+#[path = "spreading.rs"]
+mod spreading;
 #[path = "stages.rs"]
 mod stages;
 #[path = "tools.rs"]
@@ -62,6 +64,7 @@ pub use models::{assignment, expert, models_manifest};
 pub use prompts::{grammar, schema, stop, template};
 pub use requests::openai;
 pub use rpc::rpc_gate;
+pub use spreading::{admission_catalogue, spread};
 pub use stages::stage_wire;
 pub use tool::{tool_call, tool_sum, web_page};
 
@@ -113,6 +116,8 @@ pub const TARGETS: [(&str, Target); 54] = [
     ("admission_stick", admission_stick),
     ("admission_api_keys", admission_api_keys),
     ("admission_settings", admission_settings),
+    ("admission_catalogue", admission_catalogue),
+    ("spread", spread),
     ("gateway_stream", gateway_stream),
     ("gossip_envelope", gossip_envelope),
     ("gossip_facts", gossip_facts),
@@ -374,6 +379,7 @@ pub fn http_head(bytes: &[u8]) {
     match head::decide(bytes) {
         head::Decision::More => assert!(bytes.len() <= head::HEAD_BYTES_MAX, "it would read for ever"),
         head::Decision::Refuse(refusal) => assert!(refusal.status().starts_with(['4', '5'])),
+        head::Decision::Model(ask) => assert!(ask.release.is_empty() && ask.file.len() == 64),
         head::Decision::File(ask) => {
             for name in [&ask.release, &ask.file] {
                 let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));

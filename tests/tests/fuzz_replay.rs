@@ -21,7 +21,7 @@ use init::http;
 /// Mutations for each target. All together stay near a second in a debug build.
 const MUTATIONS: u64 = 4000;
 /// Targets that do a thousand times the work of a parser for each input get fewer.
-const HEAVY: [&str; 11] = [
+const HEAVY: [&str; 12] = [
     "models_manifest",
     "stop",
     "schema",
@@ -32,6 +32,7 @@ const HEAVY: [&str; 11] = [
     "admission_order",
     "admission_api_keys",
     "admission_settings",
+    "admission_catalogue",
     "gossip_node",
 ];
 const HEAVY_MUTATIONS: u64 = 200;

@@ -6,6 +6,7 @@
 use super::args::DhcpMode;
 use super::events::{Event, Stamped};
 use super::files::{Served, Table};
+use super::models::Models;
 use super::pcs::{Last, Order, Pc, Pcs, Piece, Stage, plain_text};
 use super::report;
 use super::settings::{Boot, Mode, PcSettings, Settings};
@@ -39,6 +40,8 @@ pub struct Desk {
     pub gate: Gate,
     pub settings: Settings,
     pub table: Table,
+    /// The models of `OUT/models`.
+    pub models: Models,
     /// PCs as the gossip sees them.
     pub gossip: BTreeMap<Mac, Gossip>,
     /// The last notes, oldest first.
@@ -83,6 +86,7 @@ impl Desk {
             gate: Gate::default(),
             settings: Settings::default(),
             table: Table::default(),
+            models: Models::default(),
             gossip: BTreeMap::new(),
             notes: VecDeque::new(),
             settings_version: 0,

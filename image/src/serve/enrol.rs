@@ -9,6 +9,7 @@ pub mod control;
 mod edits;
 mod keys;
 mod limits;
+mod models;
 mod node_settings;
 mod policy;
 pub mod registrar;
@@ -112,6 +113,7 @@ impl Opened {
         hands.spawn(watcher::serve(self.enrolment.clone(), shared.clone(), address));
         hands.spawn(api_keys::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(node_settings::serve(self.enrolment.clone(), shared.clone()));
+        hands.spawn(models::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(edits::serve(self.enrolment.clone(), shared.clone()));
         hands.spawn(control::serve(self.control, self.enrolment.clone(), shared.clone()));
         self.enrolment

@@ -11,6 +11,9 @@ pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 pub const HEADERS_MAX: usize = 64;
 /// Where files live. Everything else is a page.
 const FILES: &str = "/releases/";
+/// Where models live, by their hash; lists of chunks and the catalogue are pages.
+const MODELS: &str = "/models/";
+const HASH_DIGITS: usize = 64;
 /// A release id or a file name longer than this names nothing.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -23,6 +26,8 @@ pub enum Decision {
     Refuse(Refusal),
     /// A file is wanted.
     File(FileAsk),
+    /// A model is wanted: `file` is its hash, and there is no release.
+    Model(FileAsk),
     /// A page or the API is wanted: the pages read the same bytes again.
     Page,
 }
@@ -95,14 +100,24 @@ pub fn decide(bytes: &[u8]) -> Decision {
         Err(_) => return Decision::Refuse(Refusal::BadRequest),
     };
     let path = request.path.unwrap_or_default();
-    let Some(names) = path.strip_prefix(FILES) else { return Decision::Page };
-    match file_ask(&request, names, head_bytes) {
-        Ok(ask) => Decision::File(ask),
-        Err(refusal) => Decision::Refuse(refusal),
-    }
+    let (asked, wrap): (_, fn(FileAsk) -> Decision) =
+        match (path.strip_prefix(MODELS), path.strip_prefix(FILES)) {
+            (Some(hash), _) if is_hash(hash) => (Ok(("", hash)), Decision::Model),
+            (_, Some(names)) => (split_names(names).ok_or(Refusal::NotFound), Decision::File),
+            _ => return Decision::Page,
+        };
+    file_ask(&request, asked, head_bytes).map_or_else(Decision::Refuse, wrap)
 }
 
-fn file_ask(request: &httparse::Request<'_, '_>, names: &str, head_bytes: usize) -> Result<FileAsk, Refusal> {
+fn is_hash(text: &str) -> bool {
+    text.len() == HASH_DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn file_ask(
+    request: &httparse::Request<'_, '_>,
+    names: Result<(&str, &str), Refusal>,
+    head_bytes: usize,
+) -> Result<FileAsk, Refusal> {
     let head_only = match request.method {
         Some("GET") => false,
         Some("HEAD") => true,
@@ -111,7 +126,7 @@ fn file_ask(request: &httparse::Request<'_, '_>, names: &str, head_bytes: usize)
     if has_body(request.headers) {
         return Err(Refusal::BadRequest);
     }
-    let (release, file) = split_names(names).ok_or(Refusal::NotFound)?;
+    let (release, file) = names?;
     Ok(FileAsk {
         release: release.to_owned(),
         file: file.to_owned(),
@@ -186,7 +201,7 @@ mod tests {
             Decision::More => "more".to_owned(),
             Decision::Page => "page".to_owned(),
             Decision::Refuse(refusal) => refusal.status()[..3].to_owned(),
-            Decision::File(ask) => format!(
+            Decision::File(ask) | Decision::Model(ask) => format!(
                 "{} {} {}{}{}",
                 ask.release,
                 ask.file,
@@ -214,6 +229,18 @@ mod tests {
     #[test]
     fn a_release_file_is_a_file() {
         check_get("/releases/trixie-0123/root.squashfs", "trixie-0123 root.squashfs get");
+    }
+
+    #[test]
+    fn a_model_is_a_file_by_its_hash_alone() {
+        let hash = "0a".repeat(32);
+        check_get(&format!("/models/{hash}"), &format!(" {hash} get"));
+        check(format!("POST /models/{hash}{END}").as_bytes(), "405");
+        for path in
+            [format!("/models/{hash}.tree"), format!("/models/{}", "0A".repeat(32)), "/models/../keys".into()]
+        {
+            check_get(&path, "page");
+        }
     }
 
     #[test]

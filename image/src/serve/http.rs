@@ -5,7 +5,6 @@
 //! It knows nothing of PCs but the address that a file went to.
 
 use super::Shared;
-use super::files::Served;
 use super::head::{Decision, FileAsk, HEAD_BYTES_MAX, Refusal, decide};
 use super::send::send_file;
 use std::collections::BTreeMap;
@@ -117,8 +116,11 @@ async fn connection(mut stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared
             Some(Decision::More) => return refuse(&mut stream, Refusal::TimedOut).await,
             Some(Decision::Refuse(why)) => return refuse(&mut stream, why).await,
             Some(Decision::Page) => return super::pages::serve(stream, bytes, peer, shared.clone()).await,
-            Some(Decision::File(ask)) => {
-                answer_file(&mut stream, peer, &ask, shared).await?;
+            Some(Decision::File(ask) | Decision::Model(ask)) => {
+                match ask.release.as_str() {
+                    "" => answer_model(&mut stream, &ask, shared).await?,
+                    _ => answer_file(&mut stream, peer, &ask, shared).await?,
+                }
                 if !ask.keep_alive {
                     return stream.shutdown().await;
                 }
@@ -168,20 +170,7 @@ async fn answer_file(
     let Some(served) = found else {
         return write(stream, &head_of("404 Not Found", 0, None, ask.keep_alive)).await;
     };
-    let range = match ask.range.map(|range| range.resolve(served.bytes)) {
-        None => None,
-        Some(Some(range)) => Some(range),
-        Some(None) => {
-            let field = format!("Content-Range: bytes */{}\r\n", served.bytes);
-            return write(stream, &head_of("416 Range Not Satisfiable", 0, Some(&field), ask.keep_alive))
-                .await;
-        }
-    };
-    write(stream, &file_head(&served, range.as_ref(), ask.keep_alive)).await?;
-    if ask.head_only {
-        return Ok(());
-    }
-    let range = range.unwrap_or(0..served.bytes);
+    let Some(range) = begin_file(stream, ask, served.bytes, &served.hash).await? else { return Ok(()) };
     send_file(stream, &served.file, range, |n, place| {
         let now_ms = shared.now_ms();
         shared.desk().sent(peer.ip(), &served, n, place, now_ms);
@@ -189,13 +178,44 @@ async fn answer_file(
     .await
 }
 
-fn file_head(served: &Served, range: Option<&Range<u64>>, keep_alive: bool) -> String {
-    let about = format!("Accept-Ranges: bytes\r\nETag: \"{}\"\r\n", served.hash);
+/// A model, or a part of it.
+async fn answer_model(stream: &mut TcpStream, ask: &FileAsk, shared: &Arc<Shared>) -> io::Result<()> {
+    let found = shared.desk().models.find(&ask.file);
+    let Some(model) = found else {
+        return write(stream, &head_of("404 Not Found", 0, None, ask.keep_alive)).await;
+    };
+    let begun = begin_file(stream, ask, model.told.bytes, &model.told.blake3).await?;
+    let Some(range) = begun else { return Ok(()) };
+    send_file(stream, &model.file, range, |n, _| model.count(n)).await
+}
+
+/// Sends the head of an answer; the bytes that are to follow, if any are.
+async fn begin_file(
+    stream: &mut TcpStream,
+    ask: &FileAsk,
+    bytes: u64,
+    hash: &str,
+) -> io::Result<Option<Range<u64>>> {
+    let range = match ask.range.map(|range| range.resolve(bytes)) {
+        None => None,
+        Some(Some(range)) => Some(range),
+        Some(None) => {
+            let field = format!("Content-Range: bytes */{bytes}\r\n");
+            let head = head_of("416 Range Not Satisfiable", 0, Some(&field), ask.keep_alive);
+            return write(stream, &head).await.map(|()| None);
+        }
+    };
+    write(stream, &file_head(bytes, hash, range.as_ref(), ask.keep_alive)).await?;
+    Ok((!ask.head_only).then(|| range.unwrap_or(0..bytes)))
+}
+
+fn file_head(bytes: u64, hash: &str, range: Option<&Range<u64>>, keep_alive: bool) -> String {
+    let about = format!("Accept-Ranges: bytes\r\nETag: \"{hash}\"\r\n");
     match range {
-        None => head_of("200 OK", served.bytes, Some(&about), keep_alive),
+        None => head_of("200 OK", bytes, Some(&about), keep_alive),
         Some(range) => {
             let (first, last) = (range.start, range.end - 1);
-            let about = format!("{about}Content-Range: bytes {first}-{last}/{}\r\n", served.bytes);
+            let about = format!("{about}Content-Range: bytes {first}-{last}/{bytes}\r\n");
             head_of("206 Partial Content", range.end - range.start, Some(&about), keep_alive)
         }
     }

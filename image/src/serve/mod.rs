@@ -17,6 +17,7 @@ mod files;
 mod fixture;
 pub mod head;
 mod http;
+mod models;
 pub mod page;
 mod pages;
 mod pcs;

@@ -3,6 +3,7 @@
 //! It turns requests into calls of the desk and its answers into responses, and knows no more.
 
 use super::desk::Asker;
+use super::models::TREE;
 use super::{Shared, page, view, wire};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -16,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,6 +26,9 @@ use tokio::time::timeout;
 
 /// One request and its answer take no longer than this.
 pub const PAGE_SECONDS_MAX: u64 = 15;
+
+/// What is offered, and how much of it went out.
+const MODELS_PATH: &str = "/api/models";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -61,20 +66,55 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -
         ("/", true) => page_answer(shared),
         ("/boot.ipxe", true) => plain(StatusCode::OK, script::chain(shared.desk().server)),
         ("/api/pcs", true) => api_answer(shared),
+        (MODELS_PATH, true) => models(shared),
+        (admission::CATALOGUE_PATH, true) => catalogue(shared),
         (release::REPORT_PATH, false) if request.method() == Method::POST => {
             report(request, peer, shared).await
         }
-        ("/" | "/boot.ipxe" | "/api/pcs" | release::REPORT_PATH, _) => {
-            plain(StatusCode::METHOD_NOT_ALLOWED, "this address is not used like that\n".to_owned())
-        }
+        (
+            "/" | "/boot.ipxe" | "/api/pcs" | MODELS_PATH | admission::CATALOGUE_PATH | release::REPORT_PATH,
+            _,
+        ) => plain(StatusCode::METHOD_NOT_ALLOWED, "this address is not used like that\n".to_owned()),
         (path, true) => match boot_mac(path) {
             // Only a real request begins an attempt; HEAD asks about it.
             Some(mac) if request.method() == Method::GET => boot(mac, peer, shared),
             Some(_) => plain(StatusCode::OK, String::new()),
-            None => first_stage(path, shared),
+            None => tree(path, shared).unwrap_or_else(|| first_stage(path, shared)),
         },
         _ => not_found(),
     }
+}
+
+fn models(shared: &Shared) -> Answer {
+    let models = shared.desk().models.clone();
+    let told = models.iter().map(|model| {
+        let sent = model.sent.load(Ordering::Relaxed);
+        serde_json::json!({ "file": model.told.file, "bytes": model.told.bytes, "sent_bytes": sent })
+    });
+    let told: Vec<serde_json::Value> = told.collect();
+    let refused = &models.refused;
+    with_type(
+        StatusCode::OK,
+        "application/json",
+        serde_json::json!({ "models": told, "refused": refused }).to_string(),
+    )
+}
+
+fn catalogue(shared: &Shared) -> Answer {
+    let catalogue = shared.desk().models.catalogue.clone();
+    match catalogue {
+        Some(text) => with_type(StatusCode::OK, "application/json", text.to_string()),
+        None => plain(StatusCode::NOT_FOUND, "no model was read yet\n".to_owned()),
+    }
+}
+
+/// `/models/HASH.tree`: what each chunk of a model is held to.
+fn tree(path: &str, shared: &Shared) -> Option<Answer> {
+    let hash = path.strip_prefix("/models/")?.strip_suffix(TREE)?;
+    let model = shared.desk().models.find(hash)?;
+    let mut answer = Response::new(Full::new(Bytes::from(model.tree.to_bytes())));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    Some(answer)
 }
 
 /// `/ipxe/NAME`, for UEFI that boots over HTTP.

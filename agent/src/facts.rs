@@ -50,4 +50,7 @@ pub struct Status {
     /// Absent where no agent serves, such as in `agent status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hearing: Option<crate::hear::desk::HearingStatus>,
+    /// Models that travel to this node; absent where no agent serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<crate::spreading::SpreadStatus>,
 }

@@ -42,6 +42,7 @@ pub mod session;
 mod settings;
 pub mod sound;
 pub mod speech;
+pub mod spreading;
 mod stick;
 pub mod talk;
 pub mod text;

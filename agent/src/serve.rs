@@ -32,6 +32,7 @@ use crate::memory::{Memory, door as memory_door};
 use crate::panels::{self, Panels};
 use crate::session::local;
 use crate::settings::Settings;
+use crate::spreading::Spreading;
 use crate::talk::trace::Trace;
 use crate::tier::Said;
 use crate::tools;
@@ -132,6 +133,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let elsewhere = members::Door { cluster: cluster.clone(), desk: voice.setup.desk.clone() };
     let elsewhere = Arc::new(elsewhere);
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
+    let spreading = Spreading::new(cluster.clone(), node.clone(), joined.clone(), models.clone());
+    let spreading = Arc::new(spreading);
     let sharing = Arc::new(Sharing::new(cluster.clone(), voice.mind.brain.clone(), joined.clone()));
     let own = gossiping::Own {
         ear: ear.clone(),
@@ -159,6 +162,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         panels,
         reading: reading.clone(),
         sharing: sharing.clone(),
+        spreading: spreading.clone(),
         afar: Afar { root: root.clone(), talk: runtime::console_path(local::FILE) },
     });
     let acting = Acting {
@@ -174,6 +178,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     tools::acts::Acts::all(&acting, &runtime).into_iter().for_each(|tool| voice.setup.add(tool));
     looks(&shared);
     let desk = shared.desk.clone();
+    let bringing = spreading.clone();
     let (changed, changes) = tokio::sync::watch::channel(());
     let files = placing::Files { experts: experts.clone(), models: models.clone(), changes };
     let pages = door::serve_gated(
@@ -199,17 +204,18 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = reporting::run(node.clone(), address.port()) => {}
         _ = enrolling::run(node.clone(), options, told) => {}
         _ = gossiping::run(node, cluster.clone(), own, joined.clone()) => {}
-        _ = placing::run(cluster.clone(), joined, desk, files) => {}
+        _ = placing::run(cluster.clone(), joined, desk, files, bringing) => {}
         _ = offered::follow(&experts, &models, &gateway, &changed) => {}
         _ = gateway.remember() => {}
         _ = settings.remember() => {}
         _ = reading.follow() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, at, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, (&timers, &acting, &sharing), &elsewhere, &root, port) => {}
+        _ = hearing::serve(&ear, (&timers, &acting, &sharing, &spreading), &elsewhere, &root, port) => {}
         _ = timers.run() => {}
         _ = memory.run() => {}
         _ = sharing.run() => {}
+        _ = spreading.run() => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
         _ = watchdog() => {}
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
@@ -249,6 +255,7 @@ struct Shared {
     panels: Arc<Panels>,
     reading: Arc<Reading>,
     sharing: Arc<Sharing>,
+    spreading: Arc<Spreading>,
     afar: Afar,
 }
 
@@ -261,6 +268,7 @@ impl Shared {
             cluster,
             gateway,
             hearing,
+            spread: Some(self.spreading.status()),
             voice: Some(self.voice.status()),
             turns,
             workflows: shown::shown(&self.voice.mind.brain, false),

@@ -106,6 +106,12 @@ fn devices(out: &mut Out, status: &Status) {
 
 /// Ear and mouth, and what the last turns took.
 fn voice(out: &mut Out, status: &Status) {
+    for (idx, file) in status.spread.iter().flat_map(|spread| &spread.files).enumerate() {
+        out.lines(if idx == 0 { "models" } else { "" }, &file.line());
+        if !file.sentence.is_empty() {
+            out.lines("", &format!("! {}", file.sentence));
+        }
+    }
     if let Some(hearing) = &status.hearing {
         out.lines("hearing", &hearing.sentence);
         if !hearing.detector.is_empty() {

@@ -211,7 +211,12 @@ pub fn get(path: &str) -> String {
 
 /// The same with whoever listens there.
 fn get_at(port: u16, path: &str) -> String {
-    let there = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    get_from(Ipv4Addr::LOCALHOST, port, path)
+}
+
+/// The same with another host.
+pub fn get_from(host: Ipv4Addr, port: u16, path: &str) -> String {
+    let there = SocketAddr::from((host, port));
     let Ok(mut stream) = TcpStream::connect_timeout(&there, Duration::from_secs(2)) else {
         return String::new();
     };

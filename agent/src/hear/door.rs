@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A neighbour brings one recording at a time.
-pub const LIMITS: Limits = Limits { connections: 16, connections_per_address: 4, body_bytes: BYTES_MAX };
+pub const LIMITS: Limits = Limits { connections: 64, connections_per_address: 8, body_bytes: BYTES_MAX };
 /// A neighbour waits no longer than this.
 const TIME_MAX: Duration = Duration::from_secs(60);
 

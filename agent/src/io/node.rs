@@ -140,6 +140,7 @@ impl Node {
             cluster: ClusterStatus::default(),
             gateway: GatewayStatus::default(),
             hearing: None,
+            spread: None,
             voice: None,
             turns: vec![],
             workflows: crate::brain::shown::Shown::default(),

@@ -11,12 +11,13 @@ use crate::memory::peers;
 use crate::serve::acting::{self, Acting};
 use crate::serve::keeping::{self, Keeping};
 use crate::settings::Settings;
+use crate::spreading::{self, Spreading};
 use crate::talk::force::Force;
 use crate::tools::remote;
 use admission::VoiceSettings;
 use cluster::Health;
 use gossip::{Member, Picture};
-use service::door::Head;
+use service::door::{Head, Reply};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,28 +71,33 @@ pub async fn follow(desk: &Desk, at: Places<'_>, force: &Force, cluster: &Cluste
 /// does what persons there allowed, and runs tools for them.
 pub async fn serve(
     desk: &Arc<Desk>,
-    keeps: (&Arc<Keeping>, &Arc<Acting>, &Arc<Sharing>),
+    keeps: (&Arc<Keeping>, &Arc<Acting>, &Arc<Sharing>, &Arc<Spreading>),
     tools: &Arc<remote::members::Door>,
     root: &Path,
     port: u16,
 ) {
-    let (timers, acting, sharing) = keeps;
+    let (timers, acting, sharing, spreading) = keeps;
     let gate = |head: &Head<'_>| match head.path.starts_with(TELL_PATH) {
         true => keeping::gate(head),
         false if head.path == acting::PATH => acting::gate(head),
         false if head.path.starts_with(peers::PATH) => peers::gate(head),
         false if head.path == sharing::PATH => sharing::gate(head),
+        false if head.path.starts_with(spreading::door::PATH) => spreading::door::gate(head),
         false if head.path == remote::PATH => remote::door::gate(head),
         false => door::gate(head),
     };
     let open = |listener| {
         let tools = tools.clone();
         let (desk, timers, acting, sharing) = (desk.clone(), timers.clone(), acting.clone(), sharing.clone());
+        let spreading = spreading.clone();
         service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
             let (desk, timers, tools) = (desk.clone(), timers.clone(), tools.clone());
-            let (acting, sharing) = (acting.clone(), sharing.clone());
+            let (acting, sharing, spreading) = (acting.clone(), sharing.clone(), spreading.clone());
             async move {
-                if ask.path.starts_with(TELL_PATH) {
+                if ask.path.starts_with(spreading::door::PATH) {
+                    return spreading.answer(&ask).await;
+                }
+                let answer = if ask.path.starts_with(TELL_PATH) {
                     timers.answer(&ask)
                 } else if ask.path.starts_with(peers::PATH) {
                     acting.memory.peers.answer(&ask).await
@@ -103,7 +109,8 @@ pub async fn serve(
                     tools.answer(&ask).await
                 } else {
                     door::answer(desk, ask).await
-                }
+                };
+                Reply::from(answer)
             }
         })
     };

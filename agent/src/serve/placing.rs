@@ -16,13 +16,14 @@ use crate::cluster::{Cluster, PlanStatus};
 use crate::io::kept::Kept;
 use crate::offered::Changes;
 use crate::serve::enrolling::Joined;
+use crate::spreading::{Planned, Spreading};
 use anyhow::{Context, ensure};
 use desk::{Desk, PATH, seats_of};
 use gossip::Picture;
 use letter::Letter;
 use service::log::{Level, say};
 use shelf::{Folders, Shelf};
-use split::assign::{Assignment, STAGE_PORT};
+use split::assign::{Assignment, STAGE_PORT, slice_file};
 use split::lead::{Input, Lead, Mark, Output};
 use split::place::{self, NodeId, Place, Plan, Seat};
 use std::net::SocketAddr;
@@ -44,12 +45,19 @@ pub struct Files {
 }
 
 /// Never ends. Outside of a cluster there is nobody to plan with, and it only waits.
-pub async fn run(cluster: Arc<Cluster>, joined: Joined, desk: Arc<Desk>, files: Files) {
+pub async fn run(
+    cluster: Arc<Cluster>,
+    joined: Joined,
+    desk: Arc<Desk>,
+    files: Files,
+    spreading: Arc<Spreading>,
+) {
     let Files { experts, models, mut changes } = files;
     let mut planner = Planner {
         start: Instant::now(),
         cluster,
         desk,
+        spreading,
         lead: None,
         shelf: Arc::default(),
         n_shelves: 0,
@@ -81,6 +89,7 @@ struct Planner {
     start: Instant,
     cluster: Arc<Cluster>,
     desk: Arc<Desk>,
+    spreading: Arc<Spreading>,
     lead: Option<Lead>,
     shelf: Arc<Shelf>,
     /// How often the files were others.
@@ -116,7 +125,8 @@ impl Planner {
                 Lead::new(own, generation)
             }
         };
-        let seen = told::look(picture, self.n_shelves);
+        // What can be fetched makes other plans, like what lies here.
+        let seen = told::look(picture, self.n_shelves.wrapping_add(self.spreading.offered().0));
         lead.handle(self.start.elapsed(), Input::Look { peers: &seen.peers, facts: seen.facts });
         while let Some(wish) = lead.poll() {
             match wish {
@@ -148,10 +158,18 @@ impl Planner {
     /// Makes a plan from what was seen, and says whether it differs from the one before.
     async fn make(&mut self, seen: &told::Seen) -> bool {
         let (shelf, tolds) = (self.shelf.clone(), seen.told.clone());
+        let offered = self.spreading.offered().1;
         let in_force = self.plan.as_ref().map(|plan| plan.seats.clone());
         let made = tokio::task::spawn_blocking(move || {
-            let (experts, models) = (&shelf.experts, place::told::known(&shelf.models, &tolds));
-            let nodes: Vec<_> = tolds.iter().map(|told| told.node(experts, false)).collect();
+            let (experts, mut models) = (&shelf.experts, place::told::known(&shelf.models, &tolds));
+            for told in &offered {
+                if !models.iter().any(|model| model.file == told.file) {
+                    models.push(place::told::by_size(told.file.clone(), told.bytes));
+                }
+            }
+            let offered: Vec<String> = offered.into_iter().map(|told| told.file).collect();
+            let nodes = tolds.iter().map(|told| told.node(experts, false));
+            let nodes: Vec<_> = nodes.map(|node| place::Node { offered: offered.clone(), ..node }).collect();
             let in_force = in_force.unwrap_or_else(|| place::told::in_force(&tolds, &models, experts));
             place::plan(&nodes, &models, experts, &in_force)
         });
@@ -195,11 +213,36 @@ impl Planner {
         }
     }
 
+    /// The models of this node's part of the plan, as files.
+    fn planned(&self, seats: &[Seat], own: NodeId) -> Vec<Planned> {
+        let planned = seats.iter().filter_map(|seat| {
+            let part = seat.parts.iter().find(|part| part.node == own)?;
+            let file = self.shelf.given(&seat.expert)?.expert.model;
+            let is_cut = seat.parts.len() > 1;
+            let layers = u64::from(part.first)..u64::from(part.last);
+            let slice = is_cut.then(|| (layers, slice_file(&file, part.first, part.last)));
+            Some(Planned { file, slice })
+        });
+        planned.collect()
+    }
+
+    /// Whether this node can begin with its part of a seat; others' parts are their affair.
+    fn is_here(&self, seat: &Seat, own: NodeId) -> bool {
+        let folder = &self.folders.models;
+        self.planned(std::slice::from_ref(seat), own).iter().all(|planned| {
+            let slice = planned.slice.as_ref().is_some_and(|(_, file)| folder.join(file).is_file());
+            slice || folder.join(&planned.file).is_file()
+        })
+    }
+
     /// Tells rpc-worker what to hold, and the cluster which plan that is. An expert's file that changed, or a neighbour
     /// whose address is known now, changes it without a new plan.
     fn give(&mut self, picture: &Picture, own: NodeId) {
         let Some(Followed { mark, build, seats, reasons }) = &self.followed else { return };
-        let plan = Plan { seats: seats.clone(), ..Plan::default() };
+        self.spreading.plan(self.planned(seats, own));
+        // What does not lie here yet is told as soon as it has come: rpc-worker tries a file that lacks ever more seldom.
+        let here: Vec<Seat> = seats.iter().filter(|seat| self.is_here(seat, own)).cloned().collect();
+        let plan = Plan { seats: here, ..Plan::default() };
         let address = |id: NodeId| {
             let member = picture.members.iter().find(|member| member.id.0 == id.0)?;
             Some(SocketAddr::from((member.overlay?, STAGE_PORT)))

@@ -2,7 +2,7 @@
 //!
 //! A slice appears whole or not at all: it is written under its name with `.part` behind it, sealed, and renamed.
 
-use crate::{Error, Gguf, SEAL_BYTES, Sealer, check_seal};
+use crate::{Error, Gguf, ModelId, SEAL_BYTES, Sealer, check_seal};
 use std::fs::{self, File, Permissions};
 use std::io::{BufReader, BufWriter};
 use std::ops::Range;
@@ -21,12 +21,18 @@ pub fn read_head(path: &Path) -> Result<Gguf, Error> {
 
 /// Cuts these layers out of a model file; says how many bytes the slice has.
 pub fn write_slice_file(model: &Path, layers: Range<u64>, to: &Path) -> Result<u64, Error> {
+    let id = read_head(model)?.model_id(&mut File::open(model).map_err(unread)?)?;
+    write_slice_file_of(id, model, layers, to)
+}
+
+/// The same out of a file that has only what the slice is made of, where it is known what makes the model itself.
+pub fn write_slice_file_of(id: ModelId, model: &Path, layers: Range<u64>, to: &Path) -> Result<u64, Error> {
     let head = read_head(model)?;
     let mut input = File::open(model).map_err(unread)?;
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
-    let done = write(&head, layers, &mut input, part).and_then(|bytes| {
+    let done = write(&head, id, layers, &mut input, part).and_then(|bytes| {
         fs::rename(part, to).map_err(unwritten)?;
         Ok(bytes)
     });
@@ -37,12 +43,12 @@ pub fn write_slice_file(model: &Path, layers: Range<u64>, to: &Path) -> Result<u
     done
 }
 
-fn write(head: &Gguf, layers: Range<u64>, input: &mut File, part: &Path) -> Result<u64, Error> {
+fn write(head: &Gguf, id: ModelId, layers: Range<u64>, input: &mut File, part: &Path) -> Result<u64, Error> {
     let out = File::create(part).map_err(unwritten)?;
     // Whoever writes may keep its files to itself, and a model is for everybody on the node, as its whole was.
     out.set_permissions(Permissions::from_mode(0o644)).map_err(unwritten)?;
     let out = Sealer::new(BufWriter::with_capacity(WRITE_BYTES, out));
-    let out = head.write_slice(layers, input, out)?.finish().map_err(unwritten)?;
+    let out = head.write_slice_of(id, layers, input, out)?.finish().map_err(unwritten)?;
     let out = out.into_inner().map_err(|e| unwritten(e.into_error()))?;
     out.sync_all().map_err(unwritten)?;
     Ok(out.metadata().map_err(unwritten)?.len())

@@ -22,7 +22,7 @@ mod value;
 mod write;
 
 pub use error::Error;
-pub use file::{check_slice_file, read_head, write_slice_file};
+pub use file::{check_slice_file, read_head, write_slice_file, write_slice_file_of};
 pub use kind::Kind;
 pub use model::{Cache, Facts, check_model};
 pub use read::{Gguf, Tensor};

@@ -106,7 +106,19 @@ impl Gguf {
         input: &mut (impl Read + Seek),
         out: W,
     ) -> Result<W, Error> {
-        let plan = Plan::new(self, layers, input)?;
+        let model = self.model_id(input)?;
+        self.write_slice_of(model, layers, input, out)
+    }
+
+    /// The same where it is known what makes the model itself; then only [`Gguf::slice_places`] of it are read.
+    pub fn write_slice_of<W: Write>(
+        &self,
+        model: ModelId,
+        layers: Range<u64>,
+        input: &mut (impl Read + Seek),
+        out: W,
+    ) -> Result<W, Error> {
+        let plan = Plan::new(self, layers, model)?;
         let meta: Vec<(&str, Value)> = plan.meta.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
         let tensors: Vec<NewTensor> = plan.parts.iter().map(|part| part.new.clone()).collect();
         let mut writer = Writer::new(out, &meta, &tensors)?;
@@ -123,6 +135,16 @@ impl Gguf {
             }
         }
         writer.finish()
+    }
+
+    /// Where in the file lies what a slice of these layers is made of, the head of the file included.
+    pub fn slice_places(&self, layers: Range<u64>) -> Result<Vec<Range<u64>>, Error> {
+        let place = Place::new(self, layers)?;
+        let weights = place.parts(self).into_iter().filter_map(|part| part.from).map(|tensor| {
+            let at = self.data_at + tensor.offset;
+            at..at.saturating_add(tensor.bytes)
+        });
+        Ok([0..self.data_at].into_iter().chain(weights).collect())
     }
 
     /// Bytes of weights that a slice of these layers will have.
@@ -243,7 +265,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(file: &'a Gguf, layers: Range<u64>, input: &mut (impl Read + Seek)) -> Result<Plan<'a>, Error> {
+    fn new(file: &'a Gguf, layers: Range<u64>, model: ModelId) -> Result<Plan<'a>, Error> {
         let place = Place::new(file, layers)?;
         let mut meta = Vec::new();
         for (key, value) in &file.meta {
@@ -268,7 +290,7 @@ impl<'a> Plan<'a> {
                 set(&mut meta, &format!("{arch}.vocab_size"), Value::U32(bytes_vocabulary().len() as u32));
             }
         }
-        let hex: String = file.model_id(input)?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = model.iter().map(|byte| format!("{byte:02x}")).collect();
         set(&mut meta, MODEL, Value::Text(hex));
         for (key, number) in [(FIRST, place.layers.start), (END, place.layers.end), (OF, place.n_layers)] {
             set(&mut meta, key, Value::U32(number as u32));

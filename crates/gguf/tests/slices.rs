@@ -182,3 +182,29 @@ fn a_slice_file_appears_whole_sealed_or_not_at_all() {
     assert!(matches!(gguf::check_slice_file(&to), Err(gguf::Error::Seal { .. })));
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_slice_is_made_of_its_places_alone_where_the_model_is_known() {
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("places-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let whole = file(&meta("llama"), true);
+    let head = read(&whole);
+    let id = head.model_id(&mut Cursor::new(&whole)).unwrap();
+    for layers in [0..1, 1..2, 2..N_LAYERS] {
+        let mut holed = vec![0; whole.len()];
+        for place in head.slice_places(layers.clone()).unwrap() {
+            let place = place.start as usize..place.end as usize;
+            holed[place.clone()].copy_from_slice(&whole[place]);
+        }
+        assert_ne!(holed, whole, "all of it was needed");
+        let (from, to) = (folder.join("holed.gguf"), folder.join("slice.gguf"));
+        std::fs::write(&from, &holed).unwrap();
+        gguf::write_slice_file_of(id, &from, layers.clone(), &to).unwrap();
+        let of_holed = std::fs::read(&to).unwrap();
+        std::fs::write(&from, &whole).unwrap();
+        gguf::write_slice_file(&from, layers.clone(), &to).unwrap();
+        assert_eq!(of_holed, std::fs::read(&to).unwrap(), "{layers:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

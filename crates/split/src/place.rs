@@ -86,6 +86,8 @@ pub struct Node {
     pub files: Vec<String>,
     /// Whether any other model can be fetched.
     pub can_fetch: bool,
+    /// The models that can be fetched for certain.
+    pub offered: Vec<String>,
 }
 
 /// Measured on that node.

@@ -32,6 +32,7 @@ impl Shelf {
             speeds: Vec::new(),
             files: Vec::new(),
             can_fetch: true,
+            offered: Vec::new(),
         };
         (0..self.n_nodes).map(node).collect()
     }

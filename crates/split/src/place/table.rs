@@ -100,13 +100,14 @@ impl<'a> Table<'a> {
                 continue;
             }
             let lies = |node: &&Node| node.files.contains(&model.file);
+            let comes = |node: &&Node| node.can_fetch || node.offered.contains(&model.file);
             wants.push(Want {
                 expert,
                 model,
                 weights: need::whole_weights(model),
                 beside: need::whole_beside(model, Talks::of(expert)),
                 paces: nodes.iter().map(|node| cost::pace(node, model, models, best)).collect(),
-                has_file: nodes.iter().map(|node| node.can_fetch || lies(node)).collect(),
+                has_file: nodes.iter().map(|node| comes(node) || lies(node)).collect(),
                 lies: nodes.iter().map(lies).collect(),
             });
         }

@@ -57,6 +57,7 @@ fn node(id: u64, room_mib: u64) -> Node {
         speeds: Vec::new(),
         files: Vec::new(),
         can_fetch: true,
+        offered: vec![],
     }
 }
 

@@ -57,6 +57,7 @@ impl Told {
             speeds: self.speeds.iter().filter_map(speed).collect(),
             files: names.collect(),
             can_fetch: anywhere,
+            offered: Vec::new(),
         }
     }
 
@@ -74,18 +75,22 @@ pub fn known(models: &[Model], told: &[Told]) -> Vec<Model> {
         if slice_named(&file).is_some() || known.iter().any(|model| model.file == file) {
             continue;
         }
-        let bytes = mib.saturating_mul(MIB);
-        known.push(Model {
-            file,
-            layer_bytes: vec![bytes],
-            kv_bytes: bytes / CACHE_LIKE_WEIGHTS,
-            width: WIDTH_UNKNOWN,
-            inner: INNER_UNKNOWN,
-            n_vocab: VOCABULARY_UNKNOWN,
-            ..Model::default()
-        });
+        known.push(by_size(file, mib.saturating_mul(MIB)));
     }
     known
+}
+
+/// A model of which only its length is known: it is held whole or not at all.
+pub fn by_size(file: String, bytes: u64) -> Model {
+    Model {
+        file,
+        layer_bytes: vec![bytes],
+        kv_bytes: bytes / CACHE_LIKE_WEIGHTS,
+        width: WIDTH_UNKNOWN,
+        inner: INNER_UNKNOWN,
+        n_vocab: VOCABULARY_UNKNOWN,
+        ..Model::default()
+    }
 }
 
 /// The seats that these nodes hold now, as a plan in force: what a new coordinator finds.

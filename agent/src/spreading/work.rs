@@ -1,0 +1,362 @@
+//! Fetches one file: the hands of `spread::Fetch`. It asks peers what they have, gets chunks, holds each to the tree,
+//! writes it, and tells the machine.
+
+use super::store::{Fetched, Part, Room};
+use super::wants::Want;
+use super::{Going, Here, Mark, SpreadFile, Spreading, door};
+use crate::args::PORT;
+use anyhow::{Context, Result, bail, ensure};
+use service::log::{Level, say};
+use service::upstream;
+use spread::{
+    Bits, CHUNK_BYTES, FLIGHT_TIME_MAX, Failure, Fetch, Input, LOOK_EVERY, Output, OwnId, Root, Source,
+    TOLD_BYTES_MAX, Told, Tree,
+};
+use std::collections::BTreeSet;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// A fetch that gets nothing for so long lets others go first.
+const STALL: Duration = Duration::from_secs(90);
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
+const TREE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The head of a model with a large vocabulary has 6 MB.
+const HEAD_CHUNKS_MAX: u32 = 16;
+
+/// What a task comes back with.
+enum Event {
+    Came { from: Source, chunk: u32, is_good: bool },
+    Failed { from: Source, chunk: u32, how: Failure },
+    Unwritten(std::io::Error),
+    Looked { peer: u64, told: Option<Told> },
+}
+
+struct Job<'a> {
+    spreading: &'a Spreading,
+    want: &'a Want,
+    root: Root,
+    tree: Arc<Tree>,
+    part: Arc<Part>,
+    began: Instant,
+    n_came: u64,
+}
+
+/// Gets what is wanted into the folder, or says why not.
+pub async fn fetch(spreading: &Spreading, want: &Want) -> Result<()> {
+    let file = &want.told.file;
+    let root = Root::parse(&want.told.blake3).context("the catalogue has no hash")?;
+    let folder = &spreading.folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    if want.slice.is_none() {
+        // Before anything of it is asked for; what an earlier run left is counted twice, so it is looked at again below.
+        let left = Part::path_of(folder, file);
+        if !left.exists() {
+            make_room(spreading, want, want.told.bytes)?;
+        }
+    }
+    let tree = Arc::new(tree_of(spreading, root, want).await?);
+    let (opening, name) = (tree.clone(), file.clone());
+    let from = folder.clone();
+    let (part, have) = tokio::task::spawn_blocking(move || Part::open(&from, &name, &opening)).await??;
+    Fetched::read(folder).add(folder, &format!("{file}.part"))?;
+    let (n, part) = (tree.n_chunks(), Arc::new(part));
+    let mut job = Job { spreading, want, root, tree, part, began: Instant::now(), n_came: 0 };
+    match &want.slice {
+        None => {
+            let have = job.run(Bits::all(n), have, 0).await?;
+            match have.count() == n {
+                true => job.finish(),
+                false => Ok(()),
+            }
+        }
+        Some((layers, to)) => job.slice(layers.clone(), to, have).await,
+    }
+}
+
+impl Job<'_> {
+    /// Fetches the missing of these chunks, and has room for so many bytes more afterwards; says what is there then.
+    /// It ends early when the model is not wanted any more.
+    async fn run(&mut self, needed: Bits, have: Bits, beside_bytes: u64) -> Result<Bits> {
+        let missing = needed.without(&have);
+        let bytes: u64 =
+            missing.iter().map(|chunk| self.tree.place(chunk)).map(|place| place.end - place.start).sum();
+        make_room(self.spreading, self.want, bytes.saturating_add(beside_bytes))?;
+        self.went(&have, &missing);
+        let own = self.spreading.cluster.picture().map_or(0, |picture| picture.own.0);
+        let began = Instant::now();
+        // Nodes that came up together have other ids, and begin at other places.
+        let mut fetch = Fetch::new(Duration::ZERO, OwnId(own), own, needed, have);
+        let mut tasks: JoinSet<Event> = JoinSet::new();
+        let mut known: BTreeSet<u64> = BTreeSet::new();
+        let (mut looks, mut last_came) = (tokio::time::interval(LOOK_EVERY), Instant::now());
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            while let Some(output) = fetch.poll() {
+                match output {
+                    Output::Ask { from, chunk } => self.ask(&mut tasks, from, chunk),
+                    Output::Dropped { from, chunk } => self.dropped(from, chunk),
+                    Output::Done => {
+                        self.shares(&fetch);
+                        return Ok(fetch.have().clone());
+                    }
+                }
+            }
+            let wake = fetch.deadline().map(|at| tokio::time::Instant::from_std(began + at));
+            let wake = wake.unwrap_or_else(|| tokio::time::Instant::now() + LOOK_EVERY);
+            tokio::select! {
+                Some(event) = tasks.join_next(), if !tasks.is_empty() => match event.context("a part of the fetch failed")? {
+                    Event::Came { from, chunk, is_good } => {
+                        fetch.handle(began.elapsed(), Input::Came { from, chunk, is_good });
+                        if is_good {
+                            (last_came, self.n_came) = (Instant::now(), self.n_came + 1);
+                            self.went(fetch.have(), &fetch.missing());
+                            self.shares(&fetch);
+                        }
+                    }
+                    Event::Failed { from, chunk, how } => {
+                        if from == Source::Server && how == Failure::Broken {
+                            self.spreading.next_server();
+                        }
+                        fetch.handle(began.elapsed(), Input::Failed { from, chunk, how });
+                    }
+                    Event::Unwritten(error) => {
+                        bail!("{} cannot be written: {error}", self.part.path().display());
+                    }
+                    Event::Looked { peer, told } => {
+                        let found = told.and_then(|told| told.of(self.root, self.tree.n_chunks()));
+                        if let Some((has, wants)) = found {
+                            known.insert(peer);
+                            fetch.handle(began.elapsed(), Input::Told { peer, has: &has, wants: &wants });
+                        }
+                    }
+                },
+                _ = looks.tick() => {
+                    if !self.spreading.wanted().contains(self.want) {
+                        return Ok(fetch.have().clone());
+                    }
+                    let file = &self.want.told.file;
+                    ensure!(
+                        last_came.elapsed() < STALL,
+                        "{file} does not come: neither the boot server nor a peer sends what is missing; it is tried again"
+                    );
+                    let peers = self.spreading.peers();
+                    for peer in known.iter().filter(|peer| !peers.contains_key(*peer)) {
+                        fetch.handle(began.elapsed(), Input::Gone { peer: *peer });
+                    }
+                    known.retain(|peer| peers.contains_key(peer));
+                    for (peer, address) in peers {
+                        tasks.spawn(async move { Event::Looked { peer, told: look_at(address).await } });
+                    }
+                }
+                () = tokio::time::sleep_until(wake) => fetch.handle(began.elapsed(), Input::Tick),
+            }
+        }
+    }
+
+    /// Starts to get a chunk.
+    fn ask(&self, tasks: &mut JoinSet<Event>, from: Source, chunk: u32) {
+        let place = self.tree.place(chunk);
+        let asked = match from {
+            Source::Server => self.spreading.server().map(|server| {
+                let range = format!("bytes={}-{}", place.start, place.end - 1);
+                (server, format!("/models/{}", self.root), Some(range))
+            }),
+            Source::Peer(peer) => self.spreading.peers().get(&peer).map(|address| {
+                (SocketAddr::from((*address, PORT)), format!("{}{}/{chunk}", door::CHUNK, self.root), None)
+            }),
+        };
+        let (tree, part) = (self.tree.clone(), self.part.clone());
+        tasks.spawn(async move {
+            let failed = |how| Event::Failed { from, chunk, how };
+            let Some((address, path, range)) = asked else { return failed(Failure::Broken) };
+            let fields: Vec<(&'static str, &str)> =
+                range.iter().map(|range| ("range", range.as_str())).collect();
+            match ask(address, &path, &fields, CHUNK_BYTES as usize, FLIGHT_TIME_MAX).await {
+                Err(how) => failed(how),
+                Ok(bytes) => keep(tree, part, from, chunk, bytes).await,
+            }
+        });
+    }
+
+    fn dropped(&self, from: Source, chunk: u32) {
+        let file = &self.want.told.file;
+        match from {
+            Source::Server => say(
+                Level::Warning,
+                &format!(
+                    "duet: chunk {chunk} of {file} is wrong at the boot server; `duet models verify` says more"
+                ),
+            ),
+            Source::Peer(peer) => {
+                let name = self.spreading.name_of(peer);
+                say(
+                    Level::Warning,
+                    &format!("duet: {name} sent a wrong chunk of {file} and is not asked again"),
+                );
+                let mut state = self.spreading.lock();
+                state.liars.insert(peer);
+                state.shown.entry(self.want.file().to_owned()).or_default().dropped.push(name);
+            }
+        }
+    }
+
+    /// Tells peers and whoever looks how far it is.
+    fn went(&self, have: &Bits, missing: &Bits) {
+        let (have, wants) = (have.clone(), missing.clone());
+        let path = self.part.path().to_owned();
+        let going = Going { root: self.root, path, tree: self.tree.clone(), have, wants };
+        self.spreading.lock().going = Some(going);
+    }
+
+    fn shares(&self, fetch: &Fetch) {
+        let name = |source| match source {
+            Source::Server => "boot server".to_owned(),
+            Source::Peer(peer) => self.spreading.name_of(peer),
+        };
+        let from = fetch.shares().filter(|share| share.n_chunks > 0);
+        let from: Vec<(String, u32)> = from.map(|share| (name(share.source), share.n_chunks)).collect();
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut state = self.spreading.lock();
+        let shown: &mut SpreadFile = state.shown.entry(self.want.file().to_owned()).or_default();
+        shown.from = from;
+        shown.bytes_per_s = (self.n_came * CHUNK_BYTES).min(self.tree.bytes()) * 1000 / ms;
+    }
+
+    /// All chunks are there, each held to the tree, and the tree to the hash.
+    fn finish(&self) -> Result<()> {
+        let (folder, file) = (&self.spreading.folder, &self.want.told.file);
+        let path = folder.join(file);
+        Fetched::read(folder).add(folder, file)?;
+        self.part.finish(&path)?;
+        if let Some(mark) = Mark::of(&path) {
+            let here = Here { path, tree: self.tree.clone(), mark };
+            self.spreading.lock().here.insert(self.root, Arc::new(here));
+        }
+        self.say_done();
+        Ok(())
+    }
+
+    fn say_done(&self) {
+        let shown = self.spreading.lock().shown.get(self.want.file()).cloned().unwrap_or_default();
+        let bytes = self.tree.bytes();
+        let shown = SpreadFile { file: self.want.file().to_owned(), bytes, have_bytes: bytes, ..shown };
+        say(Level::Info, &format!("duet: a model is here: {}", shown.line()));
+    }
+
+    /// Fetches what these layers are made of, and cuts them out.
+    async fn slice(&mut self, layers: Range<u64>, to: &str, mut have: Bits) -> Result<()> {
+        let n = self.tree.n_chunks();
+        let id = self.want.told.model.as_deref().and_then(model_id);
+        let id = id.with_context(|| format!("{} is no model that can be cut", self.want.told.file))?;
+        let mut n_head = 1;
+        let head = loop {
+            let first: Vec<Range<u64>> = [0..u64::from(n_head) * CHUNK_BYTES].into();
+            let needed = Bits::of_ranges(n, &first);
+            have = self.run(needed.clone(), have, 0).await?;
+            if !needed.is_within(&have) {
+                return Ok(());
+            }
+            match gguf::read_head(self.part.path()) {
+                Ok(head) => break head,
+                Err(error) => ensure!(n_head < n.min(HEAD_CHUNKS_MAX), "{}: {error}", self.want.told.file),
+            }
+            n_head *= 2;
+        };
+        let needed = Bits::of_ranges(n, &head.slice_places(layers.clone())?);
+        have = self.run(needed.clone(), have, head.slice_bytes(layers.clone())?).await?;
+        if !needed.is_within(&have) {
+            return Ok(());
+        }
+        let folder = &self.spreading.folder;
+        Fetched::read(folder).add(folder, to)?;
+        let (from, path) = (self.part.path().to_owned(), folder.join(to));
+        tokio::task::spawn_blocking(move || gguf::write_slice_file_of(id, &from, layers, &path)).await??;
+        // What is left of the whole would take memory that the plan counts on.
+        std::fs::remove_file(self.part.path()).context("what a slice was cut from cannot be removed")?;
+        self.say_done();
+        Ok(())
+    }
+}
+
+async fn keep(tree: Arc<Tree>, part: Arc<Part>, from: Source, chunk: u32, bytes: Vec<u8>) -> Event {
+    let kept = tokio::task::spawn_blocking(move || match tree.is_good(chunk, &bytes) {
+        true => part.write(&tree, chunk, &bytes).map(|()| true),
+        false => Ok(false),
+    });
+    match kept.await {
+        Ok(Ok(is_good)) => Event::Came { from, chunk, is_good },
+        Ok(Err(error)) => Event::Unwritten(error),
+        Err(_) => Event::Failed { from, chunk, how: Failure::Broken },
+    }
+}
+
+/// Room for so many bytes, if need be in the place of models that nobody wants any more.
+fn make_room(spreading: &Spreading, want: &Want, bytes: u64) -> Result<()> {
+    let look = || Room::look(&spreading.folder, spreading.node.memory().available_kib.saturating_mul(1024));
+    let missing = look()?.missing(bytes);
+    if missing == 0 || bytes == 0 {
+        return Ok(());
+    }
+    let wanted = spreading.wanted();
+    let parts = wanted.iter().map(|want| format!("{}.part", want.told.file));
+    let wanted: Vec<String> = wanted.iter().map(|want| want.file().to_owned()).chain(parts).collect();
+    for gone in Fetched::read(&spreading.folder).make_room(&spreading.folder, &wanted, missing)? {
+        say(Level::Info, &format!("duet: {gone} is in no plan any more, and made room"));
+    }
+    look()?.refusal(want.file(), bytes).map_or(Ok(()), |why| bail!("{why}"))
+}
+
+/// The list of a file's chunks, from whoever has it first.
+async fn tree_of(spreading: &Spreading, root: Root, want: &Want) -> Result<Tree> {
+    let bytes_max = spread::CHUNKS_MAX as usize * size_of::<spread::Value>();
+    let parse = |list: Vec<u8>| Tree::parse(root, want.told.bytes, &list);
+    if let Some(server) = spreading.server() {
+        match ask(server, &format!("/models/{root}.tree"), &[], bytes_max, TREE_TIME_MAX).await.map(parse) {
+            Ok(Ok(tree)) => return Ok(tree),
+            _ => spreading.next_server(),
+        }
+    }
+    for address in spreading.peers().into_values() {
+        let there = SocketAddr::from((address, PORT));
+        let list = ask(there, &format!("{}{root}", door::TREE), &[], bytes_max, TREE_TIME_MAX).await;
+        if let Ok(Ok(tree)) = list.map(parse) {
+            return Ok(tree);
+        }
+    }
+    bail!("{} does not come: neither the boot server nor a peer has it; it is tried again", want.told.file)
+}
+
+fn model_id(text: &str) -> Option<gguf::ModelId> {
+    let mut id = gguf::ModelId::default();
+    for (idx, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * idx..2 * idx + 2)?, 16).ok()?;
+    }
+    Some(id)
+}
+
+/// What a peer has; nothing while it does not answer.
+pub async fn look_at(address: Ipv6Addr) -> Option<Told> {
+    let there = SocketAddr::from((address, PORT));
+    let bytes = ask(there, door::LOOK, &[], TOLD_BYTES_MAX, LOOK_TIME_MAX).await.ok()?;
+    Told::parse(&bytes).ok()
+}
+
+/// One answer as it is, up to a length.
+pub async fn ask(
+    address: SocketAddr,
+    path: &str,
+    fields: &[(&'static str, &str)],
+    bytes_max: usize,
+    time_max: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let asked = upstream::Ask { address, path, fields, body: None };
+    let answer = upstream::ask(asked, time_max).await.map_err(|_| Failure::Broken)?;
+    match answer.status {
+        200 | 206 => answer.whole(bytes_max, time_max).await.map_err(|_| Failure::Broken),
+        429 | 503 => Err(Failure::Busy),
+        _ => Err(Failure::Broken),
+    }
+}

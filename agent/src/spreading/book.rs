@@ -14,7 +14,7 @@ use std::time::Duration;
 const FILE: &str = "catalogue.json";
 /// Between two looks, while there is none and later.
 const FIRST: Duration = Duration::from_secs(2);
-const LATER: Duration = Duration::from_secs(15);
+const LATER: Duration = Duration::from_secs(5);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// Why a catalogue was not taken.

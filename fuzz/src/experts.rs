@@ -43,6 +43,7 @@ pub fn models_manifest(bytes: &[u8]) {
         speeds: Vec::new(),
         files: Vec::new(),
         can_fetch: true,
+        offered: vec![],
     };
     let expert = |(idx, model): (usize, &place::Model)| {
         let text = format!(

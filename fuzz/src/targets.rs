@@ -72,7 +72,7 @@ pub use tool::{tool_call, tool_sum, web_page};
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for the replay.
-pub const TARGETS: [(&str, Target); 54] = [
+pub const TARGETS: [(&str, Target); 56] = [
     ("tool_call", tool_call),
     ("tool_sum", tool_sum),
     ("web_page", web_page),

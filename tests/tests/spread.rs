@@ -72,11 +72,12 @@ fn wait_here(shelf: &Shelf, nodes: &[usize]) {
     }
 }
 
-/// Bytes that the boot server has sent of all models.
+/// Bytes that the boot server has sent of the model; beside it lie those of the repository itself.
 fn sent(shelf: &Shelf) -> u64 {
     let told = shelf.network.hosts[0].on(|| get_from(SERVER, 80, "/api/models"));
     let told: Value = serde_json::from_str(&told).unwrap();
-    told["models"].as_array().unwrap().iter().filter_map(|model| model["sent_bytes"].as_u64()).sum()
+    let models = told["models"].as_array().unwrap().iter().filter(|model| model["file"] == EAR);
+    models.filter_map(|model| model["sent_bytes"].as_u64()).sum()
 }
 
 /// Other bytes in a file, which its length and times do not tell.

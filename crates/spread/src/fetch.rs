@@ -312,7 +312,7 @@ impl Fetch {
 
     /// What is this node's own to bring into the cluster, each node from another place on.
     fn ask_server(&mut self, free: &[u32]) {
-        if self.now < self.settled {
+        if self.now < self.settled || self.n_flights() >= FLIGHTS_MAX || !self.is_open(Source::Server) {
             return;
         }
         let is_mine = |chunk: &u32| self.n_holders(*chunk) == 0 && self.brings(*chunk);
@@ -338,8 +338,15 @@ impl Fetch {
 
     /// Rarest first; of equals as the seed says.
     fn ask_peers(&mut self, free: &[u32]) {
+        // Most of the time all are at work, and nothing is to be looked for.
+        let open: Vec<&Bits> =
+            self.peers().filter(|(source, _)| self.is_open(**source)).map(|(_, side)| &side.has).collect();
+        if open.is_empty() || self.n_flights() >= FLIGHTS_MAX {
+            return;
+        }
         let mut held: Vec<(usize, u64, u32)> = free
             .iter()
+            .filter(|chunk| open.iter().any(|has| has.has(**chunk)))
             .filter(|chunk| !self.flights.contains_key(chunk))
             .map(|chunk| (self.n_holders(*chunk), mix(self.seed, u64::from(*chunk)), *chunk))
             .filter(|(n, ..)| *n > 0)

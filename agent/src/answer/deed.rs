@@ -5,6 +5,7 @@ use super::timers::{Kind, SetError, TIMERS_MAX, Timer, uptime};
 use super::zone::Zone;
 use super::{About, Mind};
 use crate::talk::trace::{Stage, Trace};
+use crate::tools::talking::timer_length;
 use std::time::Duration;
 use tools::Call;
 use voice::intent::{Clock, Slots, Value, Wish};
@@ -211,8 +212,7 @@ impl Mind {
             "status" => ("status", none(), "{status}"),
             "timers" => ("timer.list", none(), "{timers}"),
             "timer" => {
-                let seconds = u64::try_from(call.whole("seconds")?).ok()?;
-                let length = Value::Length(Duration::from_secs(seconds));
+                let length = Value::Length(timer_length(call)?);
                 ("timer.set", Slots::from([("length".to_owned(), length)]), "{length}")
             }
             "volume" => {

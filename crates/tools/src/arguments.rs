@@ -90,6 +90,10 @@ impl Field {
                     Err(Wrong::Long { field: field(), bytes_max: *bytes_max })
                 }
                 Value::String(text) if text.contains('\0') => Err(kind("a text without zero bytes")),
+                // Small models begin a text with a space; of a single line it is no part.
+                Value::String(text) if !text.contains('\n') => {
+                    Ok(Argument::Text(text.trim_matches(' ').to_owned()))
+                }
                 Value::String(text) => Ok(Argument::Text(text.clone())),
                 // A number where a text is wanted says the same.
                 Value::Number(number) => Ok(Argument::Text(number.to_string())),
@@ -161,6 +165,8 @@ mod tests {
         check(r#"{"room":3,"percent":" 7 ","slowly":"yes"}"#, Ok(r#""slowly": YesNo(true)"#));
         check(r#"{"room":"hall","colour":"RED","percent":null}"#, Ok(r#"Text("red")"#));
         check(r#"{"room":"hall","more":{"a":[1]}}"#, Ok("Json("));
+        check(r#"{"room":" a hall "}"#, Ok(r#"Text("a hall")"#));
+        check(r#"{"room":" a\nb "}"#, Ok(r#"Text(" a\nb ")"#));
     }
 
     #[test]

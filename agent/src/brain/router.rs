@@ -12,8 +12,11 @@ use crate::answer::model::Live;
 use crate::talk::parts::{Part, Stop};
 use brain::route::{self, Chosen};
 use brain::{Form, Persona};
+use split::expert::LAST_RESORT;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The expert whose questions may cost calls of tools.
+const TOOLS: &str = "tools";
 /// The tag of a model that chooses, and the persona that it has.
 pub const ROUTER: &str = "router";
 /// A name has few tokens.
@@ -68,6 +71,16 @@ fn choose(brain: &Arc<Brain>, live: Live, text: String, done: Routed) {
     let experts = there(personas, &live);
     if experts.len() < 2 {
         return done(GENERAL.into(), "because no other expert is there".into());
+    }
+    // It chooses tools at once, and says of other questions that none helps.
+    if live.tags.iter().all(|tag| tag == LAST_RESORT)
+        && !live.tags.is_empty()
+        && experts.iter().any(|one| one.name == TOOLS)
+    {
+        return done(
+            TOOLS.into(),
+            "because only the last resort is there, which has nothing but tools".into(),
+        );
     }
     match live.tags.contains(ROUTER) {
         true => by_model(brain, live.makes_vectors, experts, text, done),

@@ -203,6 +203,29 @@ fn an_expert_comes_and_goes_with_its_models() {
 }
 
 #[test]
+fn where_only_the_last_resort_is_every_question_may_become_a_call_of_a_tool() {
+    let room = Room::shipped();
+    room.stage.lock().live = live(&["last-resort"]);
+    let timer = r#"{"tool":"timer","arguments":{"seconds":240}}"#;
+    let none = r#"{"tool":"none"}"#;
+    room.answers(&[timer, none, "Four minutes", none, "I do not know that"]);
+    room.run(TURN, "the eggs need four minutes");
+    assert_eq!(room.said(), "Four minutes.");
+    assert_eq!(room.stage.lock().called.len(), 1);
+    room.run(TURN, "who was Napoleon");
+    assert_eq!(room.said(), "I do not know that.");
+    let last = room.brain.last();
+    let route = last[TURN].steps.iter().find(|step| step.kind == "route").unwrap();
+    assert_eq!(route.notes, ["tools: because only the last resort is there, which has nothing but tools"]);
+    drop(last);
+    // Beside another it is nobody's way.
+    room.stage.lock().live = live(&["last-resort", "general"]);
+    room.answers(&["A general"]);
+    room.run(TURN, "who was Napoleon");
+    assert_eq!(room.said(), "A general.");
+}
+
+#[test]
 fn vectors_of_examples_are_asked_for_once() {
     let room = Room::shipped();
     room.stage.lock().live.makes_vectors = true;

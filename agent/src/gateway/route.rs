@@ -5,7 +5,7 @@
 use admission::NodeId;
 use cluster::Health;
 use openai::ApiError;
-use split::expert::LOCAL;
+use split::expert::{LAST_RESORT, LOCAL};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -15,6 +15,8 @@ pub const AUTO: &str = "auto";
 pub const GENERAL: &str = "general";
 /// Copies that one request may try.
 pub const ATTEMPTS_MAX: usize = 3;
+/// Of a copy that answers only where nobody else does.
+const LEAST_WISH: u8 = 2;
 /// When every copy is gone for the moment, clients are told to come back so soon.
 const RETRY_MS: u32 = 2000;
 
@@ -97,6 +99,10 @@ pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate
         AUTO => chosen(view, purpose),
         name => view.copies.iter().filter(|copy| copy.expert == name).collect(),
     };
+    if copies.iter().any(|copy| wish(view, model, copy) < LEAST_WISH) {
+        // It comes below, in the place of the others, and whoever asked is told.
+        copies.retain(|copy| wish(view, model, copy) < LEAST_WISH);
+    }
     copies.sort_by_cached_key(|copy| (wish(view, model, copy), order(copy)));
     let mut found: Vec<Candidate> = copies.into_iter().map(candidate).collect();
     let is_known = model == AUTO || view.manners.contains_key(model) || !found.is_empty();
@@ -107,8 +113,10 @@ pub fn route(view: &View, model: &str, purpose: Purpose) -> Result<Vec<Candidate
     }
     let small = if purpose == Purpose::Text && is_known { small(view, &found) } else { vec![] };
     if !small.is_empty() {
-        // One place stays for the small model.
+        // One place stays for the small model, and what is free of the others for any that can talk.
         found.truncate(ATTEMPTS_MAX - 1);
+        let n_free = ATTEMPTS_MAX - 1 - found.len();
+        found.extend(talkers(view, model, &small).into_iter().take(n_free));
         found.extend(small);
     }
     if !found.is_empty() {
@@ -146,11 +154,37 @@ fn small(view: &View, found: &[Candidate]) -> Vec<Candidate> {
         (is_fallback || copy.expert == LOCAL) && copy.health != Health::Critical
     };
     let mut copies: Vec<&Copy> = view.copies.iter().filter(is_small).collect();
-    copies.sort_by_cached_key(|copy| order(copy));
-    let substitute = |copy: &Copy| Candidate { is_substitute: true, ..candidate(copy) };
+    copies.sort_by_cached_key(|copy| (is_last_resort(view, &copy.expert), order(copy)));
     let is_new =
         |new: &Candidate| !found.iter().any(|old| (&old.model, old.address) == (&new.model, new.address));
     copies.into_iter().map(substitute).filter(is_new).collect()
+}
+
+/// In the place of an expert that is gone, where the small model would be the last resort: whoever talks of anything.
+fn talkers(view: &View, model: &str, small: &[Candidate]) -> Vec<Candidate> {
+    let is_talker = |copy: &&Copy| {
+        let is_well = copy.health != Health::Critical && !copy.is_doubted;
+        is_well && copy.expert != model && has_tag(view, &copy.expert, GENERAL)
+    };
+    let mut copies: Vec<&Copy> = view.copies.iter().filter(is_talker).collect();
+    if model == AUTO || !small.iter().all(|one| is_last_resort(view, &one.model)) {
+        copies.clear();
+    }
+    copies.sort_by_cached_key(|copy| order(copy));
+    copies.into_iter().map(substitute).collect()
+}
+
+fn substitute(copy: &Copy) -> Candidate {
+    Candidate { is_substitute: true, ..candidate(copy) }
+}
+
+fn has_tag(view: &View, expert: &str, tag: &str) -> bool {
+    view.manners.get(expert).is_some_and(|manner| manner.tags.iter().any(|one| one == tag))
+}
+
+/// Whether it answers only where nobody else does.
+fn is_last_resort(view: &View, expert: &str) -> bool {
+    expert == LOCAL || has_tag(view, expert, LAST_RESORT)
 }
 
 /// The place of the router: it will choose by what is asked; for now every expert of the right purpose may answer.
@@ -162,13 +196,14 @@ fn chosen(view: &View, purpose: Purpose) -> Vec<&Copy> {
     view.copies.iter().filter(fits).collect()
 }
 
-/// With `auto`, an expert for anything comes first; those of other tags answer when it cannot.
+/// With `auto`, an expert for anything comes first; those of other tags answer when it cannot, and the last resort when
+/// none of them can.
 fn wish(view: &View, model: &str, copy: &Copy) -> u8 {
-    let tags = view.manners.get(&copy.expert).map(|manner| &manner.tags);
-    match tags {
-        _ if model != AUTO => 0,
-        Some(tags) if tags.iter().any(|tag| tag == GENERAL) => 0,
-        _ => 1,
+    match model == AUTO {
+        false => 0,
+        true if is_last_resort(view, &copy.expert) => LEAST_WISH,
+        true if has_tag(view, &copy.expert, GENERAL) => 0,
+        true => 1,
     }
 }
 
@@ -245,9 +280,15 @@ mod tests {
         let manner = |tag: &str| Manner {
             tags: vec![tag.into()],
             is_for_embeddings: tag == "embeddings",
-            is_fallback: tag == "small",
+            is_fallback: tag == "small" || tag == LAST_RESORT,
         };
-        let manners = [("calm", "general"), ("code", "coding"), ("vectors", "embeddings"), ("tiny", "small")];
+        let manners = [
+            ("calm", "general"),
+            ("code", "coding"),
+            ("vectors", "embeddings"),
+            ("tiny", "small"),
+            ("least", LAST_RESORT),
+        ];
         let manners = manners.map(|(name, tag)| (name.to_owned(), manner(tag))).into();
         View { copies, manners, ..View::default() }
     }
@@ -300,6 +341,24 @@ mod tests {
             vec![copy("code", "coder", 90_000), copy("calm", "talker", 1000), copy("vectors", "v", 99_000)];
         check(copies.clone(), AUTO, Purpose::Text, "talker coder");
         check(copies, AUTO, Purpose::Embeddings, "v");
+    }
+
+    #[test]
+    fn the_last_resort_is_asked_when_no_other_expert_is_there_however_fast_it_is() {
+        let least = copy("least", "attic", 900_000);
+        let doubted = Copy { is_doubted: true, ..copy("code", "doubted", 1) };
+        check(vec![least.clone(), copy("code", "coder", 1)], AUTO, Purpose::Text, "coder attic");
+        check(vec![least.clone(), doubted], AUTO, Purpose::Text, "doubted attic");
+        check(vec![least.clone()], AUTO, Purpose::Text, "attic");
+        // In the place of an expert that is gone it comes after all that can talk.
+        let calm = copy("calm", "talker", 1);
+        check(vec![least.clone(), calm.clone()], "code", Purpose::Text, "talker attic");
+        let sick = Copy { is_doubted: true, ..copy("code", "sick", 1) };
+        check(vec![least.clone(), calm.clone(), sick], "code", Purpose::Text, "sick talker attic");
+        let first = route(&view(vec![least.clone(), calm]), "code", Purpose::Text).unwrap().remove(0);
+        assert!(first.is_substitute);
+        let view = view(vec![least]);
+        assert!([GENERAL, "tools", "coding"].iter().all(|tag| with_tag(&view, tag).is_none()));
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub const PERSONA_BYTES_MAX: usize = 16 * 1024;
 pub const SERVICE: &str = "llama-api-";
 /// The small model that every node may fall back to.
 pub const LOCAL: &str = "local";
+/// The tag of a fallback so small that every node has it beside whatever else is planned, and so modest that nobody asks
+/// it while another can answer.
+pub const LAST_RESORT: &str = "last-resort";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +129,11 @@ impl Expert {
             Some((key, what)) => Err(ExpertError { line: line_of(text, key), what }),
             None => Ok(expert),
         }
+    }
+
+    /// Whether it answers only where nobody else can.
+    pub fn is_last_resort(&self) -> bool {
+        self.fallback && self.tags.iter().any(|tag| tag == LAST_RESORT)
     }
 
     /// The name of the service that serves it.

@@ -1,7 +1,8 @@
 //! Which expert lives where, what is cut over several nodes, and why; pure.
 //!
 //! Whole before cut: stages on equal nodes never make one conversation faster, they only add memory.
-//! So every expert first gets one home, then the small fallback goes everywhere, then come more copies,
+//! So the last resort is everywhere before all others, which costs a few megabytes; then every expert gets one home, then a
+//! larger fallback goes everywhere, then come more copies,
 //! and only what has no home is cut. The same facts give the same plan in any order, in whole numbers,
 //! so two nodes that plan agree.
 //!

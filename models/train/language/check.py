@@ -2,7 +2,8 @@
 agent does.
 
 usage: check.py --texts DIR --url http://127.0.0.1:8097 [--n 400] [--show]
-Start the worker first: rpc-worker --model duet-small-q8_0.gguf --listen 127.0.0.1:8097
+       check.py --texts DIR --sample held-out.jsonl     (writes held-out calls for the product's own test, asks nobody)
+Start the worker first: rpc-worker --model duet-talk-q8_0.gguf --listen 127.0.0.1:8097
 Sets: held-out tool calls (templates and values never trained), talk and unknown things of held-out templates,
 results of tools to be said on, and two public sets that training never saw: CLINC150's out-of-scope test and
 chatterbot's questions. Of these is counted how many get an answer that says no, and how many are taken for a
@@ -18,7 +19,8 @@ import tarfile
 import urllib.request
 
 import phrases as P
-from dialogues import CHOOSE, NONE, PERSON, SAID, Maker, clinc, plain
+from dialogues import CHOOSE, NONE, PERSON, SAID, Maker, plain
+from tokens import public
 
 # The product's specs (agent/src/tools): name, fields as a line has them, the schema of each field, what it
 # is for.
@@ -32,9 +34,9 @@ SPECS = [
     ("timers", "", {}, "Tells which timers and alarms are set."),
     (
         "timer",
-        "seconds",
-        {"seconds": {"type": "integer", "minimum": 1, "maximum": 31622400}},
-        "Sets a timer.",
+        "hours?, minutes?, seconds?",
+        {f"{unit}s": {"type": "integer", "minimum": 0, "maximum": 31622400} for unit in ("hour", "minute", "second")},
+        "Sets a timer of so long.",
     ),
     (
         "volume",
@@ -72,7 +74,7 @@ def closed(properties, required):
 
 def schema():
     def call(name, fields, properties):
-        required = [f for f in properties if not fields.endswith("?")]
+        required = [f for f in properties if f"{f}?" not in fields]
         return closed(
             {"tool": {"const": name}, "arguments": closed(properties, required)}, ["tool", "arguments"]
         )
@@ -98,11 +100,20 @@ def ask(url, said, told=None, is_choice=False):
     return json.load(urllib.request.urlopen(request, timeout=60))["choices"][0]["message"]["content"].strip()
 
 
+def trimmed(call):
+    """As the product reads a call: outer spaces of a text are no part of it."""
+    call["arguments"] = {
+        name: value.strip(" ") if isinstance(value, str) else value
+        for name, value in call.get("arguments", {}).items()
+    }
+    return call
+
+
 def same(got, want):
     try:
-        return json.loads(got) == json.loads(want)
-    except ValueError:
-        return got == want
+        return trimmed(json.loads(got)) == trimmed(json.loads(want))
+    except (ValueError, AttributeError, TypeError):
+        return got.strip() == want.strip()
 
 
 def by_prompt(url, prompt):
@@ -114,7 +125,7 @@ def by_prompt(url, prompt):
 
 def held_out(args):
     right, total, tools = collections.Counter(), collections.Counter(), collections.Counter()
-    maker, seen = Maker(99, True, clinc(os.path.join(args.texts, "clinc150_data_full.json"), ["test"])), set()
+    maker, seen = Maker(99, True, public(args.texts, ["test"])), set()
     while min((total[k] for k in args.kinds), default=0) < args.n and sum(total.values()) < 12 * args.n:
         prompt, want, kind = maker.dialogue()
         if kind not in args.kinds or total[kind] >= args.n or prompt in seen:
@@ -150,7 +161,7 @@ def questions_of_chatterbot(path):
 
 
 def unseen(args):
-    clinc_oos = [said for said, _ in clinc(os.path.join(args.texts, "clinc150_data_full.json"), ["oos_test"])]
+    clinc_oos = [said for said, _ in public(args.texts, ["oos_test"]).unknown]
     sets = {
         "CLINC150 out of scope": clinc_oos,
         "chatterbot questions": questions_of_chatterbot(
@@ -173,13 +184,27 @@ def unseen(args):
                     print("  ", said, "| got:", a)
 
 
+def sample(args):
+    """As many calls as `n`, each another, of templates and values that training never saw."""
+    maker, lines = Maker(4242, True, public(args.texts, ["test"])), {}
+    while len(lines) < args.n:
+        prompt, want, kind = maker.dialogue()
+        if kind == "call":
+            said = prompt.split(PERSON)[1].removesuffix("<|answer|>").strip()
+            lines.setdefault(said, json.dumps({"said": said, "call": trimmed(json.loads(want))}))
+    open(args.sample, "w").writelines(line + "\n" for line in lines.values())
+
+
 if __name__ == "__main__":
     cli = argparse.ArgumentParser()
     cli.add_argument("--texts", required=True)
-    cli.add_argument("--url", required=True)
+    cli.add_argument("--url")
+    cli.add_argument("--sample")
     cli.add_argument("--n", type=int, default=400)
     cli.add_argument("--show", action="store_true")
     args = cli.parse_args()
+    if args.sample:
+        raise SystemExit(sample(args))
     args.kinds = ["call", "none", "after", "talk", "unknown", "told", "short"]
     held_out(args)
     unseen(args)

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import model as M
 import numpy as np
 import tokens
-from dialogues import END, Maker, clinc
+from dialogues import Maker
 
-ROW, ROWS, PROMPT_WEIGHT = 128, 12, 0.05
+ROW, ROWS, PROMPT_WEIGHT = 112, 15, 0.05
 
 
 def loss(p, ids, group, weight):
@@ -33,14 +33,14 @@ def loss(p, ids, group, weight):
 
 def orthogonal(g):
     """Newton-Schulz, five rounds, for a stack of matrices; the numbers are Muon's."""
-    x = g / (jnp.sqrt((g**2).sum((-2, -1), keepdims=True)) + 1e-7)
+    x = (g / (jnp.sqrt((g**2).sum((-2, -1), keepdims=True)) + 1e-7)).astype(M.FAST)
     is_tall = g.shape[-2] > g.shape[-1]
     x = x.swapaxes(-2, -1) if is_tall else x
     for _ in range(5):
         a = x @ x.swapaxes(-2, -1)
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
     x = x.swapaxes(-2, -1) if is_tall else x
-    return x * max(1, g.shape[-1] / g.shape[-2]) ** 0.5
+    return x.astype(g.dtype) * max(1, g.shape[-1] / g.shape[-2]) ** 0.5
 
 
 @jax.jit
@@ -51,9 +51,9 @@ def update(p, m, v, step, rate, *batch):
     def move(w, g, m, v):
         if w.ndim == 3:
             m = 0.95 * m + g
-            return w - 0.02 * rate * orthogonal(g + 0.95 * m), m, v
+            return w - 0.004 * rate * orthogonal(g + 0.95 * m), m, v
         m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g * g
-        return w - 3e-3 * rate * (m / (1 - 0.9**step)) / (jnp.sqrt(v / (1 - 0.98**step)) + 1e-8), m, v
+        return w - 2e-3 * rate * (m / (1 - 0.9**step)) / (jnp.sqrt(v / (1 - 0.98**step)) + 1e-8), m, v
 
     moved = jax.tree.map(move, p, g, m, v)
     pick = lambda i: jax.tree.map(lambda three: three[i], moved, is_leaf=lambda x: isinstance(x, tuple))
@@ -65,7 +65,7 @@ def batches(maker, book):
     rows, row = [], ([], [], [])
     while True:
         prompt, answer, _ = maker.dialogue()
-        start, ids = tokens.encode(book, prompt), tokens.encode(book, answer + END)[1:]
+        start, ids = tokens.dialogue(book, prompt, answer)
         if len(start) + len(ids) > ROW:
             continue
         if len(row[0]) + len(start) + len(ids) > ROW:
@@ -91,17 +91,15 @@ def main():
     args = cli.parse_args()
     to, book = lambda name: os.path.join(args.work, name), tokens.load(args.work)
     jax.config.update("jax_compilation_cache_dir", to("compiled"))
-    unknown = clinc(os.path.join(args.texts, "clinc150_data_full.json"), ["train"])
-    p = jax.tree.map(jnp.asarray, M.init(np.random.default_rng(7), book.get_piece_size()))
+    known = tokens.public(args.texts)
+    p = jax.tree.map(jnp.asarray, M.init(np.random.default_rng(7), len(tokens.pieces(book))))
     m = v = jax.tree.map(jnp.zeros_like, p)
     step, spent = 0, 0.0
     if args.resume and os.path.exists(to("state.pkl")):
         p, m, v, step, spent = pickle.load(open(to("state.pkl"), "rb"))
-    feed, held = batches(Maker(1000 + step, False, unknown), book), batches(Maker(2, True), book)
+    feed, held = batches(Maker(1000 + step, False, known), book), batches(Maker(2, True, known), book)
     look = jax.jit(lambda p, *batch: jnp.stack(loss(p, *batch)))
-    print(
-        "parameters", sum(x.size for x in jax.tree.leaves(p)), "unknown sentences", len(unknown), flush=True
-    )
+    print("parameters", sum(x.size for x in jax.tree.leaves(p)), flush=True)
     begun, saved, recent = time.time() - spent, spent, []
 
     def save():

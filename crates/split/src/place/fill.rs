@@ -1,4 +1,4 @@
-//! The rules of seating: homes, the fallback everywhere, copies, cuts; anew, or around what is in force.
+//! The rules of seating: the last resort everywhere, homes, the fallback everywhere, copies, cuts; anew, or around what is in force.
 
 use super::cost;
 use super::table::{Seating, Table};
@@ -8,6 +8,7 @@ use super::{SWITCH_PERCENT, Seat};
 const ROOM_NODES_MAX: usize = 32;
 
 pub fn anew(table: &mut Table) {
+    last_resort(table);
     homes(table);
     fallbacks(table);
     copies(table);
@@ -19,6 +20,7 @@ pub fn mend(table: &mut Table, in_force: &[Seat]) -> bool {
     for seat in in_force {
         keep(table, seat);
     }
+    last_resort(table);
     homes(table);
     for want_idx in 0..table.wants.len() {
         upgrade(table, want_idx);
@@ -93,6 +95,7 @@ fn make_room(table: &mut Table, want_idx: usize) {
 fn clear(table: &mut Table, want_idx: usize, node_idx: usize) -> bool {
     while !table.fits(want_idx, node_idx) {
         let mut there: Vec<(usize, usize)> = (0..table.wants.len())
+            .filter(|idx| table.speaks_beside(*idx))
             .filter_map(|idx| {
                 let copies = &table.now.copies[idx];
                 let here = copies.iter().position(|c| c.is_whole() && c.chairs[0].node_idx == node_idx)?;
@@ -122,6 +125,9 @@ fn clear(table: &mut Table, want_idx: usize, node_idx: usize) -> bool {
 
 /// Moves a home that is in force to a node where it gains enough, if all homes together gain too.
 fn upgrade(table: &mut Table, want_idx: usize) {
+    if !table.speaks_beside(want_idx) {
+        return;
+    }
     let Some(now_ns) = table.shared_ns(want_idx) else { return };
     let Some(node_idx) = table.best(want_idx, |now| &now.n_homes) else { return };
     let n = table.now.n_homes[node_idx] + 1;
@@ -136,6 +142,21 @@ fn upgrade(table: &mut Table, want_idx: usize) {
     table.unseat(want_idx, newest);
     if table.score() <= score {
         table.now = before;
+    }
+}
+
+/// Before all others, and into half of the reserve: a node without it has no answer when it is alone.
+fn last_resort(table: &mut Table) {
+    for want_idx in 0..table.wants.len() {
+        if table.speaks_beside(want_idx) {
+            continue;
+        }
+        for node_idx in 0..table.nodes.len() {
+            table.n_steps += 1;
+            if table.still_fits(want_idx, node_idx) {
+                table.seat_whole(want_idx, node_idx, false);
+            }
+        }
     }
 }
 

@@ -192,7 +192,7 @@ impl<'a> Table<'a> {
     }
 
     pub fn seat(&mut self, want_idx: usize, copy: Copy) {
-        let is_home = self.now.copies[want_idx].is_empty();
+        let is_home = self.now.copies[want_idx].is_empty() && self.speaks_beside(want_idx);
         for chair in &copy.chairs {
             self.now.used[chair.node_idx] += chair.bytes();
             // A plan over memory must not leave this file.
@@ -209,13 +209,14 @@ impl<'a> Table<'a> {
     /// Takes one copy away; the next one becomes the home.
     pub fn unseat(&mut self, want_idx: usize, copy_idx: usize) {
         let copy = self.now.copies[want_idx].remove(copy_idx);
+        let is_home = copy_idx == 0 && self.speaks_beside(want_idx);
         for chair in &copy.chairs {
             let left = self.hand_on(want_idx, chair);
             self.now.used[chair.node_idx] -= chair.bytes() - left;
             self.now.n_copies[chair.node_idx] -= 1;
-            self.now.n_homes[chair.node_idx] -= u64::from(copy_idx == 0);
+            self.now.n_homes[chair.node_idx] -= u64::from(is_home);
         }
-        if copy_idx == 0 {
+        if is_home {
             for chair in self.now.copies[want_idx].first().into_iter().flat_map(|copy| &copy.chairs) {
                 self.now.n_homes[chair.node_idx] += 1;
             }
@@ -241,8 +242,14 @@ impl<'a> Table<'a> {
         Some(home.ns.saturating_mul(n.max(1)))
     }
 
+    /// Not so the last resort: it is asked where nobody else speaks.
+    pub fn speaks_beside(&self, want_idx: usize) -> bool {
+        !self.wants[want_idx].expert.is_last_resort()
+    }
+
     pub fn score(&self) -> (usize, u64) {
-        let shared = (0..self.wants.len()).filter_map(|want_idx| self.shared_ns(want_idx));
+        let speakers = (0..self.wants.len()).filter(|want_idx| self.speaks_beside(*want_idx));
+        let shared = speakers.filter_map(|want_idx| self.shared_ns(want_idx));
         (shared.clone().count(), shared.map(cost::milli).sum())
     }
 

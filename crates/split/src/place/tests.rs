@@ -396,6 +396,34 @@ fn the_small_fallback_is_wherever_it_fits() {
 }
 
 #[test]
+fn the_last_resort_is_on_every_node_and_moves_nobody() {
+    let mut world = World {
+        nodes: vec![node(1, 900), node(2, 900)],
+        models: vec![model("tiny", 2, 1, 1), model("large", 10, 80, 10), model("other", 10, 80, 10)],
+        experts: vec![expert("large", "large", 1), expert("other", "other", 1)],
+    };
+    let places = |plan: &Plan, who: &str| {
+        let seats = plan.seats.iter().filter(|seat| seat.expert == who);
+        seats.map(|seat| seat.parts[0].node.0).collect::<Vec<_>>()
+    };
+    // Both are full without it.
+    world.nodes[0].ram_bytes = RESERVE_BYTES + (10 * 80 + 10 + 72 + 8) * MIB;
+    let without = world.plan(&[]);
+    let mut tiny = expert("tiny", "tiny", 1);
+    tiny.fallback = true;
+    tiny.tags = vec![crate::expert::LAST_RESORT.into()];
+    world.experts.push(tiny);
+    let plan = world.plan(&without.seats);
+    assert_eq!(places(&plan, "tiny"), [1, 2], "{:#?}", plan.reasons);
+    for who in ["large", "other"] {
+        assert_eq!(places(&plan, who), places(&without, who), "{:#?}", plan.reasons);
+    }
+    let speed = |plan: &Plan| plan.outcomes.iter().find(|one| one.expert == "large").unwrap().shared_milli;
+    assert_eq!(speed(&plan), speed(&without), "it slows nobody down");
+    assert!(world.plan(&plan.seats).is_kept);
+}
+
+#[test]
 fn others_move_over_for_an_expert_that_fits_only_one_node() {
     let world = World {
         nodes: vec![node(1, 1000), node(2, 400)],

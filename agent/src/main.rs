@@ -4,6 +4,7 @@ use agent::args::Args;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    service::unread::ends_the_program();
     let args: Args = argh::from_env();
     if args.version {
         println!("agent {}", env!("CARGO_PKG_VERSION"));

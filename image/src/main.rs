@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    service::unread::ends_the_program();
     let args: image::args::Args = argh::from_env();
     match image::run(args) {
         Ok(()) => ExitCode::SUCCESS,

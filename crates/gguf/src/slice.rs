@@ -144,7 +144,7 @@ impl Gguf {
             let at = self.data_at + tensor.offset;
             at..at.saturating_add(tensor.bytes)
         });
-        Ok([0..self.data_at].into_iter().chain(weights).collect())
+        Ok(std::iter::once(0..self.data_at).chain(weights).collect())
     }
 
     /// Bytes of weights that a slice of these layers will have.

@@ -10,7 +10,8 @@ const ENDED_BY_PIPE: i32 = 141;
 pub fn ends_the_program() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload_as_str().is_some_and(is_about_a_closed_pipe) {
+        let words = panic.payload().downcast_ref::<String>();
+        if words.is_some_and(|words| is_about_a_closed_pipe(words)) {
             std::process::exit(ENDED_BY_PIPE);
         }
         told(panic);

@@ -63,7 +63,7 @@ impl Neighbours for One {
 }
 
 fn desk(folder: &Path, neighbours: Box<dyn Neighbours>) -> Desk {
-    let wanted = Wanted { models: folder.to_owned(), model: None, language: "en".into() };
+    let wanted = Wanted { models: folder.to_owned(), model: None, language: "en".into(), sphinx: None };
     Desk::start(wanted, open::opener(), neighbours).unwrap()
 }
 

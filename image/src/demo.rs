@@ -10,6 +10,7 @@ pub mod timeline;
 
 use crate::build::{self, Options as BuildOptions};
 use crate::keys;
+use crate::models::SHELF;
 use crate::progress::Progress;
 use crate::setup::{self, For};
 use crate::vm::machine::{Dhcp, Pc};
@@ -26,8 +27,6 @@ use std::time::{Duration, Instant};
 
 /// How long both PCs may take.
 const BOOT_MAX: Duration = Duration::from_secs(900);
-/// Where the models of our own lie in the repository.
-const OWN_MODELS: &str = "models/default";
 
 /// Build the image, boot two virtual Core 2 Duo PCs with it and talk to them: everything in one go.
 #[derive(FromArgs, ArgsInfo, Debug, Clone)]
@@ -43,7 +42,7 @@ pub struct DemoArgs {
     /// folder for everything that is made (default: out)
     #[argh(option, default = "PathBuf::from(\"out\")")]
     pub out: PathBuf,
-    /// folder with the models of the conversation (default: models/default of the repository)
+    /// the shelf of models that the boot server offers (default: OUT/models)
     #[argh(option)]
     pub models: Option<PathBuf>,
     /// folder for a picture of this run (demo.svg) and, where chromium is installed, of a PC's page (page.png)
@@ -62,7 +61,6 @@ pub fn command(args: DemoArgs) -> Result<()> {
     let started = Instant::now();
     let repository = build::repository()?;
     setup::ensure(&[For::Build, For::Vm], args.yes)?;
-    let models = Models::of(&args.models.clone().unwrap_or_else(|| repository.join(OWN_MODELS)));
     let shown = match (args.json, std::io::stdout().is_terminal()) {
         (true, _) => Shown::Stderr,
         (false, true) => Shown::Terminal,
@@ -73,9 +71,11 @@ pub fn command(args: DemoArgs) -> Result<()> {
     let built = build::build(&repository, &BuildOptions::new(args.out.clone()))?;
     tell(&mut paper, "image", &format!("{} after {}", built.id, passed(started)));
     eprintln!("\nTwo virtual Core 2 Duo PCs boot {} from the network:", built.id);
+    let models_folder = args.models.clone().unwrap_or_else(|| args.out.join(SHELF));
+    let models = Models::of(&models_folder);
     let options = alike(args.out.clone(), 2, Pc::default(), Dhcp::Own)?;
-    let settings = person::SETTINGS.to_owned();
-    let mut shelf = Shelf::start(Options { pages: true, settings, ..options })?;
+    let (settings, offered) = (person::SETTINGS.to_owned(), Some(models_folder.clone()));
+    let mut shelf = Shelf::start(Options { pages: true, settings, models: offered, ..options })?;
     power_on_all(&mut shelf)?;
     wait_all(&shelf, BOOT_MAX)?;
     let reports = reports(&shelf);
@@ -97,7 +97,8 @@ pub fn command(args: DemoArgs) -> Result<()> {
     let played = match &models {
         Some(models) => Some(talk(&mut shelf, models, &mut paper)?),
         None => {
-            let why = format!("left out: {OWN_MODELS} lacks {} or {}", models::EAR, models::TALK);
+            let (folder, ear, talk) = (models_folder.display(), models::EAR, models::TALK);
+            let why = format!("left out: {folder} lacks {ear} or {talk}; `duet build` puts both there");
             tell(&mut paper, "talk", &why);
             None
         }

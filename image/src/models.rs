@@ -21,6 +21,8 @@ pub mod stick;
 pub mod verify;
 pub mod web;
 
+pub use shelf::FOLDER as SHELF;
+
 use anyhow::{Context, Result};
 use args::{ModelsArgs, ModelsCommand};
 use split::manifest::{MANIFEST_BYTES_MAX, Manifest};

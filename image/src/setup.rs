@@ -57,7 +57,7 @@ const NEEDS: &[Need] = &[
     need(For::Vm, "qemu-system-x86", &["qemu-system-x86_64"]),
     need(For::Vm, "util-linux", &["unshare"]),
     need(For::Test, "bubblewrap", &["bwrap"]),
-    need(For::Vm, "busybox", &["busybox"]), // hands files to virtual PCs
+    need(For::Test, "busybox", &["busybox"]),
     need(For::Test, "chromium", &["chromium", "chromium-browser", "google-chrome"]), // talks through the page
     need(For::Test, "curl", &["curl"]),
     need(For::Test, "flite", &["flite"]), // a voice to be heard

@@ -139,6 +139,7 @@ impl Place {
             program: duet(),
             pages: false,
             settings: String::new(),
+            models: None,
         };
         match Shelf::start(options) {
             Ok(shelf) => Some(shelf),

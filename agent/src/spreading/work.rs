@@ -253,7 +253,7 @@ impl Job<'_> {
         let id = id.with_context(|| format!("{} is no model that can be cut", self.want.told.file))?;
         let mut n_head = 1;
         let head = loop {
-            let first: Vec<Range<u64>> = [0..u64::from(n_head) * CHUNK_BYTES].into();
+            let first: Vec<Range<u64>> = std::iter::once(0..u64::from(n_head) * CHUNK_BYTES).collect();
             let needed = Bits::of_ranges(n, &first);
             have = self.run(needed.clone(), have, 0).await?;
             if !needed.is_within(&have) {

@@ -1,34 +1,53 @@
-//! The models of our own that the demo's PCs get: one that hears and one that talks.
+//! The models of our own that the demo's PCs fetch by themselves: one that hears and one that talks.
 
-use crate::vm::hands;
+use crate::vm::person;
 use crate::vm::shelf::Shelf;
-use anyhow::{Context, Result};
+use anyhow::Result;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub const EAR: &str = "duet-ear-q8_0.bin";
 pub const TALK: &str = "duet-talk-q8_0.gguf";
-/// Where a node has its models.
-const THERE: &str = "/var/lib/duet/models";
+/// Until a PC has both: 12 MB over a virtual wire, once its boot is over.
+const FETCH_MAX: Duration = Duration::from_secs(240);
 
-/// Both of them, complete.
+/// A shelf that has both.
 #[derive(Debug)]
 pub struct Models {
-    files: [PathBuf; 2],
+    pub shelf: PathBuf,
 }
 
 impl Models {
     /// Those of a folder; none where one of them is missing.
     pub fn of(folder: &Path) -> Option<Models> {
-        let files = [EAR, TALK].map(|name| folder.join(name));
-        files.iter().all(|file| file.is_file()).then_some(Models { files })
+        let is_there = [EAR, TALK].iter().all(|name| folder.join(name).is_file());
+        is_there.then(|| Models { shelf: folder.to_owned() })
     }
 
-    /// Brings both to a PC, whatever it fetches by itself.
-    pub fn bring(&self, shelf: &Shelf, pc_idx: usize) -> Result<()> {
-        for file in &self.files {
-            let name = file.file_name().context("a model has a name")?.to_string_lossy();
-            hands::give(shelf, pc_idx, file, &format!("{THERE}/{name}"))?;
-        }
-        Ok(())
+    /// Waits until a PC has fetched both.
+    pub fn wait(&self, shelf: &Shelf, pc_idx: usize, tell: &dyn Fn(&str)) -> Result<()> {
+        let are_here = |status: &Value| [EAR, TALK].iter().all(|file| is_here(status, file));
+        person::until(shelf, pc_idx, "the models of our own", FETCH_MAX, tell, are_here)
+    }
+}
+
+/// What a node tells of the models that it fetches.
+fn is_here(status: &Value, file: &str) -> bool {
+    let files = status["spread"]["files"].as_array();
+    files.into_iter().flatten().any(|one| one["file"] == file && one["is_here"] == true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_model_is_here_when_the_node_says_so() {
+        let status = json!({"spread": {"files": [
+            {"file": EAR, "is_here": true}, {"file": TALK, "is_here": false},
+        ]}});
+        assert!(is_here(&status, EAR) && !is_here(&status, TALK) && !is_here(&json!({}), EAR));
     }
 }

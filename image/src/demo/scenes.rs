@@ -57,10 +57,9 @@ pub fn play(
     ensure!(shelf.n_pcs() == 2, "the scenes are for two PCs");
     let step = progress.step("the models of our own, on both PCs", None);
     for pc_idx in 0..2 {
-        step.note(&machine::name(pc_idx));
-        models.bring(shelf, pc_idx)?;
+        models.wait(shelf, pc_idx, &|what| step.note(what))?;
     }
-    step.done("there");
+    step.done("fetched from the boot server and each other");
     let mut turns = vec![];
     let mut scene = |person: &Person<'_>, text: &str, is_it: &dyn Fn(&Turn) -> bool, what: &str| {
         let number = turns.len() + 1;

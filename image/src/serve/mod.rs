@@ -135,8 +135,10 @@ impl Shared {
 
 /// `duet serve`.
 pub fn command(args: ServeArgs) -> Result<()> {
-    // A newer checkout may have newer models of our own; without a checkout those of the last build stay.
-    if let Ok(repository) = crate::build::repository()
+    // A newer checkout may have newer models of our own; without a checkout those of the last build stay. Where no build
+    // made a shelf, as under virtual PCs that are to come up without models, none is made.
+    if args.out.join(crate::models::SHELF).is_dir()
+        && let Ok(repository) = crate::build::repository()
         && let Err(error) = crate::models::own::place(&repository, &args.out)
     {
         eprintln!("duet: the models of our own stay as they are on the shelf: {error:#}");

@@ -5,6 +5,7 @@ use super::machine::{self, Dhcp, Firmware, Pc, Places};
 use super::shelf::Options;
 use super::wire;
 use crate::disk::write_secret;
+use crate::models::SHELF;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -57,6 +58,7 @@ impl Layout {
             .with_context(|| format!("{} is not there; `duet build` makes it", options.releases.display()))?;
         symlink(releases, layout.server_out.join("releases")).context("the releases cannot be linked")?;
         layout.link_loaders(&options.releases)?;
+        layout.link_models(options.models.as_deref())?;
         layout.keep_key(&options.releases)?;
         layout.write_settings(&options.pcs)?;
         // For `duet vm --shell`, which is another process.
@@ -72,6 +74,12 @@ impl Layout {
             return Ok(());
         };
         symlink(loaders, self.server_out.join("ipxe")).context("the first stages cannot be linked")
+    }
+
+    /// A boot server whose folder has no shelf of models offers none.
+    fn link_models(&self, models: Option<&Path>) -> Result<()> {
+        let Some(models) = models.and_then(|folder| fs::canonicalize(folder).ok()) else { return Ok(()) };
+        symlink(models, self.server_out.join(SHELF)).context("the shelf of models cannot be linked")
     }
 
     /// With the key that signed the releases the boot server takes the PCs into a cluster, as a real one does.

@@ -25,6 +25,7 @@ mod wire;
 
 pub use args::VmArgs;
 
+use crate::models::SHELF;
 use anyhow::{Context, Result, bail};
 use machine::{Dhcp, Pc};
 use report::PcReport;
@@ -75,7 +76,9 @@ fn options(args: &VmArgs) -> Result<Options> {
     let mut pc = pc;
     pc.words.extend(args.words.split_whitespace().map(str::to_owned));
     let n_pcs = if args.budget { 1 } else { args.nodes };
-    Ok(Options { pages: args.keep, ..alike(args.out.clone(), n_pcs, pc, args.dhcp)? })
+    // What is measured is the system alone.
+    let models = (!args.budget).then(|| args.out.join(SHELF));
+    Ok(Options { pages: args.keep, models, ..alike(args.out.clone(), n_pcs, pc, args.dhcp)? })
 }
 
 /// A shelf of PCs that are all alike, with the releases and logs of an `out` folder.
@@ -88,6 +91,7 @@ pub fn alike(out: PathBuf, n_pcs: usize, pc: Pc, dhcp: Dhcp) -> Result<Options> 
         program: std::env::current_exe().context("the path of this program is not known")?,
         pages: false,
         settings: String::new(),
+        models: None,
     })
 }
 

@@ -62,6 +62,8 @@ pub struct Options {
     pub pages: bool,
     /// Lines of duet.toml, before those for each PC.
     pub settings: String,
+    /// The shelf of models that the boot server offers; without one the PCs come up without models.
+    pub models: Option<PathBuf>,
 }
 
 /// A running shelf.

@@ -40,6 +40,7 @@ pub enum Command {
     Workflow(Workflow),
     Tools(Tools),
     MeasureRecall(MeasureRecall),
+    MeasureCalls(MeasureCalls),
     MeasureRouting(MeasureRouting),
     Memory(Memory),
 }
@@ -256,6 +257,25 @@ pub struct Tools {
     /// read the machine's files below this folder (default /)
     #[argh(option, default = "usual_root()")]
     pub root: PathBuf,
+}
+
+/// Have a model call a tool for each sentence of a file, and print how often the call was exactly right, as JSON.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "measure-calls",
+    example = "agent measure-calls held-out.jsonl --llm-url http://10.0.0.7:8081",
+    note = "A line of the file is an object: `said`, and `call` with `tool` and `arguments`. No tool is run."
+)]
+pub struct MeasureCalls {
+    #[argh(positional)]
+    pub file: PathBuf,
+    /// HTTP://ADDRESS:PORT of a server with the model
+    #[argh(option, from_str_fn(admission::server))]
+    pub llm_url: SocketAddr,
+    /// name there of the model (default auto)
+    #[argh(option)]
+    pub model: Option<String>,
 }
 
 /// Choose an expert for each sentence of a file in every way there is, and print how often each way was right, as JSON.

@@ -5,7 +5,7 @@
 //! `command` the command line.
 //! What a turn may do beside asking models is its `Hands`': the mind gives those of a conversation.
 
-mod ask;
+pub(crate) mod ask;
 pub mod command;
 pub mod library;
 pub mod measure;

@@ -83,6 +83,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Devices(_) | Command::Level(_) => anyhow::bail!("this agent was built without sound"),
         Command::Workflow(args) => runtime.block_on(brain::command::run(args)),
         Command::Tools(args) => runtime.block_on(tools::command::run(args)),
+        Command::MeasureCalls(args) => print(&runtime.block_on(tools::measure::run(args))?),
         Command::MeasureRecall(args) => print(&runtime.block_on(memory::recall::run(args))?),
         Command::MeasureRouting(args) => print(&runtime.block_on(brain::measure::run(args))?),
         #[cfg(feature = "hear")]

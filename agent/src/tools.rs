@@ -20,6 +20,7 @@ pub mod git;
 pub mod hands;
 pub mod inspect;
 pub mod mcp;
+pub mod measure;
 pub mod program;
 pub mod remote;
 pub mod sandbox;

@@ -18,6 +18,8 @@ pub enum For {
     Test,
     /// Counting instructions.
     Bench,
+    /// Sentences in several voices.
+    Speech,
 }
 
 struct Need {
@@ -60,7 +62,6 @@ const NEEDS: &[Need] = &[
     need(For::Test, "busybox", &["busybox"]),
     need(For::Test, "chromium", &["chromium", "chromium-browser", "google-chrome"]), // talks through the page
     need(For::Test, "curl", &["curl"]),
-    need(For::Test, "flite", &["flite"]), // a voice to be heard
     need(For::Test, "isc-dhcp-client", &["dhclient"]),
     need(For::Test, "nodejs", &["node"]), // for the real clients of the gateway
     need(For::Test, "npm", &["npm"]),
@@ -78,6 +79,8 @@ const NEEDS: &[Need] = &[
     need(For::Test, "tmux", &["tmux"]), // a terminal for the diagnosis
     need(For::Test, "udhcpc", &["udhcpc"]),
     need(For::Bench, "valgrind", &["valgrind"]),
+    need(For::Speech, "espeak-ng", &["espeak-ng"]),
+    need(For::Speech, "flite", &["flite"]), // a voice to be heard
 ];
 
 /// The packages that are missing for these purposes.

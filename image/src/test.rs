@@ -74,9 +74,9 @@ pub fn command(args: TestArgs) -> Result<()> {
     let started = Instant::now();
     let repository = build::repository()?;
     let purposes: &[For] = if args.quick {
-        &[For::Build, For::Test, For::Bench]
+        &[For::Build, For::Test, For::Bench, For::Speech]
     } else {
-        &[For::Build, For::Vm, For::Test, For::Bench]
+        &[For::Build, For::Vm, For::Test, For::Bench, For::Speech]
     };
     setup::ensure(purposes, args.yes)?;
     fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;

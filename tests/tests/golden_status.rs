@@ -267,3 +267,28 @@ fn the_page_and_the_text_of_a_node_that_talked_stay_as_they_are() {
     golden_page("status/talked.html", &status);
     tests::golden("status/talked.txt", &text::render(&status, 8000));
 }
+
+/// `duet demo` reads turns and calls as a node tells them; neither may drift.
+#[test]
+fn the_demo_reads_a_turn_and_a_call_as_a_node_tells_them() {
+    let answered = &talked("demo").turns[0];
+    let told = serde_json::to_value(Trace { said: Some("how late".into()), ..answered.clone() }).unwrap();
+    let call = tools::AuditRecord {
+        number: 1,
+        at_s: 1,
+        tool: "status".into(),
+        arguments: "{}".into(),
+        asker: "this PC".into(),
+        outcome: tools::Outcome::Done,
+        why: String::new(),
+        by: None,
+        took_ms: None,
+        output: None,
+    };
+    let call = serde_json::from_value(serde_json::to_value(call).unwrap()).unwrap();
+    let turn = image::vm::person::read(&told, "pc1", "how late", Some(call)).unwrap();
+    assert_eq!((turn.heard.as_str(), turn.outcome.as_str()), ("how late", "answered"));
+    assert_eq!(turn.by, answered.by);
+    assert_eq!(turn.stages.len(), answered.took.len());
+    assert_eq!(turn.tool.unwrap().outcome, "done");
+}

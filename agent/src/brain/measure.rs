@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tools::Spec;
 
 /// Texts of one request for vectors.
 const TEXTS_MAX: usize = 64;
@@ -155,23 +156,35 @@ async fn by_model(
     let models = GatewayModels { gateway: gateway.clone(), runtime: Handle::current() };
     let (began, mut chosen) = (Instant::now(), vec![]);
     for sentence in sentences {
-        let (told, mut parts) = mpsc::unbounded_channel();
-        let sink = Box::new(move |part| _ = told.send(part));
-        let mut job = ask::job(library, &question(experts, &sentence.text), &[], Stop::default(), sink);
-        job.body = openai::with_handover(&job.body, model, false, None).map_err(|error| error.message)?;
-        models.ask(job);
-        let mut said = String::new();
-        while let Some(part) = parts.recv().await {
-            match part {
-                Part::Words(words) => said.push_str(&words),
-                Part::Failed(why) => return Err(why),
-                Part::End => break,
-                Part::By(_) | Part::Steps(_) => {}
-            }
-        }
+        let said = said(&models, library, model, &question(experts, &sentence.text), &[]).await?;
         chosen.push(said.trim_matches(|letter: char| !letter.is_alphanumeric()).to_owned());
     }
     Ok(figures(sentences, &chosen, began))
+}
+
+/// What a model says to one question, whole.
+pub async fn said(
+    models: &GatewayModels,
+    library: &Library,
+    model: &str,
+    asking: &ask::Asking,
+    tools: &[Spec],
+) -> Result<String, String> {
+    let (told, mut parts) = mpsc::unbounded_channel();
+    let sink = Box::new(move |part| _ = told.send(part));
+    let mut job = ask::job(library, asking, tools, Stop::default(), sink);
+    job.body = openai::with_handover(&job.body, model, false, None).map_err(|error| error.message)?;
+    models.ask(job);
+    let mut said = String::new();
+    while let Some(part) = parts.recv().await {
+        match part {
+            Part::Words(words) => said.push_str(&words),
+            Part::Failed(why) => return Err(why),
+            Part::End => break,
+            Part::By(_) | Part::Steps(_) => {}
+        }
+    }
+    Ok(said)
 }
 
 #[cfg(test)]

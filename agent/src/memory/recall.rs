@@ -110,13 +110,14 @@ async fn made(gateway: &Arc<Gateway>, model: &str, texts: &[String]) -> Result<V
 /// The figures of one way, of all languages together and of each.
 fn figures(lines: &[Line], found: &[Vec<Hit>], began: Instant) -> Value {
     let ms_each = began.elapsed().as_secs_f64() * 1e3 / lines.len() as f64;
-    let (mut of_each, mut late): (BTreeMap<&str, [usize; 3]>, _) = (BTreeMap::new(), vec![]);
+    let (mut of_each, mut late): (BTreeMap<&str, [usize; 4]>, _) = (BTreeMap::new(), vec![]);
     for (line, hits) in lines.iter().zip(found) {
         let place = hits.iter().position(|hit| hit.id == line.fact);
         for key in ["all", &line.language] {
-            let [first, three, n] = of_each.entry(key).or_default();
+            let [first, three, five, n] = of_each.entry(key).or_default();
             *first += usize::from(place == Some(0));
             *three += usize::from(place.is_some_and(|place| place < 3));
+            *five += usize::from(place.is_some_and(|place| place < 5));
             *n += 1;
         }
         if place != Some(0) && late.len() < SHOWN_MAX {
@@ -125,7 +126,9 @@ fn figures(lines: &[Line], found: &[Vec<Hit>], began: Instant) -> Value {
     }
     let of_each: BTreeMap<&str, Value> = of_each
         .into_iter()
-        .map(|(language, [first, three, n])| (language, json!({ "first": first, "in_three": three, "n": n })))
+        .map(|(language, [first, three, five, n])| {
+            (language, json!({ "first": first, "in_three": three, "in_five": five, "n": n }))
+        })
         .collect();
     json!({ "found": of_each, "ms_each": ms_each, "late": late })
 }
@@ -156,8 +159,8 @@ mod tests {
         let found: Vec<Vec<Hit>> =
             lines.iter().map(|line| search::by_words(&book, None, &line.question, 5)).collect();
         let told = figures(&lines, &found, Instant::now());
-        assert_eq!(told["found"]["all"], json!({ "first": 1, "in_three": 1, "n": 2 }));
-        assert_eq!(told["found"]["de"], json!({ "first": 0, "in_three": 0, "n": 1 }));
+        assert_eq!(told["found"]["all"], json!({ "first": 1, "in_three": 1, "in_five": 1, "n": 2 }));
+        assert_eq!(told["found"]["de"], json!({ "first": 0, "in_three": 0, "in_five": 0, "n": 1 }));
         assert_eq!(told["late"], json!([["de", "Was?", null]]));
     }
 }

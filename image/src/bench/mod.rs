@@ -1,10 +1,12 @@
 //! `duet bench`: the figures that duet is held to, measured and shown beside their gates.
 
+pub mod asked;
 pub mod beside;
 pub mod boot;
 pub mod gateway;
 pub mod kernels;
 pub mod llm;
+pub mod models;
 pub mod plot;
 pub mod recall;
 pub mod routing;
@@ -28,6 +30,7 @@ use argh::{ArgsInfo, FromArgs};
     example = "Our kernels beside ggml's own, alone and in whole models:\n  duet bench kernels\n  duet bench llm --quick",
     example = "Speech to text, ggml's own kernels beside ours:\n  duet bench stt",
     example = "From the key to the first sound of an answer:\n  duet bench turn --quick",
+    example = "How good the models of the shelf are:\n  duet bench models",
     example = "How often each way of choosing an expert is right:\n  duet bench routing",
     example = "How often a question in other words finds a fact of the memory:\n  duet bench recall",
     example = "Speech to text beside a model that writes:\n  duet bench beside",
@@ -48,6 +51,7 @@ pub enum What {
     Gateway(gateway::GatewayArgs),
     Kernels(kernels::KernelsArgs),
     Llm(llm::args::LlmArgs),
+    Models(models::ModelsArgs),
     Recall(recall::RecallArgs),
     Routing(routing::RoutingArgs),
     Split(split::SplitArgs),
@@ -64,6 +68,7 @@ pub fn command(args: BenchArgs) -> Result<()> {
         What::Gateway(args) => gateway::command(&args),
         What::Kernels(args) => kernels::command(&args),
         What::Llm(args) => llm::command(&args),
+        What::Models(args) => models::command(&args),
         What::Recall(args) => recall::command(&args),
         What::Routing(args) => routing::command(&args),
         What::Split(args) => split::command(&args),

@@ -2,18 +2,16 @@
 //!
 //! The agent looks as a home's memory does (`agent measure-recall`); a model for vectors is served by rpc-worker here.
 
-use super::served::{Place, Served, Wanted, data};
-use super::worker::program;
+use super::asked::Asked;
+use super::served::{Wanted, data};
 use crate::progress::Progress;
-use crate::tool;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const VECTORS: &str = "minilm";
-const QUESTIONS: &str = "agent/recall/questions.tsv";
+pub const QUESTIONS: &str = "agent/recall/questions.tsv";
 
 /// Measure how often a question in other words finds its fact in a home's memory.
 #[derive(FromArgs, ArgsInfo, Debug, Clone)]
@@ -54,38 +52,40 @@ pub struct RecallArgs {
 /// Runs the command.
 pub fn command(args: &RecallArgs) -> Result<()> {
     ensure!(args.embeddings.is_none() || args.llm_url.is_none(), "give --embeddings or --llm-url, not both");
-    let progress = Progress::new(if args.embeddings.is_some() { 4 } else { 2 });
-    let agent = program("agent", args.agent.as_deref(), &args.out, args.yes, &progress)?;
-    let folder = fs::canonicalize(&args.out).context("the folder for logs")?.join("bench");
-    let place = Place { worker: args.worker.as_deref(), out: &args.out, yes: args.yes, folder: &folder };
-    let served = match &args.embeddings {
-        Some(file) => {
-            let wanted = [Wanted { file, expert: VECTORS, makes_vectors: true }];
-            Some(Served::start(&place, &wanted, &progress)?)
-        }
-        None => None,
+    let models: Vec<Wanted<'_>> = args.embeddings.iter().map(|file| vectors(file)).collect();
+    let asked = Asked {
+        name: "recall",
+        out: &args.out,
+        yes: args.yes,
+        agent: args.agent.as_deref(),
+        worker: args.worker.as_deref(),
+        models: &models,
+        llm_url: args.llm_url.as_deref(),
     };
-    let mut command = tool::command(&agent.display().to_string());
-    command.arg("measure-recall").arg(data(args.questions.as_deref(), QUESTIONS)?);
-    if let Some(url) = served.as_ref().map(Served::url).or(args.llm_url.clone()) {
-        command.args(["--llm-url", &url]);
-    }
-    if served.is_some() {
-        command.args(["--embeddings", VECTORS]);
-    }
-    let step = progress.step("looking for each fact", None);
-    let answer = folder.join("recall.json");
-    let file = File::create(&answer).with_context(|| format!("writing {}", answer.display()))?;
-    tool::run_into(&mut command, file, &folder.join("recall.log"), &step)?;
-    step.done("looked");
-    let text = fs::read_to_string(&answer).with_context(|| format!("reading {}", answer.display()))?;
-    let figures: Value = serde_json::from_str(&text).context("understanding what the agent measured")?;
+    let progress = Progress::new(asked.n_steps());
+    let questions = data(args.questions.as_deref(), QUESTIONS)?;
+    let figures = measure(&asked, &questions, &progress)?;
     if args.json {
         println!("{figures}");
     } else {
         print!("{}", table(&figures));
     }
     Ok(())
+}
+
+/// A model that makes vectors, as an expert.
+pub fn vectors(file: &Path) -> Wanted<'_> {
+    Wanted { file, expert: VECTORS, makes_vectors: true }
+}
+
+/// What the agent finds of these questions.
+pub fn measure(asked: &Asked<'_>, questions: &Path, progress: &Progress) -> Result<Value> {
+    asked.figures(progress, "looking for each fact", |command| {
+        command.arg("measure-recall").arg(questions);
+        if asked.models.iter().any(|model| model.makes_vectors) {
+            command.args(["--embeddings", VECTORS]);
+        }
+    })
 }
 
 fn table(figures: &Value) -> String {

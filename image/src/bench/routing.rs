@@ -4,15 +4,13 @@
 //! rpc-worker here, or a server is named that has them. What cannot be measured says why. What counts are sentences that no
 //! figure and no keyword was chosen by; those that were are shown beside.
 
-use super::served::{Place, Served, Wanted, data};
-use super::worker::program;
+use super::asked::Asked;
+use super::served::{Wanted, data};
 use crate::progress::Progress;
-use crate::tool;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Right choices of words and vectors, of all: both must be worth more than the general expert for everything.
 const WORDS_LEAST: f64 = 0.8;
@@ -20,7 +18,7 @@ const VECTORS_LEAST: f64 = 0.8;
 /// Experts' names where models are served here.
 const VECTORS: &str = "minilm";
 const CHOOSER: &str = "chooser";
-const HELD_OUT: &str = "agent/routing/held-out.tsv";
+pub const HELD_OUT: &str = "agent/routing/held-out.tsv";
 const TUNED: &str = "agent/routing/sentences.tsv";
 
 /// Measure how often each way of choosing an expert is right.
@@ -75,38 +73,25 @@ pub fn command(args: &RoutingArgs) -> Result<()> {
     want(&args.embeddings, VECTORS, true);
     want(&args.chooser, CHOOSER, false);
     ensure!(wanted.is_empty() || args.llm_url.is_none(), "give --llm-url, or files of models, not both");
-    let progress = Progress::new(if wanted.is_empty() { 2 } else { 4 });
-    let agent = program("agent", args.agent.as_deref(), &args.out, args.yes, &progress)?;
-    let folder = fs::canonicalize(&args.out).context("the folder for logs")?.join("bench");
-    let (worker, place) = (args.worker.as_deref(), &folder);
-    let place = Place { worker, out: &args.out, yes: args.yes, folder: place };
     let models: Vec<Wanted<'_>> = wanted
         .iter()
         .map(|(file, expert, makes_vectors)| Wanted { file, expert, makes_vectors: *makes_vectors })
         .collect();
-    let served = if models.is_empty() { None } else { Some(Served::start(&place, &models, &progress)?) };
-    let mut command = tool::command(&agent.display().to_string());
-    command.arg("measure-routing").arg(data(args.sentences.as_deref(), HELD_OUT)?);
-    if args.sentences.is_none() {
-        command.arg("--tuned").arg(data(None, TUNED)?);
-    }
-    if let Some(url) = served.as_ref().map(Served::url).or(args.llm_url.clone()) {
-        command.args(["--llm-url", &url]);
-    }
+    let asked = Asked {
+        name: "routing",
+        out: &args.out,
+        yes: args.yes,
+        agent: args.agent.as_deref(),
+        worker: args.worker.as_deref(),
+        models: &models,
+        llm_url: args.llm_url.as_deref(),
+    };
+    let progress = Progress::new(asked.n_steps());
+    let held_out = data(args.sentences.as_deref(), HELD_OUT)?;
+    let tuned = if args.sentences.is_none() { Some(data(None, TUNED)?) } else { None };
     let chooser = args.chooser.is_some().then_some(CHOOSER);
-    if let Some(model) = args.model.as_deref().or(chooser) {
-        command.args(["--model", model]);
-    }
-    if args.embeddings.is_some() {
-        command.args(["--embeddings", VECTORS]);
-    }
-    let step = progress.step("choosing an expert for each sentence", None);
-    let answer = folder.join("routing.json");
-    let file = File::create(&answer).with_context(|| format!("writing {}", answer.display()))?;
-    tool::run_into(&mut command, file, &folder.join("routing.log"), &step)?;
-    step.done("chosen");
-    let text = fs::read_to_string(&answer).with_context(|| format!("reading {}", answer.display()))?;
-    let figures: Value = serde_json::from_str(&text).context("understanding what the agent measured")?;
+    let model = args.model.as_deref().or(chooser);
+    let figures = measure(&asked, &held_out, tuned.as_deref(), model, &progress)?;
     if args.json {
         println!("{figures}");
     } else {
@@ -118,8 +103,30 @@ pub fn command(args: &RoutingArgs) -> Result<()> {
     }
 }
 
+/// What the agent chooses for these sentences.
+pub fn measure(
+    asked: &Asked<'_>,
+    sentences: &Path,
+    tuned: Option<&Path>,
+    model: Option<&str>,
+    progress: &Progress,
+) -> Result<Value> {
+    asked.figures(progress, "choosing an expert for each sentence", |command| {
+        command.arg("measure-routing").arg(sentences);
+        if let Some(tuned) = tuned {
+            command.arg("--tuned").arg(tuned);
+        }
+        if let Some(model) = model {
+            command.args(["--model", model]);
+        }
+        if let Some(vectors) = asked.models.iter().find(|model| model.makes_vectors) {
+            command.args(["--embeddings", vectors.expert]);
+        }
+    })
+}
+
 /// The accuracy of a way, if it was measured.
-fn accuracy(figures: &Value, way: &str) -> Option<f64> {
+pub fn accuracy(figures: &Value, way: &str) -> Option<f64> {
     figures["ways"][way]["routing_accuracy"].as_f64()
 }
 

@@ -5,7 +5,7 @@
 
 mod agent;
 pub mod forge;
-mod speech;
+pub mod speech;
 
 use crate::progress::Progress;
 use crate::setup::{self, For};

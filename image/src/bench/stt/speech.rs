@@ -14,9 +14,9 @@ const LIST: &str = "transcripts.tsv";
 const CLIPS_MAX: usize = 10_000;
 
 pub struct Clip {
-    path: PathBuf,
-    name: String,
-    want: String,
+    pub path: PathBuf,
+    pub name: String,
+    pub want: String,
 }
 
 /// All figures of a folder.
@@ -160,14 +160,14 @@ fn sum(rows: &[Row]) -> Sum {
 }
 
 /// Small letters, digits and apostrophes; all else parts words.
-fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     let is_part = |c: char| c.is_alphanumeric() || c == '\'';
     let text = text.to_lowercase();
     text.split(|c| !is_part(c)).filter(|word| !word.is_empty()).map(str::to_string).collect()
 }
 
 /// The fewest words to change, leave out or add (Levenshtein).
-fn distance(want: &[String], got: &[String]) -> usize {
+pub fn distance(want: &[String], got: &[String]) -> usize {
     let mut row: Vec<usize> = (0..=got.len()).collect();
     for (idx, word) in want.iter().enumerate() {
         let mut before = row[0];

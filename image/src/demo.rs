@@ -66,7 +66,7 @@ pub fn command(args: DemoArgs) -> Result<()> {
         (false, true) => Shown::Terminal,
         (false, false) => Shown::Plain,
     };
-    let mut paper = Paper::new(shown);
+    let mut paper = Paper::new(shown, args.pictures.is_some());
     paper.tell(vec![words(Style::Dim, "$ "), words(Style::Bold, "cargo duet demo")]);
     let built = build::build(&repository, &BuildOptions::new(args.out.clone()))?;
     tell(&mut paper, "image", &format!("{} after {}", built.id, passed(started)));

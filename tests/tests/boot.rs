@@ -7,6 +7,8 @@
 
 #[path = "boot/acts.rs"]
 mod acts;
+#[path = "boot/conversation.rs"]
+mod conversation;
 #[path = "boot/diag.rs"]
 mod diag;
 #[path = "boot/models.rs"]
@@ -131,7 +133,11 @@ impl Place {
     }
 
     fn shelf(&self, test: &str, dhcp: Dhcp, pcs: Vec<Pc>) -> Option<Shelf> {
-        let options = Options {
+        self.shelf_of(test, self.options(dhcp, pcs))
+    }
+
+    fn options(&self, dhcp: Dhcp, pcs: Vec<Pc>) -> Options {
+        Options {
             pcs,
             dhcp,
             releases: self.folder.join("releases"),
@@ -140,7 +146,10 @@ impl Place {
             pages: false,
             settings: String::new(),
             models: None,
-        };
+        }
+    }
+
+    fn shelf_of(&self, test: &str, options: Options) -> Option<Shelf> {
         match Shelf::start(options) {
             Ok(shelf) => Some(shelf),
             // An ordinary user on a machine that forbids user namespaces can do nothing about it.

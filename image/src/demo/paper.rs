@@ -54,6 +54,7 @@ pub struct Paper {
     lines: Vec<(Duration, Line)>,
     began: Instant,
     shown: Shown,
+    is_pictured: bool,
 }
 
 /// Where lines go as they come.
@@ -66,13 +67,14 @@ pub enum Shown {
 }
 
 impl Paper {
-    pub fn new(shown: Shown) -> Paper {
-        Paper { lines: vec![], began: Instant::now(), shown }
+    /// A paper of which a picture is made has bars and colours, wherever its lines go meanwhile.
+    pub fn new(shown: Shown, is_pictured: bool) -> Paper {
+        Paper { lines: vec![], began: Instant::now(), shown, is_pictured }
     }
 
     /// Whether bars and colours are seen.
     pub fn is_drawn(&self) -> bool {
-        self.shown == Shown::Terminal
+        self.is_pictured || self.shown == Shown::Terminal
     }
 
     pub fn tell(&mut self, line: Line) {

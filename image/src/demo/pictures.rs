@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-const WINDOW: &str = "1180,1000";
+const WINDOW: &str = "1180,760";
+/// Where the turns of the conversation stand, with their times.
+const PANEL: &str = "#turns";
 /// Milliseconds of the page's own time until it has asked for everything.
 const BUDGET_MS: u32 = 8000;
 /// The README travels with every clone.
@@ -27,7 +29,7 @@ pub fn make(folder: &Path, paper: &Paper, page: SocketAddr) -> Result<()> {
     let mut command = tool::command(browser);
     command.args(["--headless=new", "--hide-scrollbars", "--no-sandbox", "--disable-gpu"]);
     command.arg(format!("--window-size={WINDOW}")).arg(format!("--virtual-time-budget={BUDGET_MS}"));
-    command.arg(format!("--screenshot={}", file.display())).arg(format!("http://{page}/"));
+    command.arg(format!("--screenshot={}", file.display())).arg(format!("http://{page}/{PANEL}"));
     let done = command.output().with_context(|| format!("starting {browser}"))?;
     ensure!(done.status.success(), "{browser} made no picture: {}", String::from_utf8_lossy(&done.stderr));
     let bytes = fs::metadata(&file).with_context(|| format!("{browser} left no {}", file.display()))?.len();

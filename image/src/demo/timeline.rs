@@ -30,7 +30,7 @@ pub fn lines(number: usize, turn: &Turn, is_drawn: bool) -> Vec<Line> {
     if let Some(call) = &turn.tool {
         add("tool", &format!("{} {} {}", call.tool, call.arguments, call.outcome), Style::Plain);
     }
-    add("by", &turn.by.join(", "), Style::Plain);
+    add("by", &once_each(&turn.by).join(", "), Style::Plain);
     add("answer", &turn.answer, Style::Good);
     if turn.outcome != "answered" {
         add("end", &[vec![turn.outcome.clone()], turn.troubles.clone()].concat().join(", "), Style::Bad);
@@ -44,6 +44,14 @@ pub fn lines(number: usize, turn: &Turn, is_drawn: bool) -> Vec<Line> {
     let told: Vec<String> = silence.into_iter().chain(played).collect();
     lines.extend(matter("", &told.join(", "), Style::Dim));
     lines
+}
+
+/// Who answered, each once: one who chooses a tool and then says what it told is asked again and again.
+fn once_each(by: &[String]) -> Vec<&str> {
+    let who = |told: &str| told.split(" (").next().map(str::to_owned);
+    let firsts =
+        by.iter().enumerate().filter(|(idx, one)| !by[..*idx].iter().any(|old| who(old) == who(one)));
+    firsts.map(|(_, one)| one.as_str()).collect()
 }
 
 /// A name, and text in as many lines as it needs.
@@ -115,7 +123,7 @@ mod tests {
             route: "creative, because of joke".into(),
             tool: None,
             answer: "Why did the node cross the network? ".repeat(12),
-            by: vec!["jester on pc2".into()],
+            by: vec!["jester on pc2 (here, 1 of 2)".into(), "jester on pc2 (here, 2 of 2)".into()],
             outcome: "answered".into(),
             stages: vec![
                 took("listen", 3000.0),
@@ -163,6 +171,12 @@ mod tests {
         let told = told(false);
         assert!(told.iter().any(|line| line.contains("listen 3.00 s, hear 0.50 s")), "{told:#?}");
         assert!(!told.concat().contains('█'), "{told:#?}");
+    }
+
+    #[test]
+    fn who_answered_several_times_stands_there_once() {
+        let told = told(false);
+        assert!(told.iter().any(|line| line.ends_with("  jester on pc2 (here, 1 of 2)")), "{told:#?}");
     }
 
     #[test]

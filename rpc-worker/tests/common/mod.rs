@@ -6,6 +6,7 @@
 pub mod models;
 
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 pub struct Worker {
     child: Child,
     said: BufReader<ChildStderr>,
+    /// What it said before it listened: a small model can be ready by then.
+    early: VecDeque<String>,
     pub address: String,
 }
 
@@ -46,8 +49,12 @@ impl Worker {
             .spawn()
             .unwrap();
         let said = BufReader::new(child.stderr.take().unwrap());
-        let mut worker = Worker { child, said, address: String::new() };
-        let line = worker.hear("listening on ");
+        let mut worker = Worker { child, said, early: VecDeque::new(), address: String::new() };
+        let mut line = worker.next_line("listening on ");
+        while !line.contains("listening on ") {
+            worker.early.push_back(line);
+            line = worker.next_line("listening on ");
+        }
         worker.address = line.rsplit(' ').next().unwrap().trim().to_owned();
         worker
     }
@@ -64,14 +71,18 @@ impl Worker {
 
     /// The next line with these words.
     pub fn hear(&mut self, words: &str) -> String {
-        let mut line = String::new();
         loop {
-            line.clear();
-            assert!(self.said.read_line(&mut line).unwrap() > 0, "it ended without saying {words:?}");
+            let line = self.early.pop_front().unwrap_or_else(|| self.next_line(words));
             if line.contains(words) {
                 return line;
             }
         }
+    }
+
+    fn next_line(&mut self, words: &str) -> String {
+        let mut line = String::new();
+        assert!(self.said.read_line(&mut line).unwrap() > 0, "it ended without saying {words:?}");
+        line
     }
 
     pub fn pid(&self) -> u32 {

@@ -47,6 +47,9 @@ pub struct Status {
     /// For the page; `/api/workflows` is the place for others.
     #[serde(skip)]
     pub workflows: crate::brain::shown::Shown,
+    /// How good the cluster's models were measured to be, as far as somebody measured it.
+    #[serde(skip_serializing_if = "admission::Quality::is_empty")]
+    pub quality: admission::Quality,
     /// Absent where no agent serves, such as in `agent status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hearing: Option<crate::hear::desk::HearingStatus>,

@@ -272,6 +272,7 @@ impl Shared {
             voice: Some(self.voice.status()),
             turns,
             workflows: shown::shown(&self.voice.mind.brain, false),
+            quality: self.settings.now().quality,
             ..self.node.status().await
         }
     }
@@ -406,6 +407,7 @@ async fn obey(shared: Arc<Shared>, ask: &Ask) -> Answer {
         Wish::Logs { lines } => shared.node.journal(lines).await,
         Wish::Diag(DiagPart::Status) => shared.text().await + &shared.node.counters(),
         Wish::Edits { from } => shared.sharing.part(from),
+        Wish::Models => shared.spreading.status().told().to_json(),
         Wish::Diag(part) => {
             // It goes on though whoever asked has hung up, and the next order waits for it.
             let tried = tokio::spawn(async move {

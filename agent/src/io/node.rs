@@ -144,6 +144,7 @@ impl Node {
             voice: None,
             turns: vec![],
             workflows: crate::brain::shown::Shown::default(),
+            quality: admission::Quality::default(),
         }
     }
 

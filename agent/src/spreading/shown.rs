@@ -1,6 +1,7 @@
 //! What page, terminal and API show of models that travel: how much of each is here, from whom, how fast, and who lied.
 
 use super::Spreading;
+use admission::ModelsTold;
 use serde::Serialize;
 use spread::{CHUNK_BYTES, Root};
 
@@ -46,6 +47,17 @@ impl SpreadFile {
     }
 }
 
+impl SpreadStatus {
+    /// For the owner who asks by an order.
+    pub fn told(&self) -> ModelsTold {
+        let mut told = ModelsTold::default();
+        for file in &self.files {
+            told.add(&file.file, file.is_here, file.have_bytes, file.bytes, &file.sentence);
+        }
+        told
+    }
+}
+
 impl Spreading {
     /// What is wanted here, in the order in which it comes.
     pub fn status(&self) -> SpreadStatus {
@@ -79,6 +91,22 @@ impl Spreading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_owner_is_told_how_much_is_here_and_why_the_rest_is_not() {
+        let file = |file: &str, have_bytes, is_here, sentence: &str| SpreadFile {
+            file: file.into(),
+            bytes: 100,
+            have_bytes,
+            is_here,
+            sentence: sentence.into(),
+            ..SpreadFile::default()
+        };
+        let files = vec![file("a", 100, true, ""), file("b", 40, false, ""), file("c", 0, false, "no room")];
+        let told = SpreadStatus { catalogue: 1, files }.told();
+        assert_eq!(told.line(), "1 of 3, 46 %");
+        assert_eq!(told.refused.iter().map(|r| (&*r.file, &*r.why)).collect::<Vec<_>>(), [("c", "no room")]);
+    }
 
     #[test]
     fn a_line_says_how_much_from_whom_and_who_lied() {

@@ -20,7 +20,9 @@ mod error;
 mod ids;
 mod keys;
 mod membership;
+mod models_told;
 mod order;
+mod quality;
 mod ring;
 mod roster;
 mod sealed;
@@ -54,10 +56,14 @@ pub use keys::{
     StickPublic, StickSecret,
 };
 pub use membership::Membership;
+pub use models_told::{
+    MODELS_TOLD_BYTES_MAX, ModelRefused, ModelsTold, REFUSED_TEXT_BYTES_MAX, REFUSED_TOLD_MAX,
+};
 pub use order::{
     DiagPart, LOG_LINES_MAX, ORDER_AGE_S_MAX, ORDER_BYTES, ORDER_PATH, ORDER_TEXT_BYTES_MAX, Order,
     REPORT_TEXT_BYTES_MAX, Wish,
 };
+pub use quality::{QUALITY_MODEL_BYTES_MAX, QUALITY_THOUSANDTHS_MAX, Quality, QualityFigure};
 pub use ring::{KeyRing, RING_KEY_BYTES, RingKey, RingMark};
 pub use roster::{Merged, PAGE_BYTES_MAX, PAGE_REMOVED_MAX, PAGES_MAX, Page, REMOVED_MAX, Removal, Roster};
 pub use sealed::{BOX_OVERHEAD_BYTES, BoxPublic, BoxSecret, Purpose};

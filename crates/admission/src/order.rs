@@ -34,6 +34,8 @@ pub enum Wish {
     Diag(DiagPart),
     /// What was edited, from this place in the book on.
     Edits { from: u16 },
+    /// How far its models are: a [`crate::ModelsTold`]. Nodes of older releases refuse it.
+    Models,
 }
 
 /// A part of a node's diagnosis. None of them changes anything there, and none opens a shell.
@@ -163,6 +165,7 @@ impl Order {
                 None => return Err(Error::Form { what: WHAT }),
             },
             (2, from) => Wish::Edits { from },
+            (3, 0) => Wish::Models,
             _ => return Err(Error::Form { what: WHAT }),
         };
         let (unix_s, nonce) = (reader.u64()?, reader.array()?);
@@ -181,6 +184,7 @@ impl Order {
             Wish::Logs { lines } => (0, lines),
             Wish::Diag(part) => (1, part as u16),
             Wish::Edits { from } => (2, from),
+            Wish::Models => (3, 0),
         };
         let parts: [&[u8]; 8] = [
             &[FORMAT],
@@ -267,7 +271,8 @@ mod tests {
     #[test]
     fn an_order_survives_its_text() {
         let logs = [1, 1000].map(|lines| Wish::Logs { lines });
-        for wish in logs.into_iter().chain([Wish::Edits { from: 7 }]).chain(DiagPart::ALL.map(Wish::Diag)) {
+        let others = [Wish::Edits { from: 7 }, Wish::Models];
+        for wish in logs.into_iter().chain(others).chain(DiagPart::ALL.map(Wish::Diag)) {
             let order = order(wish);
             assert_eq!(order.encode().len(), ORDER_BYTES);
             assert_eq!(Order::parse(order.to_json().as_bytes()), Ok(order));

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{AuthorityPublic, AuthoritySecret, Signature, Statement};
+use crate::quality::Quality;
 use crate::tool_settings::{Overrides, ToolSettings, check_overrides};
 use crate::{API_KEY_NAME_BYTES_MAX, ClusterId, Error};
 
@@ -51,6 +52,9 @@ pub struct NodeSettings {
     pub tools: ToolSettings,
     /// Services that are asked at an address of the owner's: `llama-api-NAME` or `tools`.
     pub overrides: Overrides,
+    /// Not what the owner wants but what was measured; it goes the same way.
+    #[serde(skip_serializing_if = "Quality::is_empty")]
+    pub quality: Quality,
 }
 
 /// Who may look at the nodes' pages.
@@ -179,6 +183,7 @@ impl NodeSettings {
         }
         self.tools.check()?;
         check_overrides(&self.overrides)?;
+        self.quality.check()?;
         self.voice.check()
     }
 }
@@ -273,6 +278,7 @@ mod tests {
     use super::*;
     use crate::certificate::tests::authority;
     use crate::{OVERRIDES_MAX, TOOL_NAME_BYTES_MAX, TOOL_NAMES_MAX, ToolMode};
+    use crate::{QUALITY_MODEL_BYTES_MAX, QualityFigure};
 
     fn settings(n: usize) -> NodeSettings {
         let address = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 8081));
@@ -291,7 +297,31 @@ mod tests {
         let voice = longest_voice();
         let rpc_memory_mib = 512;
         let page = PageSettings { open: false };
-        NodeSettings { llm_url, llm_last_resort, rpc_memory_mib, rpc_keys, voice, page, tools, overrides }
+        let quality = longest_quality();
+        NodeSettings {
+            llm_url,
+            llm_last_resort,
+            rpc_memory_mib,
+            rpc_keys,
+            voice,
+            page,
+            tools,
+            overrides,
+            quality,
+        }
+    }
+
+    fn longest_quality() -> Quality {
+        let model = "q".repeat(QUALITY_MODEL_BYTES_MAX);
+        let figure = || QualityFigure::new(&model, 20.0, u64::MAX);
+        Quality {
+            measured_unix_s: Some(u64::MAX),
+            wer_synthetic: figure(),
+            wer_real: figure(),
+            tool_call_exact: figure(),
+            routing_accuracy: figure(),
+            recall_at_5: figure(),
+        }
     }
 
     fn longest_voice() -> VoiceSettings {
@@ -350,6 +380,18 @@ mod tests {
         let settings = r#"{"llm_url":"10.0.0.9:80","later":true}"#;
         let settings: NodeSettings = serde_json::from_str(settings).unwrap();
         assert_eq!(settings.llm_url, Some(SocketAddr::from(([10, 0, 0, 9], 80))));
+    }
+
+    /// As a node of a release before the figures reads settings, and as this one reads those of such a server.
+    #[test]
+    fn figures_change_nothing_for_those_who_do_not_know_them() {
+        let told = NodeSettings { quality: longest_quality(), ..NodeSettings::default() };
+        let mut text = serde_json::to_value(&told).unwrap();
+        assert!(text.as_object_mut().unwrap().remove("quality").is_some());
+        let without: NodeSettings = serde_json::from_value(text).unwrap();
+        assert_eq!(without, NodeSettings::default());
+        // Where nothing was measured the text is that of old, and so is its signature.
+        assert!(!serde_json::to_string(&without).unwrap().contains("quality"));
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! The table of `duet nodes list`: one line a PC, who needs the owner first, then the last failures.
 //!
-//! Pure: a view in, text out. Columns are as wide as their matter.
+//! Pure: a view in, text out. Columns are as wide as their matter; the lines on models below them fit 80 columns.
 
 use crate::serve::enrol::view::{NodeView, Nodes, State};
+use admission::ModelsTold;
 use std::fmt::Write;
 
 /// Failures under the table.
 const FAILURES_SHOWN_MAX: usize = 8;
 const COLUMNS: usize = 10;
+/// Width of a line that is not of the table.
+const LINE_COLUMNS: usize = 79;
+/// Room for the names of PCs before what is said of their models.
+const NAME_COLUMNS_MAX: usize = 24;
 
 pub fn render(nodes: &Nodes) -> String {
     let mut text = String::new();
@@ -30,6 +35,7 @@ pub fn render(nodes: &Nodes) -> String {
     if waiting > 0 {
         let _ = writeln!(text, "\nCompare the digits with the PC's screen, then: duet nodes approve DIGITS");
     }
+    models(&mut text, nodes);
     if !nodes.failures.is_empty() {
         text.push_str("\nLast failures:\n");
     }
@@ -69,6 +75,47 @@ fn row(node: &NodeView) -> [String; COLUMNS] {
     ]
 }
 
+/// How far the models of each PC are, and why one does not come.
+fn models(text: &mut String, nodes: &Nodes) {
+    let told: Vec<(&NodeView, &ModelsTold)> =
+        nodes.nodes.iter().filter_map(|node| Some((node, node.models.as_ref()?))).collect();
+    let width = told.iter().map(|(node, _)| node.name.chars().count()).max().unwrap_or(0);
+    let width = width.min(NAME_COLUMNS_MAX);
+    for (idx, (node, told)) in told.into_iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "{}{:<width$}  models {}",
+            if idx == 0 { "\n" } else { "" },
+            node.name,
+            told.line()
+        );
+        for refused in &told.refused {
+            indented(text, &format!("{}: {}", refused.file, refused.why));
+        }
+    }
+}
+
+/// Words in as many lines as they need; a word that is too long for one is cut.
+fn indented(text: &mut String, words: &str) {
+    const INDENT: &str = "    ";
+    let room = LINE_COLUMNS - INDENT.len();
+    let mut line = String::from("!");
+    for word in words.split_whitespace() {
+        let letters: Vec<char> = word.chars().collect();
+        for part in letters.chunks(room) {
+            if line.chars().count() + 1 + part.len() > room {
+                let _ = writeln!(text, "{INDENT}{line}");
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.extend(part);
+        }
+    }
+    let _ = writeln!(text, "{INDENT}{line}");
+}
+
 fn duration(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
@@ -94,6 +141,7 @@ mod tests {
             code: code.map(str::to_owned),
             gossip: (state == State::Healthy).then(|| "alive".to_owned()),
             tier: (state == State::Healthy).then(|| "mid".to_owned()),
+            models: None,
             sentence: None,
             approved: false,
             called_s_ago: 130,
@@ -143,6 +191,36 @@ Last failures:
         let text = render(&nodes);
         assert!(text.starts_with(want), "{text}");
         assert!(text.ends_with("  52:54:00:77:00:02  no boot\n"), "{text}");
+    }
+
+    #[test]
+    fn models_that_are_on_their_way_are_told_in_80_columns_with_what_is_refused() {
+        let why = "there is no room: 540 MB are missing beside what lies here; a model that nobody wants makes room";
+        let mut coming = ModelsTold::default();
+        coming.add("ear.bin", true, 31, 31, "");
+        coming.add("large.gguf", false, 31, 69, why);
+        let mut whole = ModelsTold::default();
+        whole.add("ear.bin", true, 31, 31, "");
+        let models = [Some(coming), Some(whole), None];
+        let names = ["cellar", "kitchen", "attic"];
+        let all = names.into_iter().zip(models);
+        let all = all.map(|(name, models)| NodeView { models, ..node(name, State::Healthy, None) });
+        let text = render(&nodes(all.collect()));
+        let want = "
+cellar   models 1 of 2, 62 %
+    ! large.gguf: there is no room: 540 MB are missing beside what lies here; a
+    model that nobody wants makes room
+kitchen  models 1 of 1
+";
+        assert!(text.ends_with(want), "{text}");
+    }
+
+    #[test]
+    fn a_long_word_is_cut_and_never_lost() {
+        let mut text = String::new();
+        indented(&mut text, &format!("a {}", "é".repeat(200)));
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+        assert_eq!(text.matches('é').count(), 200);
     }
 
     #[test]

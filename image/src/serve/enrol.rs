@@ -4,6 +4,7 @@
 //! the answers. What is decided, the [`registrar`] decides.
 
 mod api_keys;
+mod asking;
 pub mod book;
 pub mod control;
 mod edits;
@@ -59,6 +60,8 @@ pub(crate) struct Enrolment {
     saved: watch::Sender<u64>,
     /// The server's own place in the gossip, once it has one.
     watcher: OnceLock<Watcher>,
+    /// What nodes said of their models.
+    heard: Mutex<asking::Heard>,
 }
 
 /// Everything that is opened before the server serves.
@@ -83,6 +86,7 @@ pub(crate) fn open(out: &Path, listeners: Vec<TcpListener>) -> Result<Result<Ope
         wanted: Notify::new(),
         saved: watch::Sender::new(0),
         watcher: OnceLock::new(),
+        heard: Mutex::default(),
     };
     // What a new cluster begins with is on disk before the first PC hears of it.
     enrolment.save()?;

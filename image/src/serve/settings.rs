@@ -6,7 +6,8 @@
 use super::elsewhere::{Services, Tools};
 use super::zone;
 use admission::{
-    LAST_RESORT_MAX, NodeSettings, PageSettings, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN, VoiceSettings,
+    LAST_RESORT_MAX, NodeSettings, PageSettings, Quality, RPC_KEYS_MAX, RPC_MIB_MAX, RPC_MIB_MIN,
+    VoiceSettings,
 };
 use netboot::Mac;
 use release::{HostName, ReleaseId};
@@ -278,6 +279,7 @@ impl Settings {
             page: self.page.open.map_or_else(PageSettings::default, |open| PageSettings { open }),
             tools: self.tools.0.clone(),
             overrides: self.overrides.0.clone(),
+            quality: Quality::default(),
         }
     }
 

@@ -1,9 +1,13 @@
-//! The figures of the models, as they are printed and as they lie in OUT/models.
+//! The figures of the models, as they are printed and as they lie in OUT/models, where `duet serve` reads them for the pages
+//! of the nodes.
 
+use crate::disk::read_limited;
+use admission::{Quality, QualityFigure};
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What is measured, by its name in the figures and in words.
@@ -15,9 +19,11 @@ pub const KEYS: [(&str, &str); 5] = [
     ("recall_at_5", "facts found"),
 ];
 const FILE: &str = "quality.json";
+/// Some hundred models, each with all figures.
+const FILE_BYTES_MAX: usize = 256 << 10;
 
 /// One figure of one model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     pub model: String,
     #[serde(rename = "use")]
@@ -29,8 +35,11 @@ pub struct Measured {
 }
 
 /// All of them; of each kind the best is told first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Figures {
+    /// When they were; absent in files of older releases.
+    pub measured_unix_s: Option<u64>,
     pub wer_synthetic: Option<f64>,
     pub wer_real: Option<f64>,
     pub tool_call_exact: Option<f64>,
@@ -89,6 +98,37 @@ pub fn write(out: &Path, figures: &Figures) -> Result<()> {
     fs::rename(&new, &path).with_context(|| format!("writing {}", path.display()))
 }
 
+/// What nodes are told of it: nothing where nobody measured. `Err` says why a file is not to be believed.
+pub fn read(out: &Path) -> Result<Quality> {
+    let path = path(out);
+    let text = match read_limited(&path, FILE_BYTES_MAX) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Quality::default()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let figures: Figures =
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    Ok(figures.told())
+}
+
+impl Figures {
+    /// The best of each kind; what is no figure is as if it had not been measured.
+    fn told(mut self) -> Quality {
+        self.models.retain(|one| QualityFigure::new(&one.model, one.value, one.n).is_some());
+        let figure =
+            |key: &str| self.best(key).and_then(|best| QualityFigure::new(&best.model, best.value, best.n));
+        let quality = Quality {
+            measured_unix_s: self.measured_unix_s,
+            wer_synthetic: figure("wer_synthetic"),
+            wer_real: figure("wer_real"),
+            tool_call_exact: figure("tool_call_exact"),
+            routing_accuracy: figure("routing_accuracy"),
+            recall_at_5: figure("recall_at_5"),
+        };
+        if quality.is_empty() { Quality::default() } else { quality }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +159,65 @@ mod tests {
             (&told["wer_real"], &told["why"]["wer_real"]),
             (&serde_json::Value::Null, &"no clips".into())
         );
+        assert_eq!(read(&out).unwrap(), Quality::default());
         fs::remove_dir_all(&out).unwrap();
+    }
+
+    /// What the nodes are told of a file with this in it.
+    fn told(name: &str, bytes: Option<&[u8]>) -> Result<Quality> {
+        let out = std::env::temp_dir().join(format!("duet-told-{name}-{}", std::process::id()));
+        fs::create_dir_all(out.join("models")).unwrap();
+        if let Some(bytes) = bytes {
+            fs::write(path(&out), bytes).unwrap();
+        }
+        let told = read(&out);
+        fs::remove_dir_all(&out).unwrap();
+        told
+    }
+
+    fn some() -> Figures {
+        let mut figures = Figures { measured_unix_s: Some(7), ..Figures::default() };
+        figures.add(Path::new("a.bin"), "speech", "wer_synthetic", 0.25, 277);
+        figures.add(Path::new("b.bin"), "speech", "wer_synthetic", 0.0512, 277);
+        figures.add(Path::new("words"), "embedding", "recall_at_5", 0.5, 72);
+        figures
+    }
+
+    #[test]
+    fn nodes_are_told_the_best_of_each_kind_with_its_model() {
+        let quality = told("best", Some(serde_json::to_string(&some()).unwrap().as_bytes())).unwrap();
+        assert_eq!(quality.wer_synthetic, QualityFigure::new("b.bin", 0.0512, 277));
+        assert_eq!(quality.recall_at_5, QualityFigure::new("words", 0.5, 72));
+        assert_eq!((quality.measured_unix_s, quality.wer_real), (Some(7), None));
+    }
+
+    #[test]
+    fn no_file_and_a_file_of_an_older_release_are_no_mistakes() {
+        assert_eq!(told("none", None).unwrap(), Quality::default());
+        assert_eq!(told("empty", Some(b"{}")).unwrap(), Quality::default());
+        let old =
+            br#"{"wer_real":0.5,"models":[{"model":"a","use":"speech","key":"wer_real","value":0.5,"n":9}]}"#;
+        let quality = told("old", Some(old)).unwrap();
+        assert_eq!(
+            (quality.wer_real.map(|figure| figure.thousandths), quality.measured_unix_s),
+            (Some(500), None)
+        );
+    }
+
+    #[test]
+    fn half_a_file_a_huge_one_and_figures_that_are_none_are_no_news() {
+        let whole = serde_json::to_string(&some()).unwrap();
+        let huge = [whole.as_bytes(), &vec![b' '; FILE_BYTES_MAX]].concat();
+        let no_number = whole.replace("0.25", "NaN");
+        let bad: [&[u8]; 6] =
+            [b"", b"[]]", &whole.as_bytes()[..whole.len() / 2], &huge, no_number.as_bytes(), b"\xff\xfe"];
+        for (idx, bad) in bad.into_iter().enumerate() {
+            let error = told("bad", Some(bad)).unwrap_err().to_string();
+            assert!(error.contains("quality.json"), "{idx}: {error}");
+        }
+        for value in ["-0.1", "20.5", "1e300"] {
+            let quality = told("value", Some(whole.replace("0.0512", value).as_bytes())).unwrap();
+            assert_eq!(quality.wer_synthetic.map(|figure| figure.model), Some("a.bin".into()), "{value}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::asked::Asked;
 use super::served::{Wanted, data};
 use super::{recall, routing};
 use crate::progress::Progress;
+use crate::releases::unix_now_s;
 use crate::setup::{self, For};
 use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
@@ -35,7 +36,7 @@ const MODELS_MAX: usize = 64;
     example = "Everything on the shelf:\n  duet bench models",
     example = "One model that lies elsewhere, as data:\n  duet bench models --model tiny.en-q8_0.bin --json",
     note = "Words are spoken by espeak-ng and flite when it runs, in voices that no model of ours was trained with; clips of real persons are those of --speech, a folder with transcripts.tsv.",
-    note = "Of several models of a kind the best is what counts. The figures are kept in OUT/models/quality.json."
+    note = "Of several models of a kind the best is what counts. The figures are kept in OUT/models/quality.json, and `duet serve` has every PC's page show them."
 )]
 pub struct ModelsArgs {
     /// folder with the shelf of models, for logs and the node programs (default: out)
@@ -77,7 +78,7 @@ pub fn command(args: &ModelsArgs) -> Result<()> {
         setup::ensure(&[For::Speech], args.yes)?;
     }
     let bench = Bench { args };
-    let mut figures = Figures::default();
+    let mut figures = Figures { measured_unix_s: Some(unix_now_s()), ..Figures::default() };
     bench.hear(&speech, &mut figures)?;
     bench.call(&of(Use::Language).collect::<Vec<_>>(), &mut figures)?;
     bench.find(of(Use::Embedding).next(), &mut figures)?;

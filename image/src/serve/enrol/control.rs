@@ -4,7 +4,7 @@
 
 use super::registrar::No;
 use super::telling::AGENT_PORT;
-use super::{Enrolment, random_or_say, rename, view};
+use super::{Enrolment, asking, random_or_say, rename, view};
 use crate::disk::{read_limited, write_whole};
 use crate::releases::unix_now_s;
 use crate::serve::{Shared, settings, watch};
@@ -130,7 +130,7 @@ pub(super) async fn serve(listener: UnixListener, enrolment: Arc<Enrolment>, sha
     }
 }
 
-async fn talk(stream: UnixStream, enrolment: &Enrolment, shared: &Shared) -> Result<()> {
+async fn talk(stream: UnixStream, enrolment: &Arc<Enrolment>, shared: &Arc<Shared>) -> Result<()> {
     let (from, mut to) = stream.into_split();
     let mut line = String::new();
     let mut from = BufReader::new(from.take(REQUEST_BYTES_MAX));
@@ -145,11 +145,15 @@ async fn talk(stream: UnixStream, enrolment: &Enrolment, shared: &Shared) -> Res
     Ok(())
 }
 
-async fn obey(request: Request, enrolment: &Enrolment, shared: &Shared) -> Result<Reply> {
+async fn obey(request: Request, enrolment: &Arc<Enrolment>, shared: &Arc<Shared>) -> Result<Reply> {
     let settings = shared.desk().settings.clone();
     let now_s = unix_now_s();
     let sentence = match request {
-        Request::List => return Ok(Reply::Nodes(view::for_owner(enrolment, shared))),
+        Request::List => {
+            let mut nodes = view::for_owner(enrolment, shared);
+            asking::models(enrolment, shared, &mut nodes).await;
+            return Ok(Reply::Nodes(nodes));
+        }
         Request::Logs { who, lines } => {
             let lines = lines.clamp(1, admission::LOG_LINES_MAX);
             return order(enrolment, shared, &who, Wish::Logs { lines }).await;

@@ -1,11 +1,13 @@
-//! Brings what duet.toml says to all nodes to them: signed, with a version that survives this program.
+//! Brings what duet.toml says to all nodes to them, and how good their models were measured to be: signed, with a version
+//! that survives this program.
 
 use super::telling::Told;
 use super::{Enrolment, Watcher};
+use crate::bench::models::kept;
 use crate::disk::{read_limited, write_whole};
 use crate::releases::unix_now_s;
 use crate::serve::Shared;
-use admission::{NodeSettings, SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings};
+use admission::{NodeSettings, Quality, SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
@@ -44,7 +46,13 @@ pub(super) async fn serve(enrolment: Arc<Enrolment>, shared: Arc<Shared>) {
     });
     loop {
         tokio::time::sleep(TURN).await;
-        let settings = shared.desk().settings.for_nodes();
+        let quality = kept::read(&enrolment.out).unwrap_or_else(|error| {
+            let sentence =
+                format!("{error:#}; the pages show no quality until `duet bench models` measures it");
+            shared.desk().note(sentence, shared.now_ms());
+            Quality::default()
+        });
+        let settings = NodeSettings { quality, ..shared.desk().settings.for_nodes() };
         let next = last.next(settings, unix_now_s());
         if next != last {
             // On disk first, so that no version is ever used for two different texts.

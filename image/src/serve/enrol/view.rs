@@ -5,7 +5,7 @@ use super::book::{Failure, Job, Record, Standing};
 use crate::releases::unix_now_s;
 use crate::serve::Shared;
 use crate::serve::pcs::{Pc, Stage, plain_text};
-use admission::{Hardware, NodeId};
+use admission::{Hardware, ModelsTold, NodeId};
 use release::Mac;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +48,9 @@ pub struct NodeView {
     /// The part it plays, as it tells: `edge`, `mid`, `core`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+    /// How far its models are; only the owner's socket tells it, of PCs that live and say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelsTold>,
     /// Why its last call failed.
     pub sentence: Option<String>,
     pub approved: bool,
@@ -203,6 +206,7 @@ fn node_view(
         code,
         gossip: None,
         tier: None,
+        models: None,
         sentence,
         approved: record.standing == Standing::Member { approved: true },
         called_s_ago: now_s.saturating_sub(record.called_unix_s),

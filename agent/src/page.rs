@@ -9,6 +9,7 @@ mod cluster;
 mod gateway;
 mod html;
 mod map;
+mod models;
 mod panels;
 mod sections;
 mod turns;
@@ -92,6 +93,9 @@ fn panels(html: &mut Html, status: Option<&Status>) {
     fresh(html, "cluster", status, |html, status| {
         let mood = status.voice.as_ref().map(|voice| voice.mood).unwrap_or_default();
         cluster::cluster(html, &status.cluster, facts::mood(mood));
+    });
+    fresh(html, "models", status, |html, status| {
+        models::models(html, status.spread.as_ref(), &status.quality);
     });
     still(html, "memory", panels::MEMORY, true);
     fresh(html, "workflows", status, |html, status| workflows::workflows(html, &status.workflows));
@@ -271,7 +275,7 @@ mod tests {
         for (id, _) in panels::offered() {
             assert!(page.contains(&format!("<div class=\"panel\" id=\"{id}\"")), "{id}");
         }
-        assert_eq!(page.matches(panels::CLOSED).count(), 4);
+        assert_eq!(page.matches(panels::CLOSED).count(), 5);
     }
 
     #[test]

@@ -11,6 +11,7 @@ const duration = t => {
 };
 duet.duration = duration;
 const forms = { bytes, duration, kib: n => bytes(n * 1024), mib: n => bytes(n * 2 ** 20),
+  share: f => Math.min(99, Math.floor(f.have_bytes / f.bytes * 100)) + ' %',
   ago: s => s < 2 ? 'just now' : duration(s) + ' ago', load: n => n.toFixed(2), text: t => t,
   state: t => t[0].toUpperCase() + t.slice(1) };
 const at = (status, path) => path.split('.').reduce((part, name) => part == null ? part : part[name], status);
@@ -18,7 +19,8 @@ const shape = s => JSON.stringify([s.name, s.interfaces.map(i => [i.name, i.addr
   s.sound_cards, s.input_devices, s.units.ours.map(u => [u.name, u.n_restarts]), s.units.failed, s.boot, s.cluster.phase, s.cluster.code,
   s.cluster.picture?.members.map(m => [m.id, m.name, m.standing, m.address, m.sees?.[1], m.facts?.services, m.facts?.mood, m.doubted]),
   duet.panel === 'cluster' && s.voice?.mood,
-  s.cluster.happenings.length, s.turns.map(t => [t.talk, t.turn, t.unix_s])]);
+  s.spread?.catalogue, s.spread?.files.map(f => [f.file, f.bytes, f.is_here, f.have_bytes > 0, f.sentence, f.from.map(([name]) => name), f.dropped]),
+  s.quality, s.cluster.happenings.length, s.turns.map(t => [t.talk, t.turn, t.unix_s])]);
 let shown = null;
 
 async function anew() {
@@ -66,8 +68,8 @@ async function see() {
 
 async function look() {
   await see();
-  // Who speaks is soon over.
-  setTimeout(look, duet.panel === 'cluster' ? PICTURE_MS : PERIOD_MS);
+  // Who speaks is soon over, and so is the way of a model.
+  setTimeout(look, ['cluster', 'models'].includes(duet.panel) ? PICTURE_MS : PERIOD_MS);
 }
 setTimeout(look, PERIOD_MS);
 

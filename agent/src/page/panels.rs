@@ -4,10 +4,11 @@ use super::html::Html;
 use crate::api;
 
 /// Every panel by its place in the address, its name on the rail, and what it asks, in the order of the rail.
-const PANELS: [(&str, &str, &str); 11] = [
+const PANELS: [(&str, &str, &str); 12] = [
     ("talk", "Talk", "/api/message"),
     ("turns", "Turns", "/api/turns"),
     ("cluster", "Cluster", "/api/events"),
+    ("models", "Models", "/api/status"),
     ("memory", "Memory", "/api/memory"),
     ("workflows", "Workflows", "/api/workflows"),
     ("experts", "Experts", "/api/personas"),

@@ -1,6 +1,6 @@
 //! The status page, its JSON and its text, for the same fixed node: what a person sees changes only on purpose.
 
-use admission::NodeId;
+use admission::{NodeId, Quality, QualityFigure};
 use agent::cluster::story::Happening;
 use agent::cluster::{ClusterStatus, Phase, PlanStatus};
 use agent::facts::Status;
@@ -9,6 +9,7 @@ use agent::keys::listening::KeysState;
 use agent::serve::voicing::VoiceStatus;
 use agent::sound::state::{SideState, SoundState};
 use agent::speech::mouth::MouthFacts;
+use agent::spreading::{SpreadFile, SpreadStatus};
 use agent::talk::trace::{HearTrace, Outcome, Stage, Took, Trace};
 use agent::{page, text};
 use cluster::{Facts, Health, Service};
@@ -266,6 +267,50 @@ fn the_page_and_the_text_of_a_node_that_talked_stay_as_they_are() {
     let status = talked("talked");
     golden_page("status/talked.html", &status);
     tests::golden("status/talked.txt", &text::render(&status, 8000));
+}
+
+/// A node with models here, on the way, refused and waiting, whose cluster was measured but for one figure.
+fn with_models(name: &str) -> Status {
+    let file = |file: &str, mb: u64, have_mb: u64| SpreadFile {
+        file: file.into(),
+        bytes: mb << 20,
+        have_bytes: have_mb << 20,
+        ..SpreadFile::default()
+    };
+    let from = vec![("boot server".to_owned(), 2), ("attic <2>".to_owned(), 31)];
+    let files = vec![
+        SpreadFile {
+            is_here: true,
+            from: from.clone(),
+            bytes_per_s: 61 << 20,
+            ..file("duet-ear-q8_0.bin", 9, 9)
+        },
+        SpreadFile { from, bytes_per_s: 11 << 20, ..file("calm-Q4_0.gguf", 200, 125) },
+        SpreadFile {
+            sentence: "large-Q4_0.gguf has no <room>: 540 MB are missing".into(),
+            dropped: vec!["cellar".into()],
+            ..file("large-Q4_0.gguf", 2048, 0)
+        },
+        file("all-MiniLM-L6-v2-q8_0.gguf", 24, 0),
+    ];
+    let quality = Quality {
+        measured_unix_s: Some(1_774_746_000),
+        wer_synthetic: QualityFigure::new("duet-ear-q8_0.bin", 0.2274, 277),
+        tool_call_exact: QualityFigure::new("duet-calls <b>.gguf", 0.98, 200),
+        routing_accuracy: QualityFigure::new("words", 0.837, 129),
+        recall_at_5: QualityFigure::new("all-MiniLM-L6-v2-q8_0.gguf", 0.667, 72),
+        ..Quality::default()
+    };
+    Status { spread: Some(SpreadStatus { catalogue: 7, files }), quality, ..healthy(name) }
+}
+
+/// The browser of `mission.rs` shows these two, so that it sees both sections full.
+#[test]
+fn the_page_the_json_and_the_text_of_a_node_with_models_stay_as_they_are() {
+    let status = with_models("models");
+    golden_page("status/models.html", &status);
+    tests::golden("status/models.json", &(serde_json::to_string_pretty(&status).unwrap() + "\n"));
+    tests::golden("status/models.txt", &text::render(&status, 8000));
 }
 
 /// `duet demo` reads turns and calls as a node tells them; neither may drift.

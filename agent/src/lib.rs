@@ -33,6 +33,7 @@ pub mod memory;
 mod offered;
 pub mod orders;
 pub mod overlay;
+mod own_memory;
 pub mod page;
 mod panels;
 mod reached;

@@ -38,7 +38,7 @@ use crate::tier::Said;
 use crate::tools;
 use crate::tools::inspect::{self, Inspect};
 use crate::tools::remote::members;
-use crate::{api, login, offered, page, text};
+use crate::{api, login, offered, own_memory, page, text};
 use acting::Acting;
 use admission::{
     API_KEYS_PATH, DiagPart, EDIT_PATH, ORDER_PATH, ORDER_TEXT_BYTES_MAX, SETTINGS_PATH,
@@ -217,7 +217,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = sharing.run() => {}
         _ = spreading.run() => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
-        _ = watchdog() => {}
+        reason = watchdog() => anyhow::bail!("{reason}"),
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
     notify::stopping();
@@ -462,11 +462,14 @@ async fn healthz(node: &Node) -> Answer {
     Answer::text(status, &format!("{}: {}\n", health.state.as_str(), health.sentence))
 }
 
-/// Runs on the same thread as everything else, so a hang of that thread is seen by systemd.
-async fn watchdog() {
+/// Runs on the same thread as everything else, so a hang of that thread is seen by systemd; a leak is seen here.
+async fn watchdog() -> String {
     let Some(period) = notify::watchdog_period() else { return std::future::pending().await };
     loop {
         notify::alive();
+        if let Some(reason) = own_memory::excess(own_memory::bytes()) {
+            return reason;
+        }
         tokio::time::sleep(period).await;
     }
 }

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::Fetched;
 use tokio::sync::Semaphore;
-use wants::Want;
+use wants::{Beside, Want};
 
 /// Between two looks at what is wanted and what lies here.
 const TURN: Duration = Duration::from_secs(1);
@@ -127,7 +127,7 @@ impl Spreading {
     async fn fetch_all(&self) {
         loop {
             self.look_here().await;
-            match self.next_want() {
+            match self.missing().into_iter().next() {
                 Some(want) => {
                     let file = want.file().to_owned();
                     let done = work::fetch(self, &want).await;
@@ -157,13 +157,20 @@ impl Spreading {
     }
 
     /// What is wanted, not here and not refused a moment ago.
-    fn next_want(&self) -> Option<Want> {
-        let wanted = self.wanted();
+    fn missing(&self) -> Vec<Want> {
+        let mut missing = self.wanted();
         let state = self.lock();
-        wanted.into_iter().find(|want| {
+        missing.retain(|want| {
             let waits = state.refused.get(want.file()).is_some_and(|(at, _)| at.elapsed() < AGAIN);
             !waits && !self.is_here(&state, want)
-        })
+        });
+        missing
+    }
+
+    fn beside(&self, want: &Want) -> Beside {
+        let missing = self.missing();
+        let state = self.lock();
+        wants::beside(&missing, want, |other| state.refused.contains_key(other.file()))
     }
 
     fn is_here(&self, state: &State, want: &Want) -> bool {

@@ -80,9 +80,12 @@ impl Sphinx {
         let heard = self.folder.0.join("heard");
         // What an earlier clip left is not this one's.
         let _ = fs::remove_file(&heard);
-        fs::write(self.folder.0.join("clip.raw"), bytes).map_err(|error| failed(error.to_string()))?;
-        let ended = child::run(self.command(), OUTPUT_BYTES_MAX, Instant::now() + TIME_MAX, stop)
-            .map_err(|error| failed(format!("{}: {error}", self.program.display())))?;
+        let clip = self.folder.0.join("clip.raw");
+        fs::write(&clip, bytes).map_err(|error| failed(error.to_string()))?;
+        let ended = child::run(self.command(), OUTPUT_BYTES_MAX, Instant::now() + TIME_MAX, stop);
+        // What somebody said stays nowhere.
+        let _ = fs::remove_file(&clip);
+        let ended = ended.map_err(|error| failed(format!("{}: {error}", self.program.display())))?;
         match ended.end {
             End::Left => return Err(Miss::Stopped),
             End::Time => return Err(failed(format!("not done after {} s", TIME_MAX.as_secs()))),

@@ -52,11 +52,11 @@ impl Drop for Folder {
 
 fn measure(args: &MemoryBench, folder: &Path) -> anyhow::Result<Value> {
     let mut dice = Dice(7);
-    let empty_kib = occupied_kib();
+    let empty_kib = own_kib();
     let appended = append(args.facts, folder, &mut dice)?;
     let (store, journal_ms) = timed(|| open(folder));
     let store = store?;
-    let book_kib = occupied_kib().saturating_sub(empty_kib);
+    let book_kib = own_kib().saturating_sub(empty_kib);
     let (book, head) = (store.book(), store.journal().head());
 
     let path = folder.join("index");
@@ -65,7 +65,7 @@ fn measure(args: &MemoryBench, folder: &Path) -> anyhow::Result<Value> {
     let (index, open_ms) = timed(|| Index::open(&path, book, head));
     let (mut index, _) = index.context("the index cannot be opened")?;
     let index_bytes = bytes_of(&path);
-    let index_kib = occupied_kib().saturating_sub(empty_kib + book_kib);
+    let index_kib = own_kib().saturating_sub(empty_kib + book_kib);
 
     let questions: Vec<String> = (0..ROUNDS).map(|_| dice.text(WORDS_OF_QUESTION)).collect();
     let words = times(&questions, |text| search::by_words(book, Some(&index), text, FOUND));
@@ -123,7 +123,7 @@ fn by_vectors(
     questions: &[String],
     dice: &mut Dice,
 ) -> anyhow::Result<Value> {
-    let before_kib = occupied_kib();
+    let before_kib = own_kib();
     let bytes = bytes_of(folder);
     let ids: Vec<FactId> = book.facts().map(|fact| fact.id).collect();
     index.set_model(MODEL)?;
@@ -133,7 +133,7 @@ fn by_vectors(
     }
     let put_ms = began.elapsed().as_secs_f64() * 1000.0;
     // Beside them sled keeps a log, which the system writes and gives back when it wants.
-    let memory_kib = occupied_kib().saturating_sub(before_kib);
+    let memory_kib = own_kib().saturating_sub(before_kib);
     let asked = questions.iter().map(|_| dice.vector(dimensions)).collect::<anyhow::Result<Vec<_>>>()?;
     let search_ms = times(&asked, |vector| index.near().nearest(vector, FOUND));
     Ok(json!({
@@ -199,11 +199,8 @@ fn spread(mut ms: Vec<f64>) -> Value {
     json!({ "median": ms.get(ms.len() / 2), "worst": ms.last(), "n": ms.len() })
 }
 
-/// Memory that is this process's alone; 0 where the kernel says nothing of it.
-fn occupied_kib() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = told.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+fn own_kib() -> u64 {
+    crate::own_memory::bytes() / 1024
 }
 
 /// Of all files in a folder and below.

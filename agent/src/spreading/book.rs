@@ -56,7 +56,9 @@ impl Spreading {
         if let Some(server) = self.server() {
             let told = ask(server, CATALOGUE_PATH, &[], CATALOGUE_BYTES_MAX, ANSWER_TIME_MAX).await;
             match told {
-                Ok(bytes) => self.heard(&bytes, authority, &format!("the boot server {server}")),
+                // Nobody has a newer one than who signs it.
+                Ok(bytes) if self.heard(&bytes, authority, &format!("the boot server {server}")) => return,
+                Ok(_) => {}
                 Err(_) => self.next_server(),
             }
         }
@@ -68,14 +70,17 @@ impl Spreading {
             }
             let there = SocketAddr::from((address, PORT));
             let told = ask(there, super::door::CATALOGUE, &[], CATALOGUE_BYTES_MAX, ANSWER_TIME_MAX).await;
-            if let Ok(bytes) = told {
-                return self.heard(&bytes, authority, &self.name_of(peer));
+            if told.is_ok_and(|bytes| self.heard(&bytes, authority, &self.name_of(peer))) {
+                return;
             }
         }
     }
 
-    fn heard(&self, bytes: &[u8], authority: &AuthorityPublic, from: &str) {
-        match self.take(bytes, authority) {
+    /// Says whether it was true, and no older than the own one.
+    fn heard(&self, bytes: &[u8], authority: &AuthorityPublic, from: &str) -> bool {
+        let taken = self.take(bytes, authority);
+        let is_good = taken.is_ok();
+        match taken {
             Ok(false) | Err(Refusal::Old { .. }) => {}
             Ok(true) => {
                 let text = String::from_utf8_lossy(bytes);
@@ -91,6 +96,7 @@ impl Spreading {
                 );
             }
         }
+        is_good
     }
 
     /// Says whether it is new.

@@ -5,12 +5,13 @@
 //! What a `.part` holds is known by hashing it: after a restart nothing is believed that was written about it.
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use spread::{Bits, CHUNK_BYTES, Tree, value_of};
+use spread::{Bits, CHUNK_BYTES, Tree};
 use std::collections::BTreeSet;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where models lie in RAM, so much of it stays for programs, speech and conversations.
@@ -85,11 +86,10 @@ impl Part {
     pub fn open(folder: &Path, name: &str, tree: &Tree) -> Result<(Part, Bits)> {
         let path = Part::path_of(folder, name);
         let told = || format!("cannot write {}", path.display());
-        // Never through a link: others may write in this folder too.
-        let is_odd = fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file());
-        ensure!(!is_odd, "{} is no plain file; remove it", path.display());
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.with_context(told)?;
+        let mut how = plainly();
+        let file = how.read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("{} cannot be opened; remove it", path.display()))?;
+        ensure!(file.metadata().with_context(told)?.is_file(), "{} is no file; remove it", path.display());
         // The unit's UMask takes rights away, and the model is for other programs too.
         file.set_permissions(Permissions::from_mode(0o644)).with_context(told)?;
         file.set_len(tree.bytes()).with_context(told)?;
@@ -143,17 +143,14 @@ pub fn read_chunk(path: &Path, tree: &Tree, chunk: u32) -> std::io::Result<Vec<u
 /// The tree of a whole file.
 pub fn read_tree(path: &Path) -> Result<Tree> {
     let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
-    let n = spread::n_chunks(bytes)?;
-    let mut room = vec![0; CHUNK_BYTES.min(bytes) as usize];
-    let mut values = Vec::with_capacity(n as usize);
-    for chunk in 0..n {
-        let at = u64::from(chunk) * CHUNK_BYTES;
-        let part = &mut room[..CHUNK_BYTES.min(bytes - at) as usize];
-        file.read_exact_at(part, at)?;
-        values.push(value_of(chunk, n, part));
-    }
-    Ok(Tree::new(bytes, values)?)
+    Tree::read(file.metadata()?.len(), |part, at| Ok(file.read_exact_at(part, at)?))
+}
+
+/// Others may write in the folder too: never through a link, and a pipe holds nobody up.
+fn plainly() -> OpenOptions {
+    let mut how = File::options();
+    how.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    how
 }
 
 /// The names of what was fetched into a folder.
@@ -166,7 +163,7 @@ impl Fetched {
     /// What cannot be read is nothing: then those files count as the owner's.
     pub fn read(folder: &Path) -> Fetched {
         let mut text = String::new();
-        let file = File::open(folder.join(FETCHED_FILE)).ok();
+        let file = plainly().read(true).open(folder.join(FETCHED_FILE)).ok();
         let whole = file.map(|file| file.take(FETCHED_BYTES_MAX).read_to_string(&mut text));
         let fetched: Fetched = match whole {
             Some(Ok(_)) => serde_json::from_str(&text).unwrap_or_default(),
@@ -259,8 +256,17 @@ mod tests {
         part.finish(&folder.0.join("a.bin")).unwrap();
         assert_eq!(fs::read(folder.0.join("a.bin")).unwrap(), whole);
         assert!(!Part::path_of(&folder.0, "a.bin").exists());
-        std::os::unix::fs::symlink("/dev/null", Part::path_of(&folder.0, "a.bin")).unwrap();
+        let path = Part::path_of(&folder.0, "a.bin");
+        std::os::unix::fs::symlink(folder.0.join("a.bin"), &path).unwrap();
         assert!(Part::open(&folder.0, "a.bin", &tree).is_err());
+        fs::remove_file(&path).unwrap();
+        pipe(&path);
+        assert!(Part::open(&folder.0, "a.bin", &tree).is_err());
+    }
+
+    fn pipe(path: &Path) {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     }
 
     #[test]
@@ -279,6 +285,9 @@ mod tests {
         assert!(folder.0.join("a.bin").exists() && folder.0.join("owner.bin").exists());
         fs::write(folder.0.join(FETCHED_FILE), r#"{"files":["../x",".y","a.bin"]}"#).unwrap();
         assert_eq!(Fetched::read(&folder.0).files.into_iter().collect::<Vec<_>>(), ["a.bin"]);
+        fs::remove_file(folder.0.join(FETCHED_FILE)).unwrap();
+        pipe(&folder.0.join(FETCHED_FILE));
+        assert_eq!(Fetched::read(&folder.0), Fetched::default());
     }
 
     #[test]

@@ -55,6 +55,28 @@ pub fn wants(files: &[CatalogueFile], total_mib: u64, planned: &[Planned]) -> Ve
     wants
 }
 
+/// What else there is to fetch, from where somebody fetches one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// The one that is fetched is not wanted any more.
+    Gone,
+    /// One that was never tried goes before it.
+    First,
+    /// Others come after it, or are tried again.
+    Some,
+    None,
+}
+
+/// `missing` is what is wanted and not here, in the order of [`wants`].
+pub fn beside(missing: &[Want], want: &Want, was_refused: impl Fn(&Want) -> bool) -> Beside {
+    let Some(at) = missing.iter().position(|other| other == want) else { return Beside::Gone };
+    match missing[..at].iter().any(|other| !was_refused(other)) {
+        true => Beside::First,
+        false if missing.len() > 1 => Beside::Some,
+        false => Beside::None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +114,20 @@ mod tests {
         check(512, &[], "ear.bin talk.gguf");
         check(1200, &["vectors.gguf"], "ear.bin talk.gguf vectors.gguf tiny.bin");
         check(4096, &["large.gguf", "talk.gguf", "gone.gguf"], "ear.bin talk.gguf large.gguf base.bin");
+    }
+
+    #[test]
+    fn a_fetch_makes_way_for_what_comes_before_it_once() {
+        let want = |name: &str| Want { told: file(name, ModelUse::Language, 9), slice: None };
+        let all = ["ear", "large", "base"].map(want);
+        let check = |missing: &[Want], refused: &[&str], wanted: Beside| {
+            assert_eq!(beside(missing, &want("large"), |other| refused.contains(&other.file())), wanted);
+        };
+        check(&all, &[], Beside::First);
+        check(&all, &["ear"], Beside::Some);
+        check(&all[1..], &[], Beside::Some);
+        check(&all[1..2], &[], Beside::None);
+        check(&all[2..], &[], Beside::Gone);
     }
 
     #[test]

@@ -122,6 +122,23 @@ impl Tree {
         Ok(Tree { root: merged(&values), bytes, values })
     }
 
+    /// The tree of a file that lies here, chunk by chunk: `fill` reads into its room from that place on.
+    pub fn read<E: From<TreeError>>(
+        bytes: u64,
+        mut fill: impl FnMut(&mut [u8], u64) -> Result<(), E>,
+    ) -> Result<Tree, E> {
+        let n = n_chunks(bytes)?;
+        let mut room = vec![0; CHUNK_BYTES.min(bytes) as usize];
+        let mut values = Vec::with_capacity(n as usize);
+        for chunk in 0..n {
+            let at = u64::from(chunk) * CHUNK_BYTES;
+            let part = &mut room[..CHUNK_BYTES.min(bytes - at) as usize];
+            fill(part, at)?;
+            values.push(value_of(chunk, n, part));
+        }
+        Ok(Tree::new(bytes, values)?)
+    }
+
     /// A list that came from somebody, held to the file's hash.
     pub fn parse(root: Root, bytes: u64, list: &[u8]) -> Result<Tree, TreeError> {
         let want = u64::from(n_chunks(bytes)?) * VALUE_BYTES as u64;

@@ -6,7 +6,7 @@
 use admission::{CatalogueFile, ModelUse};
 use anyhow::{Context, Result, ensure};
 use split::manifest::{Known, Manifest, Use};
-use spread::{CHUNK_BYTES, Tree, value_of};
+use spread::Tree;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -109,7 +109,8 @@ impl Model {
         let meta = file.metadata().context("it cannot be looked at")?;
         ensure!(meta.is_file(), "it is no plain file");
         let mark = Mark::of(&meta);
-        let tree = read_tree(&file, meta.len())?;
+        let tree =
+            Tree::read(meta.len(), |part, at| file.read_exact_at(part, at).context("it cannot be read"))?;
         let (purpose, model) = what_it_is(path, name)?;
         let known = known().iter().find(|known| known.file == name);
         let purpose = known.map_or(purpose, |known| purpose_of(known.purpose));
@@ -139,7 +140,7 @@ impl Mark {
 }
 
 pub fn folder(out: &Path) -> PathBuf {
-    out.join("models")
+    out.join(crate::models::SHELF)
 }
 
 /// Whole models by their names; what is being fetched ends in `.part`, and slices are cut by the nodes themselves.
@@ -147,19 +148,6 @@ fn is_model(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_one = name.ends_with(".gguf") || name.ends_with(".bin");
     is_one && !name.starts_with('.') && split::assign::slice_named(name).is_none()
-}
-
-fn read_tree(file: &File, bytes: u64) -> Result<Tree> {
-    let n = spread::n_chunks(bytes)?;
-    let mut room = vec![0; CHUNK_BYTES.min(bytes) as usize];
-    let mut values = Vec::with_capacity(n as usize);
-    for chunk in 0..n {
-        let at = u64::from(chunk) * CHUNK_BYTES;
-        let part = &mut room[..CHUNK_BYTES.min(bytes - at) as usize];
-        file.read_exact_at(part, at).context("it cannot be read")?;
-        values.push(value_of(chunk, n, part));
-    }
-    Ok(Tree::new(bytes, values)?)
 }
 
 /// What a file is for, by what it is, and of a GGUF what its slices say that they are cut from.

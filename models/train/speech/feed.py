@@ -10,12 +10,15 @@ from scipy.signal import fftconvolve
 
 # The product's own rule for this model (agent/src/hear/window.rs): a third of a second of silence behind,
 # rounded up; here to fewer lengths. Each place costs the same, so a short window is time saved.
-MARGIN, WINDOWS = 16, (64, 96, 128, 192, 256)
+MARGIN, WINDOWS = 16, (64, 80, 96, 112, 128, 160, 192, 256)
 
 
-def load(folder, name):
-    clips = []
-    for path in sorted(glob.glob(os.path.join(folder, name + ".npz"))):
+def load(folder, name, rng=None, n_parts=None):
+    """All clips, or those of some parts by chance: synthesis may still be adding to them."""
+    paths, clips = sorted(glob.glob(os.path.join(folder, name + ".npz"))), []
+    if n_parts and len(paths) > n_parts:
+        paths = rng.choice(paths, n_parts, replace=False)
+    for path in paths:
         z = np.load(path)
         ends = z["ends"]
         pcm = z["pcm"]

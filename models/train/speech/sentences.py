@@ -114,36 +114,68 @@ def is_held_out(text):
     return len(text.split()) >= 3 and int(hashlib.sha256(text.encode()).hexdigest(), 16) % 10 == 0
 
 
+class Chain:
+    """Sentences that nobody wrote: each word follows the two before it as it does somewhere in the public texts."""
+
+    def __init__(self, sentences):
+        self.after = collections.defaultdict(list)
+        for words in map(str.split, sentences):
+            for a, b, c in zip(["", "", *words], ["", *words], [*words, ""]):
+                self.after[a, b].append(c)
+
+    def draw(self, rng):
+        a, b, out = "", "", []
+        while len(out) <= WORDS_MAX:
+            a, b = b, rng.choice(self.after[a, b])
+            if not b:
+                break
+            out.append(b)
+        return " ".join(out)
+
+
 class Source:
-    """Draws sentences: half by templates and the product's own intents, a third of the public texts, the rest
-    a few words in no order."""
+    """Draws sentences. In training: commands by templates and by the product's own intents, what people said by
+    the public texts and by a chain of them, and a few words in no order. In a test: commands and what people said,
+    half and half, all of it held out."""
+
+    TRAINING = {"command": 0.25, "intent": 0.12, "talk": 0.25, "chain": 0.25, "words": 0.13}
+    TEST = {"command": 0.5, "talk": 0.5}
 
     def __init__(self, folder, rng, is_test):
         known = set(words())
         train, test = public(folder)
         fits = lambda lines: [s for s in lines if known.issuperset(s.split())]
         self.words, self.rng, self.is_test = words(), rng, is_test
-        self.public = fits(test if is_test else train)
-        self.intents = Intents()
+        self.public, self.never = fits(test if is_test else train), set(test)
+        self.asked = set()  # A test asks nothing twice.
+        self.intents, self.chain = Intents(), Chain(self.public)
 
     def draw(self):
+        """Which kind comes first, so that what is held out does not change their shares."""
+        shares = self.TEST if self.is_test else self.TRAINING
+        kind = self.rng.choices(list(shares), list(shares.values()))[0]
         while True:
-            dice = self.rng.random() * (0.85 if self.is_test else 1.0)
-            if dice < 0.15 and not self.is_test:
-                text = self.intents.draw(self.rng)
-                if len(text.split()) <= WORDS_MAX and not is_held_out(text):
-                    return text
-            elif dice < 0.5:
-                fill = lambda m: self.rng.choice(SLOTS[m[1]].split("|"))
-                text = re.sub(r"\{(\w+)\}", fill, self.rng.choice(FLAT))
-                if is_held_out(text) == self.is_test:
-                    return text
-            elif dice < 0.85:
-                text = self.rng.choice(self.public)
-                if self.is_test or not is_held_out(text):
-                    return text
-            else:
-                return " ".join(self.rng.choices(self.words, k=self.rng.randint(1, 4)))
+            text = self.of(kind)
+            if len(text.split()) <= WORDS_MAX and self.may(kind, text):
+                self.asked.add(text)
+                return text
+
+    def of(self, kind):
+        if kind == "command":
+            fill = lambda m: self.rng.choice(SLOTS[m[1]].split("|"))
+            return re.sub(r"\{(\w+)\}", fill, self.rng.choice(FLAT))
+        if kind == "intent":
+            return self.intents.draw(self.rng)
+        if kind == "talk":
+            return self.rng.choice(self.public)
+        if kind == "chain":
+            return self.chain.draw(self.rng)
+        return " ".join(self.rng.choices(self.words, k=self.rng.randint(1, 4)))
+
+    def may(self, kind, text):
+        if self.is_test:
+            return text not in self.asked and (kind == "talk" or is_held_out(text))
+        return bool(text) and (kind == "words" or not is_held_out(text) and text not in self.never)
 
 
 if __name__ == "__main__":

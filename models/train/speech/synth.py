@@ -23,7 +23,7 @@ import tempfile
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
-from sentences import Source
+from sentences import Source, public
 
 ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland"]
 VARIANTS = (
@@ -147,6 +147,20 @@ def draw(n, source, voices, rng):
     return items
 
 
+def write_clips(folder, sets):
+    """The test sets as files, commands apart from talk, for `agent transcribe` and score.py."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "transcripts.tsv"), "w") as tsv:
+        for name, (path, said) in sets.items():
+            z = np.load(path)
+            starts = np.concatenate([[0], z["ends"][:-1]])
+            for k, (a, b, text) in enumerate(zip(starts, z["ends"], z["text"])):
+                kind = "real" if name == "digits" else "talk" if text in said else "commands"
+                clip = f"{name}-{kind}_{k:03}.wav"
+                soundfile.write(os.path.join(folder, clip), z["pcm"][a:b] // 2, RATE, subtype="PCM_16")
+                tsv.write(f"{clip}\t{text}\n")
+
+
 def digits(folder, speakers):
     names = "zero one two three four five six seven eight nine".split()
     paths = [
@@ -186,6 +200,8 @@ def main():
     for name, of in tests.items():
         if not os.path.exists(to(name)):
             save(to(name), draw(args.test, Source(args.texts, rng, True), of, rng))
+    said = set(public(args.texts)[1])
+    write_clips(os.path.join(args.out, "held-out"), {name: (to(name), said) for name in [*tests, "digits"]})
     for part in range(args.train // PART):
         rng = random.Random(100 + part)
         if not os.path.exists(to(f"train_{part:02}")):

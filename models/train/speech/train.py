@@ -1,10 +1,12 @@
 """Step 2: trains the model; attention loss, and CTC loss over phonemes that helps the encoder. Writes
 W/model.pkl.
 
-usage: train.py --work W --head GGML --seconds 3000 [--start GGML_MODEL] [--resume]
+usage: train.py --work W --head GGML --seconds 3000 [--start GGML_MODEL] [--resume] [--worker K --workers N]
 --start takes the weights of an earlier model of the same shape; without it all weights are random.
 --resume goes on from W/state.pkl, which is written every two minutes. JAX takes an accelerator where there
 is one.
+Several workers, one for each core, hear different clips and every few seconds take the mean of their weights;
+nobody waits for another. `train.sh` starts them.
 """
 
 import argparse
@@ -24,6 +26,10 @@ from score import edits
 from sentences import words
 
 TOKENS_MAX, PHONES_MAX = 18, 72
+# Parts of a thousand clips that a round hears.
+ROUND_PARTS = 10
+# Steps after which a worker takes the mean with the others.
+MEAN_EVERY = 50
 
 
 class Words:
@@ -85,7 +91,24 @@ def losses(p, heads, sinus, ctc_weight, mel, x, y, phones, frames):
     return att if ctc_weight is None else att + ctc_weight * ctc, jnp.stack([att, ctc, hits])
 
 
+def orthogonal(g):
+    """The matrix nearest to g whose singular values are about one: five Newton-Schulz steps (Muon)."""
+    x = g if g.shape[0] <= g.shape[1] else g.T
+    x = x / (jnp.sqrt((x**2).sum()) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
+    return x if g.shape[0] <= g.shape[1] else x.T
+
+
+def is_inner(path, w):
+    """Matrices between hidden layers; tables of rows and the phonemes' head are no such."""
+    return w.ndim == 2 and not {"emb", "pos", "ctc"} & {getattr(key, "key", None) for key in path}
+
+
 def make_update(heads, sinus):
+    """Muon for the inner matrices, Adam for the rest; one rate serves both, as Muon's step is scaled to Adam's."""
+
     @jax.jit
     def update(p, m, v, step, rate, ctc_weight, *batch):
         (_, told), g = jax.value_and_grad(losses, has_aux=True)(p, heads, sinus, ctc_weight, *batch)
@@ -94,10 +117,40 @@ def make_update(heads, sinus):
         m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
         v = jax.tree.map(lambda a, b: 0.98 * a + 0.02 * b * b, v, g)
         c1, c2 = 1 - 0.9**step, 1 - 0.98**step
-        move = lambda w, a, b: w - rate * ((a / c1) / (jnp.sqrt(b / c2) + 1e-8) + 0.01 * w * (w.ndim > 1))
-        return jax.tree.map(move, p, m, v), m, v, told
+
+        def move(path, w, a, b, now):
+            if is_inner(path, w):
+                turn = 0.2 * max(w.shape) ** 0.5 * orthogonal(0.9 * a + 0.1 * now)
+            else:
+                turn = (a / c1) / (jnp.sqrt(b / c2) + 1e-8)
+            return w - rate * (turn + 0.01 * w * (w.ndim > 1))
+
+        return jax.tree_util.tree_map_with_path(move, p, m, v, g), m, v, told
 
     return update
+
+
+class Others:
+    """Workers beside this one, by files: each writes its weights, and takes the mean with what the others wrote last."""
+
+    def __init__(self, folder, worker, n_workers):
+        self.path = lambda k: os.path.join(folder, f"worker_{k}.pkl")
+        self.worker, self.others = worker, [k for k in range(n_workers) if k != worker]
+        self.seen = {k: self.written(k) for k in self.others}
+
+    def written(self, k):
+        return os.stat(self.path(k)).st_mtime_ns if os.path.exists(self.path(k)) else 0
+
+    def mean(self, p):
+        if not self.others:
+            return p
+        tmp = self.path(self.worker) + ".tmp"
+        pickle.dump(jax.tree.map(np.asarray, p), open(tmp, "wb"))
+        os.rename(tmp, self.path(self.worker))
+        fresh = [k for k in self.others if self.written(k) > self.seen[k]]
+        self.seen |= {k: self.written(k) for k in fresh}
+        theirs = [pickle.load(open(self.path(k), "rb")) for k in fresh]
+        return jax.tree.map(lambda *all: sum(all) / len(all), p, *theirs)
 
 
 class Judge:
@@ -148,10 +201,12 @@ def main():
     cli.add_argument("--judge-every", type=float, default=500)
     cli.add_argument("--start")
     cli.add_argument("--resume", action="store_true")
+    cli.add_argument("--worker", type=int, default=0)
+    cli.add_argument("--workers", type=int, default=1)
     args = cli.parse_args()
     to = lambda name: os.path.join(args.work, name)
     jax.config.update("jax_compilation_cache_dir", to("compiled"))
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(5 + args.worker)
     filters, tokens, _ = M.ggml_head(args.head)
     book, sinus = Words(tokens), M.sinusoids(1500, args.state)
     update, judge = make_update(args.heads, sinus), Judge(book, args.heads, sinus, filters)
@@ -174,6 +229,7 @@ def main():
         sum(x.size for x in jax.tree.leaves(p)),
         flush=True,
     )
+    others, is_first = Others(args.work, args.worker, args.workers), args.worker == 0
     recent, begun, next_judged, next_saved = [], time.time() - spent, spent + args.judge_every, spent + 120
 
     def save():
@@ -204,7 +260,7 @@ def main():
     rising = lambda: 0.3 + spent / 300 if args.start else spent / args.seconds / 0.3
     hard = lambda: min(args.hard, rising())
     while spent < args.seconds:
-        clips = feed.load(args.work, "train_*")
+        clips = feed.load(args.work, "train_*", rng, ROUND_PARTS)
         for batch in feed.batches(clips, book.targets, filters, args.batch, rng, hard):
             share = spent / args.seconds
             rate = args.rate * min(1, (step + 1) / 150) * max(0.02, 0.5 * (1 + np.cos(np.pi * share)))
@@ -219,19 +275,23 @@ def main():
                 *batch,
             )
             recent.append(np.asarray(told))
+            if step % MEAN_EVERY == 0:
+                p = others.mean(p)
             spent = time.time() - begun
             if step in (1, 5, 20) or step % 100 == 0:
                 report(0)
-            if spent > next_judged:
+            if is_first and spent > next_judged:
                 report(40)
                 next_judged = time.time() - begun + args.judge_every
-            if spent > next_saved:
+            if is_first and spent > next_saved:
                 save()
                 next_saved = spent + 120
             if spent > args.seconds:
                 break
-    save()
-    report(120)
+    p = others.mean(p)
+    if is_first:
+        save()
+        report(120)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+//! Memory that this program alone has, and its end before the PC's.
+//!
+//! The unit's limit cannot tell a leak from a model: what the agent fetches into a tmpfs counts as the agent's own.
+
+use std::fs;
+
+/// The model that hears takes about 110 MB while it works; long requests on their way to a model 16 MiB, twice for a
+/// moment.
+pub const BYTES_MAX: u64 = 320 << 20;
+
+/// 0 where the kernel says nothing of it.
+pub fn bytes() -> u64 {
+    parse(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+/// Why the program had better begin anew.
+pub fn excess(bytes: u64) -> Option<String> {
+    let mib = |bytes: u64| bytes >> 20;
+    (bytes > BYTES_MAX).then(|| {
+        format!(
+            "it has {} MiB of memory for itself and may have {}; it begins anew",
+            mib(bytes),
+            mib(BYTES_MAX)
+        )
+    })
+}
+
+fn parse(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_when_it_has_more_than_it_may() {
+        assert_eq!(parse("VmRSS:\t  9000 kB\nRssAnon:\t  8192 kB\n"), 8 << 20);
+        assert_eq!((parse(""), parse("RssAnon: -1 kB")), (0, 0));
+        assert!((1..BYTES_MAX).contains(&bytes()));
+        assert_eq!(excess(BYTES_MAX), None);
+        assert!(excess(BYTES_MAX + (1 << 20)).unwrap().starts_with("it has 321 MiB"));
+    }
+}

@@ -1,17 +1,19 @@
 """Uses every panel of the page, as a person with a browser does: Chromium without a window.
 
-usage: mission.py CHROMIUM ADDRESS KEY AXE.js FOLDER [closed]
+usage: mission.py CHROMIUM ADDRESS KEY AXE.js FOLDER GOLDEN [closed]
 Prints a line for each case that went well; pictures of every panel, at the width of a phone and of a desk, lie in FOLDER.
+GOLDEN is a folder with the page and the status of a node that has models.
 """
 import asyncio
 import base64
 import json
+import re
 import sys
 
 from browser import opened
 
-CHROMIUM, ADDRESS, KEY, AXE, FOLDER = sys.argv[1:6]
-CLOSED = sys.argv[6:] == ["closed"]
+CHROMIUM, ADDRESS, KEY, AXE, FOLDER, GOLDEN = sys.argv[1:7]
+CLOSED = sys.argv[7:] == ["closed"]
 WIDTHS = {"phone": (390, 844), "desk": (1280, 900)}
 # Each width once and each shade once: axe takes its time.
 AUDITED = [("phone", "light"), ("desk", "dark")]
@@ -235,6 +237,47 @@ async def looks(page):
     ok("every_panel")
 
 
+async def models(page):
+    """Without any models the panel says what is missing; with some it shows them, and follows how they come."""
+    await go(page, "models")
+    told = await text(page, "models")
+    assert "No boot server has said yet" in told and "Nobody has measured" in told, told
+    assert "duet bench models --speech FOLDER" in told, told
+    # Another node's page and status in the place of this one's, so the page's own script draws them.
+    with open(f"{GOLDEN}/models.html") as html, open(f"{GOLDEN}/models.json") as status:
+        # A golden page's style stands shortened, which the policy of this page does not know.
+        drawn = re.sub(r"<style>.*?</style>", "", html.read(), flags=re.DOTALL)
+        await page.eval(
+            f"self.others = {{ html: {json.dumps(drawn)}, status: {status.read()}, fetch: duet.fetch, json: duet.json }};"
+            "duet.fetch = async (path, ...rest) => path === '/' ? new Response(others.html) : others.fetch(path, ...rest);"
+            "duet.json = async (path, ...rest) => path === '/api/status' ? others.status : others.json(path, ...rest); 0"
+        )
+    holds = "document.getElementById('models').textContent.includes(%s)"
+    await page.until(holds % json.dumps("62 %"))
+    told = await text(page, "models")
+    for part in ["1 of 4 here", "has no <room>", "attic <2>: 31", "22.7 %277 words", "duet-calls <b>.gguf", "no model, by words"]:
+        assert part in told, (part, told)
+    for name in WIDTHS:
+        await size(page, name)
+        for shade in ["light", "dark"]:
+            await page.eval(f"document.documentElement.dataset.theme = '{shade}'")
+            where = f"models-full-{name}-{shade}"
+            await picture(page, where)
+            await audit(page, where)
+            await is_narrow(page, where)
+    # More of it comes: the numbers follow, and then it is here.
+    await page.eval("others.status.spread.files[1].have_bytes = 150 * 2 ** 20; others.status.spread.files[1].from[1][1] = 37")
+    await page.until(holds % json.dumps("75 %"))
+    await page.until(holds % json.dumps("attic <2>: 37"))
+    assert await page.eval("document.querySelector('#models progress').value") == 150 * 2**20
+    # A table that is wider than a phone is moved by the keyboard.
+    assert await page.eval("document.querySelector('#models .scroll').tabIndex") == 0
+    await page.eval("duet.fetch = others.fetch; duet.json = others.json")
+    await page.until(holds % json.dumps("No boot server has said yet"))
+    await size(page, "desk")
+    ok("models")
+
+
 async def reads_closed(page):
     """A page that its owner has closed: nothing of the node before a login, everything after it."""
     matter = "document.getElementById('pc').textContent.includes('Working memory')"
@@ -288,6 +331,7 @@ async def main():
         await by_keyboard(page)
         await asks(page)
         await looks(page)
+        await models(page)
         await page.eval("document.getElementById('logout').click()")
         await page.until("!document.getElementById('voice-door').hidden && document.getElementById('voice').hidden")
         ok("a_logout")

@@ -67,7 +67,9 @@ fn browser(node: &Node, words: &[&str]) -> Result<Command, String> {
     let chromium = tests::clients::chromium().ok_or("there is no chromium")?;
     let mut client = tests::clients::python("voice", "voice-requirements.txt", "mission")?;
     let axe = tests::clients::npm()?.join("node_modules/axe-core/axe.min.js");
-    client.args([chromium, &node.gateway.address.to_string(), KEY]).arg(axe).arg(pictures()).args(words);
+    let golden = tests::repository().join("tests/golden/status");
+    client.args([chromium, &node.gateway.address.to_string(), KEY]).arg(axe).arg(pictures()).arg(golden);
+    client.args(words);
     Ok(client)
 }
 
@@ -102,6 +104,7 @@ fn a_person_uses_every_panel_of_the_page() {
             "a_keyboard",
             "a_typed_question",
             "every_panel",
+            "models",
             "a_logout",
         ],
     );

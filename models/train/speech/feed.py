@@ -14,10 +14,12 @@ MARGIN, WINDOWS = 16, (64, 80, 96, 112, 128, 160, 192, 256)
 
 
 def load(folder, name, rng=None, n_parts=None):
-    """All clips, or those of some parts by chance: synthesis may still be adding to them."""
+    """All clips, or those of some parts by chance, as synthesis may still be adding to them; real voices always."""
     paths, clips = sorted(glob.glob(os.path.join(folder, name + ".npz"))), []
     if n_parts and len(paths) > n_parts:
-        paths = rng.choice(paths, n_parts, replace=False)
+        real = [path for path in paths if path.endswith("_digits.npz")]
+        made = [path for path in paths if path not in real]
+        paths = [*rng.choice(made, n_parts, replace=False), *real]
     for path in paths:
         z = np.load(path)
         ends = z["ends"]

@@ -4,9 +4,9 @@
 
 use std::fs;
 
-/// The model that hears takes about 110 MB while it works; long requests on their way to a model 16 MiB, twice for a
-/// moment.
-pub const BYTES_MAX: u64 = 320 << 20;
+/// Our own ear takes about 110 MB while it works, whisper's base.en as F16 340 MiB and larger ones more;
+/// long requests on their way to a model 16 MiB, twice for a moment. It is for a leak, so it leaves all of these room.
+pub const BYTES_MAX: u64 = 1 << 30;
 
 /// 0 where the kernel says nothing of it.
 pub fn bytes() -> u64 {
@@ -41,6 +41,6 @@ mod tests {
         assert_eq!((parse(""), parse("RssAnon: -1 kB")), (0, 0));
         assert!((1..BYTES_MAX).contains(&bytes()));
         assert_eq!(excess(BYTES_MAX), None);
-        assert!(excess(BYTES_MAX + (1 << 20)).unwrap().starts_with("it has 321 MiB"));
+        assert!(excess(BYTES_MAX + (1 << 20)).unwrap().starts_with("it has 1025 MiB"));
     }
 }

@@ -59,6 +59,8 @@ struct State {
     going: Option<Going>,
     /// Peers that sent wrong chunks, until the agent ends.
     liars: BTreeSet<u64>,
+    /// What was said of untrue catalogues.
+    untrue: BTreeSet<String>,
     /// Files that could not be fetched: when, and why.
     refused: BTreeMap<String, (Instant, String)>,
     /// How the last fetch of each file went.

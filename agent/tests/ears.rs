@@ -34,14 +34,38 @@ const OTHERS: [&str; 5] = [
     "where did you put the yellow umbrella",
 ];
 
-/// Clips by flite's slt, a voice that the model of our own was never trained with.
-fn spoken(test: &str, sentences: &[&str]) -> Vec<PathBuf> {
+/// Neither these nor their voice had a part in choosing how loud pocketsphinx takes noise to be.
+const OTHER_COMMANDS: [&str; 10] = [
+    "tell me the time",
+    "start a timer for twenty minutes",
+    "set an alarm for half past six",
+    "delete all alarms",
+    "list my timers",
+    "turn the sound down",
+    "set the volume to thirty percent",
+    "be quiet",
+    "remind me in two hours",
+    "what day of the week is it",
+];
+const MORE_OTHERS: [&str; 5] = [
+    "the train to london was late again",
+    "can you recommend a good restaurant",
+    "i lost my keys in the garden",
+    "who wrote that famous book",
+    "a blue car stopped at the corner",
+];
+
+/// A voice of flite's that the model of our own was never trained with.
+const STRANGER: &str = "slt";
+
+/// Clips by a voice of flite's.
+fn spoken(test: &str, voice: &str, sentences: &[&str]) -> Vec<PathBuf> {
     let folder = std::env::temp_dir().join(format!("duet-ears-{test}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let say = |(n, sentence): (usize, &&str)| {
         let clip = folder.join(format!("{n}.wav"));
-        let said = Command::new("flite").args(["-voice", "slt", "-t", sentence, "-o"]).arg(&clip).status();
+        let said = Command::new("flite").args(["-voice", voice, "-t", sentence, "-o"]).arg(&clip).status();
         assert!(said.unwrap().success(), "flite does not say {sentence:?}");
         clip
     };
@@ -79,7 +103,7 @@ fn the_ear_of_our_own_hears_most_commands_of_a_voice_that_it_never_heard() {
         Options { language: "en".into(), threads: 2, audio_ctx: None, n_tokens: None, steps: Steps::Ours };
     let hear =
         |clip: &PathBuf| ear.hear(&transcribe::sound(clip).unwrap(), &options, &|| false).unwrap().text;
-    let heard: Vec<String> = spoken("own", &COMMANDS).iter().map(hear).collect();
+    let heard: Vec<String> = spoken("own", STRANGER, &COMMANDS).iter().map(hear).collect();
     assert!(right(&heard, &COMMANDS) >= 4, "{heard:#?}");
 }
 
@@ -94,9 +118,11 @@ fn pocketsphinx_hears_commands_and_refuses_what_is_none() {
     let mut hear = |clips: Vec<PathBuf>| -> Vec<String> {
         clips.iter().map(|clip| ear.hear(&sound(clip), &how, &|| false).unwrap().text).collect()
     };
-    let heard = hear(spoken("commands", &COMMANDS));
-    // Eight of ten, when this was written.
-    assert!(right(&heard, &COMMANDS) >= 5, "{heard:#?}");
-    let heard = hear(spoken("others", &OTHERS));
-    assert!(heard.iter().filter(|text| text.is_empty()).count() >= 3, "{heard:#?}");
+    // Seven and six of ten, four and five of five, when this was written.
+    for (voice, commands, others) in [(STRANGER, COMMANDS, OTHERS), ("awb", OTHER_COMMANDS, MORE_OTHERS)] {
+        let heard = hear(spoken("commands", voice, &commands));
+        assert!(right(&heard, &commands) >= 5, "{voice}: {heard:#?}");
+        let heard = hear(spoken("others", voice, &others));
+        assert!(heard.iter().filter(|text| text.is_empty()).count() >= 3, "{voice}: {heard:#?}");
+    }
 }

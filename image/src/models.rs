@@ -2,7 +2,8 @@
 //!
 //! The shelf is the folder `models` of OUT. A file lies there whole and checked, or as `NAME.part` while it comes.
 //! `models/manifest.toml` (read by `crates/split`) says what there is, `pins` what first downloads and the owner's own
-//! files hashed to; `fetch` brings, `web` speaks to servers, `part` is what came so far, `choose` knows what fits.
+//! files hashed to; `fetch` brings, `web` speaks to servers, `part` is what came so far, `choose` knows what fits,
+//! and `quality` keeps what `duet bench models` measured.
 //! Nothing here loads a model, and no node program has any of it.
 
 pub mod add;
@@ -14,6 +15,7 @@ pub mod list;
 pub mod own;
 pub mod part;
 pub mod pins;
+pub mod quality;
 pub mod quantize;
 pub mod shelf;
 pub mod slice;

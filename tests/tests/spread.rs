@@ -4,9 +4,13 @@
 
 use serde_json::Value;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tests::network::inside;
 use tests::shelf::{Programs, SERVER, Shelf, get, get_from};
 
@@ -58,11 +62,18 @@ fn path(shelf: &Shelf, idx: usize) -> PathBuf {
     shelf.models(idx).join(EAR)
 }
 
-/// What a node shows of the model.
+/// What a node shows of all models.
+fn spread_status(shelf: &Shelf, idx: usize) -> Value {
+    status(shelf, idx)["spread"].clone()
+}
+
+fn status(shelf: &Shelf, idx: usize) -> Value {
+    serde_json::from_str(&shelf.network.hosts[idx].on(|| get("/api/status"))).unwrap_or_default()
+}
+
+/// What it shows of this one.
 fn shown(shelf: &Shelf, idx: usize) -> Value {
-    let status: Value =
-        serde_json::from_str(&shelf.network.hosts[idx].on(|| get("/api/status"))).unwrap_or_default();
-    let files = status["spread"]["files"].as_array().cloned().unwrap_or_default();
+    let files = spread_status(shelf, idx)["files"].as_array().cloned().unwrap_or_default();
     files.into_iter().find(|file| file["file"] == EAR).unwrap_or_default()
 }
 
@@ -141,6 +152,121 @@ fn what_a_killed_agent_left_is_used_and_what_is_damaged_in_it_is_fetched_anew() 
     assert_eq!(got["from"], serde_json::json!([["boot server", 2]]), "{got}");
     assert!(!shelf.models(0).join("ear.bin.part").exists());
 }
+
+#[test]
+fn an_agent_that_is_killed_in_the_middle_goes_on_where_it_was() {
+    if !inside("an_agent_that_is_killed_in_the_middle_goes_on_where_it_was") {
+        return;
+    }
+    let mut shelf = shelf("spread-killed", 1);
+    // Two seconds for the whole.
+    const SLOW: &str = "root tbf rate 100mbit burst 64kb latency 100ms";
+    let tc =
+        |how: &str| Command::new("tc").args(format!("qdisc {how}").split(' ')).status().unwrap().success();
+    assert!(tc(&format!("add dev port1 {SLOW}")), "a slow wire");
+    let whole = ear();
+    offer(&shelf, &whole);
+    let some = 2 * CHUNK as u64;
+    shelf.wait("some of it is here", || shown(&shelf, 0)["have_bytes"].as_u64() >= Some(some));
+    shelf.kill(0);
+    let left = fs::read(shelf.models(0).join("ear.bin.part")).expect("it was killed in the middle");
+    let is_whole = |chunk: &usize| {
+        let place = chunk * CHUNK..((chunk + 1) * CHUNK).min(whole.len());
+        left.get(place.clone()) == Some(&whole[place])
+    };
+    let n_left = (0..N_CHUNKS).filter(is_whole).count();
+    assert!((2..N_CHUNKS).contains(&n_left), "{n_left} chunks were left");
+    assert!(tc("del dev port1 root"));
+    shelf.start(0);
+    wait_here(&shelf, &[0]);
+    assert!(fs::read(path(&shelf, 0)).unwrap() == whole);
+    let got = shown(&shelf, 0);
+    println!("{n_left} chunks were left: {got}");
+    assert_eq!(got["from"], serde_json::json!([["boot server", N_CHUNKS - n_left]]), "what was here is kept");
+}
+
+#[test]
+fn a_catalogue_that_is_not_the_boot_servers_own_changes_nothing() {
+    if !inside("a_catalogue_that_is_not_the_boot_servers_own_changes_nothing") {
+        return;
+    }
+    let mut shelf = shelf("spread-forged", 1);
+    offer(&shelf, &ear());
+    wait_here(&shelf, &[0]);
+    let version = |shelf: &Shelf| spread_status(shelf, 0)["catalogue"].as_u64().unwrap_or(0);
+    let true_one = version(&shelf);
+    // Somebody answers in the boot server's place: a next version without any model, signed by nobody.
+    let mut sealed: Value = serde_json::from_str(&get_from(SERVER, 80, "/models/catalogue.json")).unwrap();
+    let mut told: Value = serde_json::from_str(sealed["catalogue"].as_str().unwrap()).unwrap();
+    told["version"] = (true_one + 1).into();
+    told["files"] = serde_json::json!([]);
+    sealed["catalogue"] = told.to_string().into();
+    shelf.server.kill().unwrap();
+    shelf.server.wait().unwrap();
+    let door = TcpListener::bind((SERVER, 80)).unwrap();
+    let (body, n_asked) = (sealed.to_string(), Arc::new(AtomicUsize::new(0)));
+    let counted = n_asked.clone();
+    std::thread::spawn(move || {
+        for mut visitor in door.incoming().flatten() {
+            let mut asked = [0; 2048];
+            let n = visitor.read(&mut asked).unwrap_or(0);
+            if asked[..n].starts_with(b"GET /models/catalogue.json ") {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            let length = body.len();
+            let _ = write!(
+                visitor,
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    shelf.wait("it was asked three times", || n_asked.load(Ordering::Relaxed) >= 3);
+    assert_eq!(version(&shelf), true_one);
+    assert_eq!(shown(&shelf, 0)["is_here"], true);
+    let log = fs::read_to_string(shelf.out.join("agent-0.log")).unwrap();
+    assert_eq!(
+        log.matches("the catalogue of models of the boot server").count(),
+        1,
+        "it is told once:\n{log}"
+    );
+}
+
+#[test]
+fn the_owner_sees_how_far_each_pc_is_and_every_page_how_good_the_models_are() {
+    if !inside("the_owner_sees_how_far_each_pc_is_and_every_page_how_good_the_models_are") {
+        return;
+    }
+    let shelf = shelf("spread-told", 2);
+    offer(&shelf, &ear());
+    wait_here(&shelf, &[0, 1]);
+    let list = || -> Value { serde_json::from_str(&shelf.duet_nodes(&["list", "--json"])).unwrap() };
+    let told = |list: &Value| -> Vec<(u64, u64)> {
+        let nodes = list["nodes"].as_array().unwrap().iter();
+        let number = |node: &Value, key: &str| node["models"][key].as_u64().unwrap_or(0);
+        nodes.map(|node| (number(node, "n_here"), number(node, "n_files"))).collect()
+    };
+    shelf.wait("the owner sees that all is here", || {
+        let told = told(&list());
+        told.len() == 2 && told.iter().all(|(n_here, n)| n_here == n && *n >= 1)
+    });
+    println!("{}", shelf.duet_nodes(&["list"]));
+
+    let quality = |idx: usize| status(&shelf, idx)["quality"].clone();
+    assert_eq!(quality(0), Value::Null, "nobody has measured");
+    let figures = shelf.out.join("models/quality.json");
+    fs::write(&figures, QUALITY).unwrap();
+    for idx in 0..2 {
+        shelf.wait("the node has the figures", || quality(idx)["wer_real"]["thousandths"] == 123);
+        let page = shelf.network.hosts[idx].on(|| get("/"));
+        assert!(page.contains("heard.bin"), "node {idx} does not show it: {page}");
+    }
+    // A damaged file is no figure, and kills nobody.
+    fs::write(&figures, "{").unwrap();
+    (0..2).for_each(|idx| shelf.wait("the figures are gone", || quality(idx) == Value::Null));
+}
+
+const QUALITY: &str = r#"{"measured_unix_s":1700000000,"wer_real":0.123,
+    "models":[{"model":"heard.bin","use":"speech","key":"wer_real","value":0.123,"n":50}]}"#;
 
 #[test]
 fn where_there_is_no_room_nothing_is_fetched_and_what_is_missing_is_told() {

@@ -2,30 +2,35 @@
 //! does, and writes for rpc-worker what to hold.
 //!
 //! Who plans is known by `split::lead`, the plan is made by `split::place`: both pure, like `letter` and `told` beside this
-//! file. `desk` keeps the letters for the others, `shelf` reads the files, `wish` writes what rpc-worker watches.
+//! file, and `stay`, which keeps what moves until it has moved. `desk` keeps the letters for the others, `shelf` reads the
+//! files, `wish` writes what rpc-worker watches.
 //! A letter is signed by the coordinator's node key, so it may come over the wire before there is an overlay, and no
 //! stranger can write one. The keys of rings are names, not secrets: stages speak over the overlay, which says who speaks.
 
 pub mod desk;
 mod letter;
 mod shelf;
+mod stay;
 mod told;
 mod wish;
 
-use crate::cluster::{Cluster, PlanStatus};
+use crate::cluster::{Cluster, PlanStatus, doubts};
 use crate::io::kept::Kept;
 use crate::offered::Changes;
 use crate::serve::enrolling::Joined;
 use crate::spreading::{Planned, Spreading};
+use ::cluster::Health;
 use anyhow::{Context, ensure};
 use desk::{Desk, PATH, seats_of};
-use gossip::Picture;
+use gossip::{Member, Picture};
 use letter::Letter;
 use service::log::{Level, say};
 use shelf::{Folders, Shelf};
 use split::assign::{Assignment, STAGE_PORT, slice_file};
+use split::expert::SERVICE;
 use split::lead::{Input, Lead, Mark, Output};
 use split::place::{self, NodeId, Place, Plan, Seat};
+use stay::{Look, Staying};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +72,7 @@ pub async fn run(
         letter: None,
         followed: None,
         written: None,
+        staying: Staying::default(),
     };
     // What is there now was never read.
     changes.mark_changed();
@@ -103,6 +109,7 @@ struct Planner {
     followed: Option<Followed>,
     /// What rpc-worker was told last.
     written: Option<Assignment>,
+    staying: Staying,
 }
 
 /// The plan that this node follows, as far as it concerns this node.
@@ -254,7 +261,18 @@ impl Planner {
             address: &address,
             key: &wish::ring,
         };
-        let assignment = place::give(&plan, own, &place);
+        let mut assignment = place::give(&plan, own, &place);
+        let room_bytes = room_bytes(picture);
+        let planned: Vec<(&str, u64, bool)> = seats.iter().filter_map(|seat| planned(seat, own)).collect();
+        let look = Look {
+            now: self.start.elapsed(),
+            planned: &planned,
+            room_bytes,
+            before: self.written.as_ref().map_or(&[], |written| &written.experts),
+            given: place.given,
+            is_served_elsewhere: &|name| is_served_elsewhere(picture, name),
+        };
+        let staying = self.staying.add(&mut assignment, &look);
         if self.written.as_ref() != Some(&assignment) {
             match wish::write(&assignment) {
                 Ok(()) => self.written = Some(assignment),
@@ -274,10 +292,37 @@ impl Planner {
             coordinator: name.map(|member| member.name.clone()).unwrap_or_default(),
             is_coordinator: mark.coordinator == own,
             n_made: self.n_made,
-            holds: seats.iter().map(held).collect(),
+            holds: seats
+                .iter()
+                .map(held)
+                .chain(staying.iter().map(|name| format!("{name} (until another serves it)")))
+                .collect(),
             reasons: reasons.clone(),
         });
     }
+}
+
+/// An expert that a seat gives to this node, the bytes, and whether it is the whole model.
+fn planned(seat: &Seat, own: NodeId) -> Option<(&str, u64, bool)> {
+    let part = seat.parts.iter().find(|part| part.node == own)?;
+    Some((&seat.expert, part.bytes, seat.parts.len() == 1))
+}
+
+/// What models may take on this node, as it tells all; nothing where it is to have no work.
+fn room_bytes(picture: &Picture) -> u64 {
+    let own = picture.members.iter().find(|member| member.is_self);
+    let facts = own.and_then(|own| own.facts.as_ref()).filter(|facts| !facts.draining);
+    facts.map_or(0, |facts| u64::from(facts.room_mb) << 20)
+}
+
+fn is_served_elsewhere(picture: &Picture, expert: &str) -> bool {
+    let is_reached = |member: &&Member| !member.doubted.iter().any(|service| service == doubts::SERVICE);
+    let others = picture.members.iter().filter(|member| !member.is_self && member.is_alive());
+    let facts = others.filter(is_reached).filter_map(|member| member.facts.as_ref());
+    let mut services = facts.flat_map(|facts| &facts.services);
+    services.any(|service| {
+        service.name.strip_prefix(SERVICE) == Some(expert) && service.health == Health::Passing
+    })
 }
 
 async fn fetch(picture: &Picture, build: &str, from: NodeId, own: NodeId) -> anyhow::Result<Letter> {

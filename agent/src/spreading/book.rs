@@ -15,6 +15,8 @@ const FILE: &str = "catalogue.json";
 /// Between two looks, while there is none and later.
 const FIRST: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(5);
+/// Complaints that are remembered, so that each is said once.
+const UNTRUE_MAX: usize = 64;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// Why a catalogue was not taken.
@@ -90,10 +92,15 @@ impl Spreading {
                 say(Level::Info, &format!("duet: {n} models are offered, as {from} tells"));
             }
             Err(Refusal::Untrue(error)) => {
-                say(
-                    Level::Warning,
-                    &format!("duet: the catalogue of models of {from} is not taken: {error}"),
-                );
+                let why = format!("duet: the catalogue of models of {from} is not taken: {error}");
+                // It is asked every few seconds.
+                let mut state = self.lock();
+                if state.untrue.len() >= UNTRUE_MAX {
+                    state.untrue.clear();
+                }
+                if state.untrue.insert(why.clone()) {
+                    say(Level::Warning, &why);
+                }
             }
         }
         is_good

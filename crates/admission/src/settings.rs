@@ -232,7 +232,12 @@ impl SignedSettings {
         let document = Document { cluster: cluster.to_string(), version, settings: settings.clone() };
         let text = serde_json::to_string(&document).expect("settings have only plain values");
         let signature = authority.sign(Statement::Settings, text.as_bytes());
-        Ok(SignedSettings { cluster, version, settings, text, signature })
+        let signed = SignedSettings { cluster, version, settings, text, signature };
+        // Names full of quotes become longer on their way.
+        if signed.to_json().len() > SETTINGS_TEXT_BYTES_MAX {
+            return Err(Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX });
+        }
+        Ok(signed)
     }
 
     pub fn to_json(&self) -> String {
@@ -373,6 +378,28 @@ mod tests {
         let long = " ".repeat(SETTINGS_TEXT_BYTES_MAX + 1);
         let want = Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX };
         assert_eq!(SignedSettings::parse(long.as_bytes()), Err(want));
+    }
+
+    #[test]
+    fn nothing_is_signed_that_every_node_would_refuse() {
+        let mut quoted = settings(LAST_RESORT_MAX);
+        let name = "\"".repeat(VOICE_NAME_BYTES_MAX);
+        let some = || Some(name.clone());
+        let keys = vec![name.clone(); VOICE_KEYS_MAX];
+        quoted.voice = VoiceSettings {
+            language: name.clone(),
+            voice: some(),
+            keys,
+            microphone: some(),
+            speaker: some(),
+            hearing: some(),
+            time_zone: some(),
+            ..longest_voice()
+        };
+        quoted.rpc_keys = vec!["\"".repeat(API_KEY_NAME_BYTES_MAX); RPC_KEYS_MAX];
+        assert_eq!(quoted.check(), Ok(()));
+        let want = Error::TooLong { what: WHAT, bytes_max: SETTINGS_TEXT_BYTES_MAX };
+        assert_eq!(SignedSettings::new(&authority(1), 7, quoted), Err(want));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::args::{AddArgs, RemoveArgs};
 use super::head;
 use super::part::{End, Part};
 use super::pins::{Kind, Pin};
+use super::quality;
 use super::shelf::Shelf;
 use crate::disk;
 use crate::progress::{Progress, megabytes};
@@ -59,6 +60,7 @@ pub fn remove(args: &RemoveArgs) -> Result<()> {
     let names: Result<Vec<String>> = args.names.iter().map(|word| shelf.meant(word)).collect();
     for name in names? {
         shelf.remove(&name)?;
+        quality::forget(&args.out, &name)?;
         println!("{name} is gone from the shelf; PCs that hold it keep it until they need the room");
     }
     Ok(())

@@ -55,8 +55,13 @@ impl Figures {
         let model = model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (purpose, key) = (purpose.to_owned(), key.to_owned());
         self.models.push(Measured { model, purpose, key: key.clone(), value, n });
-        let best = self.best(&key).map(|best| best.value);
-        let place = match key.as_str() {
+        self.weigh(&key);
+    }
+
+    /// Writes down the best value of this kind.
+    fn weigh(&mut self, key: &str) {
+        let best = self.best(key).map(|best| best.value);
+        let place = match key {
             "wer_synthetic" => &mut self.wer_synthetic,
             "wer_real" => &mut self.wer_real,
             "tool_call_exact" => &mut self.tool_call_exact,
@@ -64,6 +69,14 @@ impl Figures {
             _ => &mut self.recall_at_5,
         };
         *place = best;
+    }
+
+    /// Whether anything was known of this model, which is on the shelf no more.
+    fn forget(&mut self, model: &str) -> bool {
+        let n = self.models.len();
+        self.models.retain(|one| one.model != model);
+        KEYS.iter().for_each(|(key, _)| self.weigh(key));
+        self.models.len() < n
     }
 
     pub fn lacks(&mut self, key: &str, why: &str) {
@@ -100,15 +113,23 @@ pub fn write(out: &Path, figures: &Figures) -> Result<()> {
 
 /// What nodes are told of it: nothing where nobody measured. `Err` says why a file is not to be believed.
 pub fn read(out: &Path) -> Result<Quality> {
+    Ok(figures(out)?.map(Figures::told).unwrap_or_default())
+}
+
+/// Figures of a model that is removed say nothing of what PCs get from now on.
+pub fn forget(out: &Path, model: &str) -> Result<()> {
+    let Some(mut figures) = figures(out)? else { return Ok(()) };
+    if figures.forget(model) { write(out, &figures) } else { Ok(()) }
+}
+
+fn figures(out: &Path) -> Result<Option<Figures>> {
     let path = path(out);
     let text = match read_limited(&path, FILE_BYTES_MAX) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Quality::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let figures: Figures =
-        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
-    Ok(figures.told())
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display())).map(Some)
 }
 
 impl Figures {
@@ -189,6 +210,20 @@ mod tests {
         assert_eq!(quality.wer_synthetic, QualityFigure::new("b.bin", 0.0512, 277));
         assert_eq!(quality.recall_at_5, QualityFigure::new("words", 0.5, 72));
         assert_eq!((quality.measured_unix_s, quality.wer_real), (Some(7), None));
+    }
+
+    #[test]
+    fn figures_of_a_model_that_is_removed_are_told_no_more() {
+        let out = std::env::temp_dir().join(format!("duet-forget-{}", std::process::id()));
+        fs::create_dir_all(out.join("models")).unwrap();
+        forget(&out, "b.bin").unwrap();
+        write(&out, &some()).unwrap();
+        forget(&out, "b.bin").unwrap();
+        assert_eq!(read(&out).unwrap().wer_synthetic, QualityFigure::new("a.bin", 0.25, 277));
+        forget(&out, "a.bin").unwrap();
+        let left = read(&out).unwrap();
+        assert_eq!((left.wer_synthetic, left.recall_at_5), (None, QualityFigure::new("words", 0.5, 72)));
+        fs::remove_dir_all(&out).unwrap();
     }
 
     #[test]

@@ -3,18 +3,17 @@
 //! Whatever lies in OUT/models is asked as nodes ask it, by the agent and rpc-worker as they ship. What cannot be measured
 //! is null and says why. The figures are kept beside the models.
 
-pub mod kept;
 mod speech;
 
 use super::asked::Asked;
 use super::served::{Wanted, data};
 use super::{recall, routing};
+use crate::models::quality::{self, Figures, Measured};
 use crate::progress::Progress;
 use crate::releases::unix_now_s;
 use crate::setup::{self, For};
 use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
-use kept::{Figures, Measured};
 use serde_json::Value;
 use split::manifest::{Manifest, Use};
 use std::collections::BTreeMap;
@@ -83,7 +82,7 @@ pub fn command(args: &ModelsArgs) -> Result<()> {
     bench.call(&of(Use::Language).collect::<Vec<_>>(), &mut figures)?;
     bench.find(of(Use::Embedding).next(), &mut figures)?;
     if args.model.is_empty() {
-        kept::write(&args.out, &figures)?;
+        quality::write(&args.out, &figures)?;
     }
     match args.json {
         true => println!("{}", serde_json::to_string(&figures)?),
@@ -249,7 +248,7 @@ fn table(figures: &Figures) -> String {
     let mut text = format!("{:<18}{:>8}   {}\n", "what", "best", "by");
     let lacking: BTreeMap<&str, &str> =
         figures.why.iter().map(|(key, why)| (key.as_str(), why.as_str())).collect();
-    for (key, words) in kept::KEYS {
+    for (key, words) in quality::KEYS {
         let best = figures.best(key);
         text += &match best {
             Some(Measured { model, value, n, .. }) => {
@@ -261,7 +260,7 @@ fn table(figures: &Figures) -> String {
         };
     }
     for one in &figures.models {
-        text += &format!("  {:<34}{:<18}{:>6.1} %\n", one.model, kept::words(&one.key), 100.0 * one.value);
+        text += &format!("  {:<34}{:<18}{:>6.1} %\n", one.model, quality::words(&one.key), 100.0 * one.value);
     }
     text
 }

@@ -3,8 +3,8 @@
 
 use super::telling::Told;
 use super::{Enrolment, Watcher};
-use crate::bench::models::kept;
 use crate::disk::{read_limited, write_whole};
+use crate::models::quality;
 use crate::releases::unix_now_s;
 use crate::serve::Shared;
 use admission::{NodeSettings, Quality, SETTINGS_PATH, SETTINGS_TEXT_BYTES_MAX, SignedSettings};
@@ -46,7 +46,7 @@ pub(super) async fn serve(enrolment: Arc<Enrolment>, shared: Arc<Shared>) {
     });
     loop {
         tokio::time::sleep(TURN).await;
-        let quality = kept::read(&enrolment.out).unwrap_or_else(|error| {
+        let quality = quality::read(&enrolment.out).unwrap_or_else(|error| {
             let sentence =
                 format!("{error:#}; the pages show no quality until `duet bench models` measures it");
             shared.desk().note(sentence, shared.now_ms());
@@ -70,8 +70,15 @@ pub(super) async fn serve(enrolment: Arc<Enrolment>, shared: Arc<Shared>) {
         }
         let signed =
             SignedSettings::new(enrolment.lock().authority_secret(), last.version, last.settings.clone());
-        // What duet.toml may say is within the limits.
-        let Ok(signed) = signed else { continue };
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(error) => {
+                shared
+                    .desk()
+                    .note(format!("{error}; the nodes keep the settings they have"), shared.now_ms());
+                continue;
+            }
+        };
         told.tell_all(&picture, SETTINGS_PATH, signed.version(), signed.to_json()).await;
     }
 }

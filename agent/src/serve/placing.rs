@@ -30,7 +30,7 @@ use split::assign::{Assignment, STAGE_PORT, slice_file};
 use split::expert::SERVICE;
 use split::lead::{Input, Lead, Mark, Output};
 use split::place::{self, NodeId, Place, Plan, Seat};
-use stay::{Look, Staying};
+use stay::{Look, Seated, Staying};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -263,7 +263,7 @@ impl Planner {
         };
         let mut assignment = place::give(&plan, own, &place);
         let room_bytes = room_bytes(picture);
-        let planned: Vec<(&str, u64, bool)> = seats.iter().filter_map(|seat| planned(seat, own)).collect();
+        let planned: Vec<Seated> = seats.iter().filter_map(|seat| seated(seat, own)).collect();
         let look = Look {
             now: self.start.elapsed(),
             planned: &planned,
@@ -302,10 +302,9 @@ impl Planner {
     }
 }
 
-/// An expert that a seat gives to this node, the bytes, and whether it is the whole model.
-fn planned(seat: &Seat, own: NodeId) -> Option<(&str, u64, bool)> {
+fn seated(seat: &Seat, own: NodeId) -> Option<Seated<'_>> {
     let part = seat.parts.iter().find(|part| part.node == own)?;
-    Some((&seat.expert, part.bytes, seat.parts.len() == 1))
+    Some(Seated { expert: &seat.expert, bytes: part.bytes, is_whole: seat.parts.len() == 1 })
 }
 
 /// What models may take on this node, as it tells all; nothing where it is to have no work.

@@ -24,11 +24,20 @@ struct Left {
     since: Duration,
 }
 
+/// What a seat of the plan gives to this node.
+#[derive(Clone, Copy)]
+pub struct Seated<'a> {
+    pub expert: &'a str,
+    pub bytes: u64,
+    /// Not a part of a ring.
+    pub is_whole: bool,
+}
+
 /// What is known in this moment.
 pub struct Look<'a> {
     pub now: Duration,
-    /// What the plan gives to this node, also what does not lie here yet: experts, the bytes, and whether it is whole.
-    pub planned: &'a [(&'a str, u64, bool)],
+    /// Also what does not lie here yet.
+    pub planned: &'a [Seated<'a>],
     /// All that models may take on this node.
     pub room_bytes: u64,
     /// What rpc-worker was told before.
@@ -41,7 +50,7 @@ pub struct Look<'a> {
 impl Staying {
     /// Adds to what is held by the plan what stays, and says the names.
     pub fn add(&mut self, assignment: &mut Assignment, look: &Look) -> Vec<String> {
-        let is_planned = |name: &str| look.planned.iter().any(|(planned, ..)| *planned == name);
+        let is_planned = |name: &str| look.planned.iter().any(|seated| seated.expert == name);
         for given in look.before {
             let name = &given.expert.name;
             if let (false, Some(bytes)) = (is_planned(name), self.had.get(name)) {
@@ -49,13 +58,9 @@ impl Staying {
                 self.left.entry(name.clone()).or_insert(left);
             }
         }
-        self.had = look
-            .planned
-            .iter()
-            .filter(|(.., is_whole)| *is_whole)
-            .map(|(name, bytes, _)| ((*name).to_owned(), *bytes))
-            .collect();
-        let mut bytes = look.planned.iter().fold(0u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
+        let whole = look.planned.iter().filter(|seated| seated.is_whole);
+        self.had = whole.map(|seated| (seated.expert.to_owned(), seated.bytes)).collect();
+        let mut bytes = look.planned.iter().fold(0u64, |sum, seated| sum.saturating_add(seated.bytes));
         self.left.retain(|name, left| {
             bytes = bytes.saturating_add(left.bytes);
             let stays = !is_planned(name)
@@ -85,12 +90,19 @@ mod tests {
         Given { expert: Expert::parse(&text).unwrap(), persona: String::new() }
     }
 
-    /// What is held after each of these looks: the second, what is planned, the room, and whether another serves `a`.
-    fn held(looks: &[(u64, &[(&str, u64, bool)], u64, bool)]) -> Vec<String> {
+    fn whole(expert: &str, bytes: u64) -> Seated<'_> {
+        Seated { expert, bytes, is_whole: true }
+    }
+
+    /// The second, what is planned, the room, and whether another serves `a`.
+    type Moment<'a> = (u64, &'a [Seated<'a>], u64, bool);
+
+    /// What is held after each of these.
+    fn held(looks: &[Moment]) -> Vec<String> {
         let (mut staying, mut before, mut all) = (Staying::default(), Vec::new(), Vec::new());
         for (second, planned, room_bytes, is_elsewhere) in looks {
-            let mut assignment = Assignment::default();
-            assignment.experts = planned.iter().filter(|p| p.2).map(|(name, ..)| given(name)).collect();
+            let experts = planned.iter().filter(|seated| seated.is_whole).map(|seated| given(seated.expert));
+            let mut assignment = Assignment { experts: experts.collect(), ..Assignment::default() };
             let look = Look {
                 now: Duration::from_secs(*second),
                 planned,
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_expert_that_moves_stays_until_another_serves_it() {
-        let (first, next): (&[_], &[_]) = (&[("a", 10, true)], &[("b", 10, true)]);
+        let (first, next): (&[_], &[_]) = (&[whole("a", 10)], &[whole("b", 10)]);
         let looks = [(0, first, 20, false), (1, next, 20, false), (9, next, 20, false), (10, next, 20, true)];
         assert_eq!(held(&looks), ["a", "b a", "b a", "b"]);
         // And not for ever.
@@ -120,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_plan_comes_first_where_there_is_no_room_for_both() {
-        let (first, next): (&[_], &[_]) = (&[("a", 10, true)], &[("b", 11, true)]);
+        let (first, next): (&[_], &[_]) = (&[whole("a", 10)], &[whole("b", 11)]);
         assert_eq!(held(&[(0, first, 20, false), (1, next, 20, false)]), ["a", "b"]);
         // Also when it gets scarce later.
         let looks = [(0, first, 21, false), (1, next, 21, false), (2, next, 20, false), (3, next, 21, false)];
@@ -129,9 +141,10 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_removed_or_becomes_a_part_of_a_ring_does_not_stay_beside() {
-        let a: &[(&str, u64, bool)] = &[("a", 10, true)];
+        let a: &[_] = &[whole("a", 10)];
         assert_eq!(held(&[(0, a, 99, false), (1, &[], 99, false), (2, a, 99, false)]), ["a", "a", "a"]);
-        let (gone, ring): (&[_], &[_]) = (&[("gone", 10, true)], &[("a", 5, false)]);
+        let (gone, ring): (&[_], &[_]) =
+            (&[whole("gone", 10)], &[Seated { expert: "a", bytes: 5, is_whole: false }]);
         assert_eq!(held(&[(0, gone, 99, false), (1, &[], 99, false)]), ["gone", ""]);
         assert_eq!(held(&[(0, a, 99, false), (1, ring, 99, false)]), ["a", ""]);
         // A part that goes says nothing of a whole one.

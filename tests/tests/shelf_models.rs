@@ -259,7 +259,7 @@ fn layers_of_a_model_come_without_the_rest_of_it() {
         let free_mib = if *idx == order[0] { 256 } else { 512 };
         shelf.nodes[*idx].root.put_proc(&format!("n{idx}"), 2000, free_mib);
     }
-    // 32 MB, so that a part of its layers is some of its chunks; only who plans has it beside the boot server.
+    // 32 MB, so that a part of its layers is some of its chunks. Only the boot server has it, and tells its shape.
     let whole = model(&Family { n_layers: 57, n_embd: 128, n_ctx: 1 << 17, ..ALL[0] });
     let offered = shelf.out.join("models");
     std::fs::create_dir_all(&offered).unwrap();
@@ -267,7 +267,6 @@ fn layers_of_a_model_come_without_the_rest_of_it() {
     std::fs::rename(offered.join("large.gguf.part"), offered.join("large.gguf")).unwrap();
     // Every node gets the smallest that talks, whole.
     std::fs::copy(&stories, offered.join("small.gguf")).unwrap();
-    shelf.put_model(order[0], "large.gguf", &offered.join("large.gguf"));
     shelf.put_expert(
         "large",
         "model = \"large.gguf\"\ncontext = 131072\nslots = 1\ncopies = 1\nsplit = true\n",
@@ -298,6 +297,14 @@ fn layers_of_a_model_come_without_the_rest_of_it() {
     // What is shown is without the head, which lies in the first; two neighbours may need the chunk between them.
     assert!(came.iter().all(|n| *n < n_all), "{came:?}");
     assert!((n_all - 3..n_all + 5).contains(&came.iter().sum()), "{came:?}");
+    // Who plans next knows as much, and changes nothing.
+    let before = [said(&shelf, "the ring is closed"), said(&shelf, "large is served")];
+    let first = wait_plan(&shelf, &order, 0);
+    shelf.kill(order[0]);
+    shelf.kill_worker(order[0]);
+    wait_plan(&shelf, &order[1..], first);
+    all_answer(&shelf, &key, &order[1..], "large", "large");
+    assert_eq!([said(&shelf, "the ring is closed"), said(&shelf, "large is served")], before);
 }
 
 /// The memory is made up, so what these nodes have loaded is taken from it here.

@@ -20,6 +20,7 @@ use crate::offered::Changes;
 use crate::serve::enrolling::Joined;
 use crate::spreading::{Planned, Spreading};
 use ::cluster::Health;
+use admission::CatalogueFile;
 use anyhow::{Context, ensure};
 use desk::{Desk, PATH, seats_of};
 use gossip::{Member, Picture};
@@ -29,7 +30,8 @@ use shelf::{Folders, Shelf};
 use split::assign::{Assignment, STAGE_PORT, slice_file};
 use split::expert::SERVICE;
 use split::lead::{Input, Lead, Mark, Output};
-use split::place::{self, NodeId, Place, Plan, Seat};
+use split::place::{self, Model, NodeId, Place, Plan, Seat};
+use split::shape::Shape;
 use stay::{Look, Seated, Staying};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -168,7 +170,11 @@ impl Planner {
         let offered = self.spreading.offered().1;
         let in_force = self.plan.as_ref().map(|plan| plan.seats.clone());
         let made = tokio::task::spawn_blocking(move || {
-            let (experts, mut models) = (&shelf.experts, place::told::known(&shelf.models, &tolds));
+            let experts = &shelf.experts;
+            let lies = |told: &&CatalogueFile| shelf.models.iter().any(|model| model.file == told.file);
+            let shaped = offered.iter().filter(|told| !lies(told)).filter_map(shaped);
+            let shaped: Vec<Model> = shelf.models.iter().cloned().chain(shaped).collect();
+            let mut models = place::told::known(&shaped, &tolds);
             for told in &offered {
                 if !models.iter().any(|model| model.file == told.file) {
                     models.push(place::told::by_size(told.file.clone(), told.bytes));
@@ -300,6 +306,11 @@ impl Planner {
             reasons: reasons.clone(),
         });
     }
+}
+
+/// A model whose shape the catalogue tells.
+fn shaped(told: &CatalogueFile) -> Option<Model> {
+    Some(Shape::parse(told.shape.as_ref()?)?.model(&told.file))
 }
 
 fn seated(seat: &Seat, own: NodeId) -> Option<Seated<'_>> {

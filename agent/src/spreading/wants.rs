@@ -90,6 +90,7 @@ mod tests {
             blake3,
             memory_mib: mib + 64,
             model: None,
+            shape: None,
         }
     }
 

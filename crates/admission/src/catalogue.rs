@@ -18,6 +18,7 @@ pub const MODEL_NAME_BYTES_MAX: usize = 96;
 const MODEL_BYTES_MAX: u64 = 64 << 30;
 const HASH_DIGITS: usize = 64;
 const ID_DIGITS: usize = 32;
+const SHAPE_BYTES_MAX: usize = 128;
 
 const FORMAT: u8 = 1;
 const WHAT: &str = "the catalogue of models";
@@ -50,6 +51,9 @@ pub struct CatalogueFile {
     /// What slices say that they were cut from; nothing for what is no GGUF.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What a plan is made of before the file lies on any node, as `split::shape` writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<String>,
 }
 
 impl CatalogueFile {
@@ -67,6 +71,14 @@ impl CatalogueFile {
         if !is_hex(&self.blake3, HASH_DIGITS) || self.model.as_ref().is_some_and(|id| !is_hex(id, ID_DIGITS))
         {
             return Err(Error::Limit { what: "the hash of a model's file" });
+        }
+        let is_number = |b: u8| b.is_ascii_digit() || b == b' ';
+        if self
+            .shape
+            .as_ref()
+            .is_some_and(|text| text.len() > SHAPE_BYTES_MAX || !text.bytes().all(is_number))
+        {
+            return Err(Error::Limit { what: "the shape of a model" });
         }
         if self.bytes == 0 || self.bytes > MODEL_BYTES_MAX {
             return Err(Error::Limit { what: "the length of a model's file" });
@@ -179,6 +191,7 @@ mod tests {
             blake3: "ab".repeat(32),
             memory_mib: 7,
             model: Some("0f".repeat(16)),
+            shape: Some("9".repeat(SHAPE_BYTES_MAX)),
         }
     }
 
@@ -217,6 +230,8 @@ mod tests {
         refused(vec![file("a"), file("a")]);
         refused(vec![CatalogueFile { bytes: 0, ..file("a") }]);
         refused(vec![CatalogueFile { bytes: u64::MAX, ..file("a") }]);
+        refused(vec![CatalogueFile { shape: Some("9".repeat(SHAPE_BYTES_MAX + 1)), ..file("a") }]);
+        refused(vec![CatalogueFile { shape: Some("1 x".into()), ..file("a") }]);
         refused(vec![CatalogueFile { blake3: "AB".repeat(32), ..file("a") }]);
         refused(vec![CatalogueFile { model: Some("x".into()), ..file("a") }]);
         refused((0..=CATALOGUE_FILES_MAX).map(|n| file(&format!("m{n}"))).collect());

@@ -1,7 +1,7 @@
 //! The shapes of models: bytes of layers, embedding and head, out of a model's file or out of `models/manifest.toml`.
 //!
-//! The manifest knows models that lie nowhere yet, so that a plan can be made before anything is fetched.
-//! A file that does lie somewhere counts more: it says of itself what it is.
+//! The manifest knows models that lie nowhere yet, so that a plan can be made before anything is fetched; of others the
+//! boot server tells the shape in its catalogue, as ten numbers. A file that lies on the node itself counts more.
 
 use crate::assign::LAYERS_MAX;
 use crate::manifest::Manifest;
@@ -46,6 +46,59 @@ pub fn manifest(text: &str) -> Result<Vec<Model>, String> {
 }
 
 impl Shape {
+    /// No smaller than the model: what differs from layer to layer is as the largest.
+    pub fn of(model: &Model) -> Shape {
+        let layers = u32::try_from(model.layer_bytes.len()).unwrap_or(u32::MAX);
+        // As many numbers as take the bytes of the cache that the model has.
+        let least = model.kv_bytes / 34 * 32;
+        let fits = |n: &u64| Cache::Q8_0.bytes(*n) >= model.kv_bytes;
+        let cache_numbers = (least..least.saturating_add(34)).find(fits).unwrap_or(least);
+        Shape {
+            layers,
+            layer_bytes: model.layer_bytes.iter().copied().max().unwrap_or(0),
+            embedding_bytes: model.embedding_bytes,
+            head_bytes: model.head_bytes,
+            width: model.width,
+            inner: model.inner,
+            vocabulary: model.n_vocab,
+            context: model.n_ctx_trained,
+            cache_numbers,
+            // Where stages may begin at some layers alone, this says too little.
+            can_split: model.split_step == 1,
+        }
+    }
+
+    /// Ten numbers, in the order of the fields.
+    pub fn to_text(&self) -> String {
+        let Shape { layers, layer_bytes, embedding_bytes, head_bytes, width, inner, vocabulary, .. } = self;
+        let Shape { context, cache_numbers, can_split, .. } = self;
+        format!(
+            "{layers} {layer_bytes} {embedding_bytes} {head_bytes} {width} {inner} {vocabulary} {context} \
+             {cache_numbers} {}",
+            u8::from(*can_split)
+        )
+    }
+
+    /// Nothing for what is no shape that a model can have.
+    pub fn parse(text: &str) -> Option<Shape> {
+        let mut numbers = text.split(' ').map(|word| word.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let short = |n: Option<u64>| u32::try_from(n?).ok();
+        let shape = Shape {
+            layers: short(next())?,
+            layer_bytes: next()?,
+            embedding_bytes: next()?,
+            head_bytes: next()?,
+            width: short(next())?,
+            inner: short(next())?,
+            vocabulary: short(next())?,
+            context: short(next())?,
+            cache_numbers: next()?,
+            can_split: next()? == 1,
+        };
+        (numbers.next().is_none() && shape.check().is_ok()).then_some(shape)
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         let sizes = [self.layer_bytes, self.embedding_bytes, self.head_bytes, self.cache_numbers];
         if !(1..=LAYERS_MAX).contains(&self.layers)
@@ -61,7 +114,7 @@ impl Shape {
     }
 
     /// For a shape that was checked.
-    pub(crate) fn model(&self, file: &str) -> Model {
+    pub fn model(&self, file: &str) -> Model {
         Model {
             file: file.to_owned(),
             layer_bytes: vec![self.layer_bytes; self.layers as usize],
@@ -131,6 +184,42 @@ mod tests {
             let expert = expert.unwrap();
             assert!(models.iter().any(|model| model.file == expert.model), "{}", expert.model);
         }
+    }
+
+    #[test]
+    fn ten_numbers_are_a_shape_and_nothing_else_is() {
+        for model in manifest(MANIFEST).unwrap() {
+            let text = Shape::of(&model).to_text();
+            assert!(text.len() <= 128, "{text}");
+            let shape = Shape::parse(&text).unwrap();
+            assert_eq!(shape.model(&model.file), model, "{text}");
+        }
+        let uneven = Model {
+            layer_bytes: vec![5, 9, 7],
+            kv_bytes: 1000,
+            split_step: 6,
+            n_vocab: 9,
+            n_ctx_trained: 9,
+            ..Model::default()
+        };
+        let shape = Shape::of(&uneven);
+        assert_eq!((shape.layers, shape.layer_bytes, shape.can_split), (3, 9, false));
+        assert!((1000..1040).contains(&shape.model("m").kv_bytes), "{shape:?}");
+        let good = "2 1 1 0 1 1 1 1 1 1";
+        assert!(Shape::parse(good).is_some());
+        for bad in [
+            "",
+            "2",
+            "2 1 1 0 1 1 1 1 1",
+            "2 1 1 0 1 1 1 1 1 1 1",
+            "-2 1 1 0 1 1 1 1 1 1",
+            "0 1 1 0 1 1 1 1 1 1",
+        ] {
+            assert_eq!(Shape::parse(bad), None, "{bad:?}");
+        }
+        let much = good.replace("1 1 0", "99999999999999999999 1 0");
+        assert_eq!(Shape::parse(&much), None);
+        assert_eq!(Shape::parse(&good.replacen('2', "4294967295", 1)), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use admission::{CatalogueFile, ModelUse};
 use anyhow::{Context, Result, ensure};
 use split::manifest::{Known, Manifest, Use};
+use split::shape::Shape;
 use spread::Tree;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -111,7 +112,7 @@ impl Model {
         let mark = Mark::of(&meta);
         let tree =
             Tree::read(meta.len(), |part, at| file.read_exact_at(part, at).context("it cannot be read"))?;
-        let (purpose, model) = what_it_is(path, name)?;
+        let Kind { purpose, model, shape } = what_it_is(path, name)?;
         let known = known().iter().find(|known| known.file == name);
         let purpose = known.map_or(purpose, |known| purpose_of(known.purpose));
         let told = CatalogueFile {
@@ -121,6 +122,7 @@ impl Model {
             blake3: tree.root().to_string(),
             memory_mib: known.map_or_else(|| memory_mib(purpose, meta.len()), |known| known.memory_mib),
             model,
+            shape,
         };
         told.check().context("rename it")?;
         let after = Mark::of(&file.metadata().context("it cannot be looked at")?);
@@ -150,20 +152,31 @@ fn is_model(path: &Path) -> bool {
     is_one && !name.starts_with('.') && split::assign::slice_named(name).is_none()
 }
 
-/// What a file is for, by what it is, and of a GGUF what its slices say that they are cut from.
-fn what_it_is(path: &Path, name: &str) -> Result<(ModelUse, Option<String>)> {
+/// What is known of a file by what is in it.
+struct Kind {
+    purpose: ModelUse,
+    /// Of a GGUF, what its slices say that they are cut from.
+    model: Option<String>,
+    shape: Option<String>,
+}
+
+fn what_it_is(path: &Path, name: &str) -> Result<Kind> {
     if name.ends_with(".gguf") {
         let head = gguf::read_head(path).context("it is no GGUF that duet can use")?;
         let architecture = head.text("general.architecture").unwrap_or_default();
         let pools = head.uint(&format!("{architecture}.pooling_type")).is_some_and(|kind| kind > 0);
         let id = head.model_id(&mut File::open(path).context("it cannot be opened")?)?;
         let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        return Ok((if pools { ModelUse::Embedding } else { ModelUse::Language }, Some(id)));
+        let purpose = if pools { ModelUse::Embedding } else { ModelUse::Language };
+        let model = split::shape::of_file(name, &head, split::shape::step_of(&head)).ok();
+        let shape = model.map(|model| Shape::of(&model).to_text());
+        return Ok(Kind { purpose, model: Some(id), shape });
     }
     let mut magic = [0; 4];
     File::open(path).and_then(|mut file| file.read_exact(&mut magic)).context("it cannot be read")?;
     ensure!(magic == GGML_MAGIC, "it is no model of whisper.cpp's; only those and .gguf are offered");
-    Ok((if name.contains("silero") { ModelUse::VoiceActivity } else { ModelUse::Speech }, None))
+    let purpose = if name.contains("silero") { ModelUse::VoiceActivity } else { ModelUse::Speech };
+    Ok(Kind { purpose, model: None, shape: None })
 }
 
 /// The models of `models/manifest.toml`; what else lies in the folder is known by what it is.

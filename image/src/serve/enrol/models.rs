@@ -110,6 +110,7 @@ mod tests {
             blake3: "ab".repeat(32),
             memory_mib: 1,
             model: None,
+            shape: None,
         };
         let first = Last::default().next(vec![file.clone()], 1000);
         assert_eq!((first.version, first.next(vec![file], 2000)), (1000, first.clone()));

@@ -133,7 +133,8 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     let elsewhere = members::Door { cluster: cluster.clone(), desk: voice.setup.desk.clone() };
     let elsewhere = Arc::new(elsewhere);
     let timers = Arc::new(keeping::Keeping::open(cluster.clone(), voice.timers()));
-    let spreading = Spreading::new(cluster.clone(), node.clone(), joined.clone(), models.clone());
+    let (of, folder) = (settings.clone(), models.clone());
+    let spreading = Spreading::new(cluster.clone(), node.clone(), joined.clone(), of, folder);
     let spreading = Arc::new(spreading);
     let sharing = Arc::new(Sharing::new(cluster.clone(), voice.mind.brain.clone(), joined.clone()));
     let own = gossiping::Own {
@@ -217,7 +218,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = sharing.run() => {}
         _ = spreading.run() => {}
         reason = voice.run() => anyhow::bail!("{reason}"),
-        reason = watchdog() => anyhow::bail!("{reason}"),
+        reason = watchdog(&ear, &models) => anyhow::bail!("{reason}"),
         stop = service::asked_to_stop() => stop.context("cannot hear signals")?,
     }
     notify::stopping();
@@ -463,11 +464,12 @@ async fn healthz(node: &Node) -> Answer {
 }
 
 /// Runs on the same thread as everything else, so a hang of that thread is seen by systemd; a leak is seen here.
-async fn watchdog() -> String {
+async fn watchdog(ear: &hear::desk::Desk, models: &std::path::Path) -> String {
     let Some(period) = notify::watchdog_period() else { return std::future::pending().await };
     loop {
         notify::alive();
-        if let Some(reason) = own_memory::excess(own_memory::bytes()) {
+        let hears = models.join(ear.status().model).metadata().map_or(0, |file| file.len());
+        if let Some(reason) = own_memory::excess(own_memory::bytes(), hears) {
             return reason;
         }
         tokio::time::sleep(period).await;

@@ -18,8 +18,10 @@ use crate::cluster::Cluster;
 use crate::io::node::Node;
 use crate::serve::enrolling::Joined;
 use crate::serve::keeping::live;
+use crate::settings::Settings;
 use admission::{CatalogueFile, SignedCatalogue};
 use service::log::{Level, say};
+use split::assign::slice_named;
 use spread::{Bits, Root, Told, ToldFile, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -42,6 +44,7 @@ pub struct Spreading {
     cluster: Arc<Cluster>,
     node: Arc<Node>,
     joined: Joined,
+    settings: Arc<Settings>,
     folder: PathBuf,
     servers: Vec<SocketAddr>,
     uploads: Arc<Semaphore>,
@@ -56,6 +59,8 @@ struct State {
     here: BTreeMap<Root, Arc<Here>>,
     /// Files that bear a model's name and are another's, as they looked.
     others: BTreeMap<String, Mark>,
+    /// Files that were fetched for an older catalogue, as they look.
+    outdated: BTreeMap<String, Mark>,
     going: Option<Going>,
     /// Peers that sent wrong chunks, until the agent ends.
     liars: BTreeSet<u64>,
@@ -102,11 +107,17 @@ impl Mark {
 }
 
 impl Spreading {
-    pub fn new(cluster: Arc<Cluster>, node: Arc<Node>, joined: Joined, folder: PathBuf) -> Spreading {
+    pub fn new(
+        cluster: Arc<Cluster>,
+        node: Arc<Node>,
+        joined: Joined,
+        settings: Arc<Settings>,
+        folder: PathBuf,
+    ) -> Spreading {
         let servers = node.boot_facts().map(|facts| facts.servers).unwrap_or_default();
         let servers = servers.iter().map(|server| SocketAddr::from((server.ip, server.port))).collect();
         let uploads = Arc::new(Semaphore::new(spread::UPLOADS_MAX));
-        Spreading { cluster, node, joined, folder, servers, uploads, state: Mutex::default() }
+        Spreading { cluster, node, joined, settings, folder, servers, uploads, state: Mutex::default() }
     }
 
     /// What the plan gives this node.
@@ -153,9 +164,10 @@ impl Spreading {
 
     fn wanted(&self) -> Vec<Want> {
         let total_mib = self.node.memory().total_kib / 1024;
+        let hearing = self.settings.now().voice.hearing;
         let state = self.lock();
         let files = state.catalogue.as_ref().map_or(&[][..], |catalogue| catalogue.files());
-        wants::wants(files, total_mib, &state.planned)
+        wants::wants(files, total_mib, &state.planned, hearing.as_deref())
     }
 
     /// What is wanted, not here and not refused a moment ago.
@@ -190,20 +202,20 @@ impl Spreading {
     /// Hashes files of the catalogue that have come or changed, on a thread of its own.
     async fn look_here(&self) {
         let told = self.offered().1;
+        // Also what no catalogue has any more: peers are sent it as long as it is what they are told.
+        self.lock().here.retain(|_, here| Mark::of(&here.path) == Some(here.mark));
         for told in told {
             let path = self.folder.join(&told.file);
             let Some(root) = Root::parse(&told.blake3) else { continue };
             let mark = Mark::of(&path);
             let is_known = {
                 let mut state = self.lock();
-                if state.here.get(&root).is_some_and(|here| here.path == path && Some(here.mark) != mark) {
-                    state.here.remove(&root);
-                }
                 let others = state.others.get(&told.file).copied();
                 if others.is_some() && others != mark {
                     state.others.remove(&told.file);
                 }
-                mark.is_none() || state.here.contains_key(&root) || others == mark
+                let outdated = state.outdated.get(&told.file).copied();
+                mark.is_none() || state.here.contains_key(&root) || others == mark || outdated == mark
             };
             if let (false, Some(mark)) = (is_known, mark) {
                 self.learn(root, told, path, mark).await;
@@ -219,8 +231,10 @@ impl Spreading {
                 self.lock().here.insert(root, Arc::new(Here { path, tree: Arc::new(tree), mark }));
             }
             // One that came from the cluster is of an older catalogue, and is fetched anew.
-            Ok(Ok(_)) if Fetched::read(&self.folder).has(&told.file) => {}
-            Ok(_) => {
+            Ok(Ok(_)) if Fetched::read(&self.folder).has(&told.file) => {
+                self.lock().outdated.insert(told.file, mark);
+            }
+            Ok(Ok(_)) => {
                 let file = &told.file;
                 say(
                     Level::Notice,
@@ -228,8 +242,30 @@ impl Spreading {
                 );
                 self.lock().others.insert(told.file, mark);
             }
+            Ok(Err(error)) => {
+                let why = format!("{} cannot be read: {error:#}", told.file);
+                say(Level::Warning, &format!("duet: {why}"));
+                let mut state = self.lock();
+                state.refused.insert(told.file.clone(), (Instant::now(), why));
+                state.others.insert(told.file, mark);
+            }
             Err(_) => {}
         }
+    }
+
+    /// Layers of a model that is another now are layers of none.
+    fn drop_slices(&self, model: &str) {
+        for file in Fetched::read(&self.folder).names() {
+            if slice_named(file).is_some_and(|(of, ..)| of == model) {
+                say(Level::Info, &format!("duet: {model} is another now; {file} is fetched anew"));
+                let _ = std::fs::remove_file(self.folder.join(file));
+            }
+        }
+    }
+
+    /// Names of files that were fetched for an older catalogue.
+    fn outdated(&self) -> Vec<String> {
+        self.lock().outdated.keys().cloned().collect()
     }
 
     /// What peers are told: whole files, and what has come of one.

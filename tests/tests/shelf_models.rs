@@ -122,6 +122,15 @@ fn models_find_their_nodes_and_outlive_them() {
     shelf.wait("a new expert is told", || shelf.n_told(order[1], "late") == 1);
     all_answer(&shelf, &key, &order[1..2], "late", "late");
 
+    // A file that takes the place of its model is loaded.
+    let loaded = || shelf.n_said(order[1], " late is served");
+    let (n, new) = (loaded(), shelf.models(order[1]).join("late.gguf.new"));
+    std::fs::copy(&stories, &new).unwrap();
+    std::fs::rename(&new, shelf.models(order[1]).join("late.gguf")).unwrap();
+    shelf.wait("the new file is loaded", || loaded() > n);
+    shelf.wait("it is told again", || shelf.n_told(order[1], "late") == 1);
+    all_answer(&shelf, &key, &order[1..2], "late", "late");
+
     // What the owner writes for all nodes reaches them, and its end too.
     let status = |idx: usize| shelf.ask(idx, &key, &chat("gpt-4", 8)).status;
     for (text, want) in [("[models]\nllm_last_resort = ['http://10.77.0.1:9']\n", 503), ("", 404)] {

@@ -24,6 +24,7 @@ const EAR: &str = "ear.bin";
 /// Bytes that begin like a model of whisper.cpp's and are different everywhere (xorshift64*).
 fn ear() -> Vec<u8> {
     let mut bytes = 0x6767_6d6c_u32.to_le_bytes().to_vec();
+    bytes.extend([51_864u32, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 7].iter().flat_map(|n| n.to_le_bytes()));
     let mut dice = 7u64;
     while bytes.len() < N_CHUNKS * CHUNK - 1000 {
         dice ^= dice >> 12;
@@ -115,7 +116,7 @@ fn nodes_get_a_model_from_the_boot_server_and_then_from_each_other() {
     }
     let times = sent(&shelf) as f64 / whole.len() as f64;
     println!("the boot server sent the model {times:.2} times for three nodes");
-    assert!(times < 3.0, "each node fetched it for itself");
+    assert!(times < 2.0, "nodes fetched it for themselves");
     shelf.server.kill().unwrap();
     shelf.server.wait().unwrap();
     // One of those that have it lies from now on.

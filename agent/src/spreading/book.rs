@@ -5,7 +5,7 @@ use super::Spreading;
 use super::work::{ask, look_at};
 use crate::args::PORT;
 use crate::io::runtime::{self, For};
-use admission::{AuthorityPublic, CATALOGUE_BYTES_MAX, CATALOGUE_PATH, SignedCatalogue};
+use admission::{AuthorityPublic, CATALOGUE_BYTES_MAX, CATALOGUE_PATH, CatalogueFile, SignedCatalogue};
 use service::log::{Level, say};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,8 +113,16 @@ impl Spreading {
         let newer = newer(state.catalogue.as_deref(), told, authority)?;
         let is_new = newer.is_some();
         if let Some(newer) = newer {
+            let files = state.catalogue.as_ref().map_or(&[][..], |older| older.files());
+            let replaced = |old: &&CatalogueFile| {
+                newer.files().iter().any(|new| new.file == old.file && new.blake3 != old.blake3)
+            };
+            files.iter().filter(replaced).for_each(|old| self.drop_slices(&old.file));
             state.catalogue = Some(Arc::new(newer));
+            // What a file is was said by the older one.
             state.refused.clear();
+            state.others.clear();
+            state.outdated.clear();
         }
         Ok(is_new)
     }

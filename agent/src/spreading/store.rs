@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use spread::{Bits, CHUNK_BYTES, Tree};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -173,6 +173,10 @@ impl Fetched {
         Fetched { files: fetched.files.into_iter().filter(is_name).take(FETCHED_MAX).collect() }
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.files.iter()
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.files.contains(name)
     }
@@ -193,7 +197,12 @@ impl Fetched {
                 continue;
             }
             let path = folder.join(&name);
-            let size = path.metadata().map_or(0, |meta| meta.len());
+            let room = |meta: fs::Metadata| match name.ends_with(".part") {
+                // One that is being filled has holes.
+                true => meta.len().min(meta.blocks() * 512),
+                false => meta.len(),
+            };
+            let size = path.metadata().map_or(0, room);
             match fs::remove_file(&path) {
                 Ok(()) => {
                     freed += size;
@@ -212,7 +221,9 @@ impl Fetched {
         let beside = folder.join(format!("{FETCHED_FILE}.new"));
         let told = || format!("cannot write {}", path.display());
         let text = serde_json::to_string(self).with_context(told)?;
-        fs::write(&beside, text).with_context(told)?;
+        let mut how = plainly();
+        let mut file = how.write(true).create(true).truncate(true).open(&beside).with_context(told)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(told)?;
         fs::rename(&beside, &path).with_context(told)
     }
 }

@@ -70,7 +70,7 @@ pub async fn fetch(spreading: &Spreading, want: &Want) -> Result<()> {
         None => {
             let have = job.run(Bits::all(n), have, 0).await?;
             match have.count() == n {
-                true => job.finish(),
+                true => job.finish().await,
                 false => Ok(()),
             }
         }
@@ -230,14 +230,18 @@ impl Job<'_> {
     }
 
     /// All chunks are there, each held to the tree, and the tree to the hash.
-    fn finish(&self) -> Result<()> {
+    async fn finish(&self) -> Result<()> {
         let (folder, file) = (&self.spreading.folder, &self.want.told.file);
         let path = folder.join(file);
         Fetched::read(folder).add(folder, file)?;
-        self.part.finish(&path)?;
+        let (part, to) = (self.part.clone(), path.clone());
+        tokio::task::spawn_blocking(move || part.finish(&to)).await??;
         if let Some(mark) = Mark::of(&path) {
-            let here = Here { path, tree: self.tree.clone(), mark };
-            self.spreading.lock().here.insert(self.root, Arc::new(here));
+            let here = Here { path: path.clone(), tree: self.tree.clone(), mark };
+            let mut state = self.spreading.lock();
+            // It may have taken the place of an older one.
+            state.here.retain(|_, older| older.path != path);
+            state.here.insert(self.root, Arc::new(here));
         }
         self.say_done();
         Ok(())
@@ -263,7 +267,8 @@ impl Job<'_> {
             if !needed.is_within(&have) {
                 return Ok(());
             }
-            match gguf::read_head(self.part.path()) {
+            let from = self.part.path().to_owned();
+            match tokio::task::spawn_blocking(move || gguf::read_head(&from)).await? {
                 Ok(head) => break head,
                 Err(error) => ensure!(n_head < n.min(HEAD_CHUNKS_MAX), "{}: {error}", self.want.told.file),
             }
@@ -275,6 +280,8 @@ impl Job<'_> {
             return Ok(());
         }
         let folder = &self.spreading.folder;
+        // Its name while it is cut, too: one that is cut off in the middle makes room again.
+        Fetched::read(folder).add(folder, &format!("{to}.part"))?;
         Fetched::read(folder).add(folder, to)?;
         let (from, path) = (self.part.path().to_owned(), folder.join(to));
         tokio::task::spawn_blocking(move || gguf::write_slice_file_of(id, &from, layers, &path)).await??;
@@ -305,8 +312,13 @@ fn make_room(spreading: &Spreading, want: &Want, bytes: u64) -> Result<()> {
         return Ok(());
     }
     let wanted = spreading.wanted();
-    let parts = wanted.iter().map(|want| format!("{}.part", want.told.file));
-    let wanted: Vec<String> = wanted.iter().map(|want| want.file().to_owned()).chain(parts).collect();
+    let outdated = spreading.outdated();
+    let parts = wanted
+        .iter()
+        .flat_map(|want| [want.told.file.as_str(), want.file()].map(|file| format!("{file}.part")));
+    // One of an older catalogue does not stand in the way of its own next.
+    let files = wanted.iter().map(|want| want.file().to_owned()).filter(|file| !outdated.contains(file));
+    let wanted: Vec<String> = files.chain(parts).collect();
     for gone in Fetched::read(&spreading.folder).make_room(&spreading.folder, &wanted, missing)? {
         say(Level::Info, &format!("duet: {gone} is in no plan any more, and made room"));
     }

@@ -20,6 +20,7 @@ pub const LAYERS_MAX: u32 = 512;
 pub const BUILD_BYTES_MAX: usize = 64;
 /// Hex digits of a pipeline's key.
 pub const KEY_DIGITS: usize = 32;
+pub const VERSION_BYTES_MAX: usize = 128;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +40,9 @@ pub struct Given {
     pub expert: Expert,
     /// The system prompt itself, empty for none.
     pub persona: String,
+    /// Which file of its name the model is: another text is another model. Empty where it does not lie whole.
+    #[serde(default)]
+    pub version: String,
 }
 
 /// A run of a model's layers, and its neighbours in the ring.
@@ -107,6 +111,9 @@ impl Given {
                 self.expert.name
             ));
         }
+        if self.version.len() > VERSION_BYTES_MAX {
+            return Some(format!("the version of {}'s model is too long", self.expert.name));
+        }
         self.expert.wrong().map(|(_, what)| what)
     }
 }
@@ -159,7 +166,7 @@ mod tests {
 
     fn given(name: &str) -> Given {
         let text = format!("name = \"{name}\"\nmodel = \"m.gguf\"\nquantisation = \"Q1_0\"\ncontext = 512\n");
-        Given { expert: Expert::parse(&text).unwrap(), persona: String::new() }
+        Given { expert: Expert::parse(&text).unwrap(), persona: String::new(), version: String::new() }
     }
 
     fn stage() -> Stage {

@@ -1,12 +1,11 @@
 //! The figures of the models, as they are printed and as they lie in OUT/models, where `duet serve` reads them for the pages
 //! of the nodes.
 
-use crate::disk::read_limited;
+use crate::disk::{read_limited, write_whole};
 use admission::{Quality, QualityFigure};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -105,10 +104,10 @@ pub fn path(out: &Path) -> PathBuf {
 /// Whole or not at all.
 pub fn write(out: &Path, figures: &Figures) -> Result<()> {
     let path = path(out);
-    let Some(folder) = path.parent().filter(|folder| folder.is_dir()) else { return Ok(()) };
-    let new = folder.join(format!(".{FILE}.new"));
-    fs::write(&new, serde_json::to_string(figures)?).with_context(|| format!("writing {}", new.display()))?;
-    fs::rename(&new, &path).with_context(|| format!("writing {}", path.display()))
+    if !path.parent().is_some_and(Path::is_dir) {
+        return Ok(());
+    }
+    write_whole(&path, serde_json::to_string(figures)?.as_bytes())
 }
 
 /// What nodes are told of it: nothing where nobody measured. `Err` says why a file is not to be believed.
@@ -153,6 +152,7 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn few_wrong_words_and_many_right_calls_are_best() {

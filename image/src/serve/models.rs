@@ -3,6 +3,7 @@
 //! A file is asked for by its BLAKE3 hash, so nothing is ever joined from a request, and one that was replaced is sent
 //! as it was while somebody still fetches it. Files are read once, and again only when their length or time is another.
 
+use crate::models::head;
 use admission::{CatalogueFile, ModelUse};
 use anyhow::{Context, Result, ensure};
 use split::manifest::{Known, Manifest, Use};
@@ -10,18 +11,19 @@ use split::shape::Shape;
 use spread::Tree;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Below `/models/` a list of chunks ends in this.
 pub const TREE: &str = ".tree";
 /// Files of the folder that are looked at.
 const LOOKED_AT_MAX: usize = 512;
-/// First bytes of the files that whisper.cpp reads.
-const GGML_MAGIC: [u8; 4] = 0x6767_6d6c_u32.to_le_bytes();
+/// A file that was refused is read again after this, changed or not.
+const REFUSED_HOLDS: Duration = Duration::from_secs(300);
 const MIB: u64 = 1 << 20;
 
 /// One model, open.
@@ -32,7 +34,6 @@ pub struct Model {
     pub tree: Tree,
     /// Bytes that went out, over all nodes.
     pub sent: AtomicU64,
-    mark: Mark,
 }
 
 /// What a file looked like when it was read.
@@ -52,21 +53,42 @@ pub struct Models {
     pub catalogue: Option<Arc<str>>,
     /// One sentence for each file that is not offered, and why.
     pub refused: Vec<String>,
+    /// What was read, by name: what is refused, and a second name for the same bytes, too.
+    read: BTreeMap<PathBuf, Arc<Reading>>,
+}
+
+/// A file as it was read.
+#[derive(Debug)]
+struct Reading {
+    mark: Mark,
+    at: Instant,
+    model: Result<Arc<Model>, String>,
 }
 
 impl Models {
-    /// Reads what is new in the folder; a folder that is not there has no models.
+    /// Reads what is new in the folder; a folder that is not there has no models, and where it cannot be read they stay.
     pub fn read(out: &Path, old: &Models) -> Models {
         let folder = folder(out);
-        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).take(LOOKED_AT_MAX).collect();
+        let mut paths = match std::fs::read_dir(&folder).and_then(listed) {
+            Ok(paths) => paths,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                let why =
+                    format!("{} cannot be read: {error}; its models stay as they were", folder.display());
+                return Models { refused: vec![why], ..old.clone() };
+            }
+        };
         paths.sort();
         let mut models = Models { catalogue: old.catalogue.clone(), ..Models::default() };
-        for path in paths.iter().filter(|path| is_model(path)) {
-            match old.again(path).map_or_else(|| Model::read(path).map(Arc::new), Ok) {
-                Ok(model) => models.add(model),
-                Err(error) => models.refused.push(format!("{} is not offered: {error:#}", path.display())),
+        for path in paths.into_iter().filter(|path| is_model(path)) {
+            let Ok(mark) = path.metadata().map(|meta| Mark::of(&meta)) else { continue };
+            let reading = old.read.get(&path).filter(|reading| reading.holds(mark)).cloned();
+            let reading = reading.unwrap_or_else(|| Arc::new(Reading::of(&path, mark)));
+            match &reading.model {
+                Ok(model) => models.add(model.clone()),
+                Err(why) => models.refused.push(format!("{} is not offered: {why}", path.display())),
             }
+            models.read.insert(path, reading);
         }
         models
     }
@@ -79,12 +101,6 @@ impl Models {
         }
         // Two names for the same bytes are one model.
         self.files.entry(model.told.blake3.clone()).or_insert(model);
-    }
-
-    fn again(&self, path: &Path) -> Option<Arc<Model>> {
-        let name = path.file_name()?.to_str()?;
-        let model = self.files.values().find(|model| model.told.file == name)?;
-        (Mark::of(&path.metadata().ok()?) == model.mark).then(|| model.clone())
     }
 
     pub fn find(&self, hash: &str) -> Option<Arc<Model>> {
@@ -103,6 +119,22 @@ impl Models {
     }
 }
 
+fn listed(entries: std::fs::ReadDir) -> std::io::Result<Vec<PathBuf>> {
+    entries.take(LOOKED_AT_MAX).map(|entry| Ok(entry?.path())).collect()
+}
+
+impl Reading {
+    fn of(path: &Path, mark: Mark) -> Reading {
+        let model = Model::read(path).map(Arc::new).map_err(|error| format!("{error:#}"));
+        Reading { mark, at: Instant::now(), model }
+    }
+
+    /// What is no model stays none until it changes; what could not be read may be readable later.
+    fn holds(&self, mark: Mark) -> bool {
+        self.mark == mark && (self.model.is_ok() || self.at.elapsed() < REFUSED_HOLDS)
+    }
+}
+
 impl Model {
     fn read(path: &Path) -> Result<Model> {
         let name = path.file_name().and_then(|name| name.to_str()).context("its name is no text")?;
@@ -110,9 +142,9 @@ impl Model {
         let meta = file.metadata().context("it cannot be looked at")?;
         ensure!(meta.is_file(), "it is no plain file");
         let mark = Mark::of(&meta);
+        let Kind { purpose, model, shape } = what_it_is(path, name)?;
         let tree =
             Tree::read(meta.len(), |part, at| file.read_exact_at(part, at).context("it cannot be read"))?;
-        let Kind { purpose, model, shape } = what_it_is(path, name)?;
         let known = known().iter().find(|known| known.file == name);
         let purpose = known.map_or(purpose, |known| purpose_of(known.purpose));
         let told = CatalogueFile {
@@ -127,7 +159,7 @@ impl Model {
         told.check().context("rename it")?;
         let after = Mark::of(&file.metadata().context("it cannot be looked at")?);
         ensure!(after == mark, "it changed while it was read; it is read again");
-        Ok(Model { told, file, tree, sent: AtomicU64::new(0), mark })
+        Ok(Model { told, file, tree, sent: AtomicU64::new(0) })
     }
 
     pub fn count(&self, bytes: u64) {
@@ -172,11 +204,7 @@ fn what_it_is(path: &Path, name: &str) -> Result<Kind> {
         let shape = model.map(|model| Shape::of(&model).to_text());
         return Ok(Kind { purpose, model: Some(id), shape });
     }
-    let mut magic = [0; 4];
-    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).context("it cannot be read")?;
-    ensure!(magic == GGML_MAGIC, "it is no model of whisper.cpp's; only those and .gguf are offered");
-    let purpose = if name.contains("silero") { ModelUse::VoiceActivity } else { ModelUse::Speech };
-    Ok(Kind { purpose, model: None, shape: None })
+    Ok(Kind { purpose: purpose_of(head::purpose(path, name)?), model: None, shape: None })
 }
 
 /// The models of `models/manifest.toml`; what else lies in the folder is known by what it is.
@@ -228,17 +256,18 @@ mod tests {
         }
     }
 
-    fn speech(n: usize) -> Vec<u8> {
-        let mut bytes = vec![7; n];
-        bytes[..4].copy_from_slice(&GGML_MAGIC);
-        bytes
+    use crate::models::fetch::tests::whisper as speech;
+
+    fn silero() -> Vec<u8> {
+        [&0x6767_6d6c_u32.to_le_bytes()[..], &16u32.to_le_bytes(), b"silero-16k", &[0; 80]].concat()
     }
 
     #[test]
     fn whole_models_are_offered_by_their_hash_and_nothing_else() {
         let out = Folder::new("whole");
         out.put("ear.bin", &speech(9 << 20));
-        out.put("silero.bin", &speech(100));
+        // By what is in it, whatever its name is.
+        out.put("vad.bin", &silero());
         out.put("half.bin.part", &speech(100));
         out.put("notes.txt", b"no model");
         out.put("bad.gguf", b"no model");
@@ -246,7 +275,7 @@ mod tests {
         let models = Models::read(&out.0, &Models::default());
         let told: Vec<(String, ModelUse)> =
             models.told().into_iter().map(|told| (told.file, told.purpose)).collect();
-        let want = [("ear.bin", ModelUse::Speech), ("silero.bin", ModelUse::VoiceActivity)];
+        let want = [("ear.bin", ModelUse::Speech), ("vad.bin", ModelUse::VoiceActivity)];
         assert_eq!(told, want.map(|(name, purpose)| (name.to_owned(), purpose)));
         assert_eq!(models.refused.len(), 2, "{:?}", models.refused);
         let hash = blake3::hash(&speech(9 << 20)).to_string();
@@ -267,5 +296,26 @@ mod tests {
         let third = Models::read(&out.0, &second);
         assert_ne!(third.told(), second.told());
         assert_eq!(third.iter().count(), 1);
+        // Nor what is refused, or is there twice.
+        out.put("again.bin", &speech(1001));
+        out.put("bad.gguf", b"no model");
+        let fourth = Models::read(&out.0, &third);
+        let fifth = Models::read(&out.0, &fourth);
+        assert_eq!((fifth.iter().count(), fifth.refused.len(), fifth.read.len()), (1, 1, 3));
+        assert!(fifth.read.iter().all(|(path, reading)| Arc::ptr_eq(reading, &fourth.read[path])));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_takes_no_model_away() {
+        let out = Folder::new("unread");
+        out.put("ear.bin", &speech(1000));
+        let first = Models::read(&out.0, &Models::default());
+        fs::remove_dir_all(folder(&out.0)).unwrap();
+        fs::write(folder(&out.0), "no folder").unwrap();
+        let second = Models::read(&out.0, &first);
+        assert_eq!(second.told(), first.told());
+        assert!(second.refused[0].contains("stay as they were"), "{:?}", second.refused);
+        fs::remove_file(folder(&out.0)).unwrap();
+        assert_eq!(Models::read(&out.0, &second).told(), []);
     }
 }

@@ -191,12 +191,14 @@ mod tests {
 
     /// Takes nothing until its other end is dropped.
     struct Stuck {
+        is_stuck: Sender<()>,
         until: Receiver<()>,
         text: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.is_stuck.send(());
             let _ = self.until.recv();
             self.text.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -210,8 +212,9 @@ mod tests {
     #[test]
     fn a_reader_that_is_stuck_holds_nobody_up_and_what_it_missed_is_counted() {
         let (stuck, until) = channel();
+        let (is_stuck, once_stuck) = channel();
         let text = Arc::new(Mutex::new(Vec::new()));
-        let writer = Writer::new(Stuck { until, text: text.clone() });
+        let writer = Writer::new(Stuck { is_stuck, until, text: text.clone() });
         let shared =
             Shared::new(Desk::new("10.77.0.1:80".parse().unwrap(), "br0", "proxy"), Default::default());
         let note = |sentence: String| {
@@ -219,7 +222,9 @@ mod tests {
             turn(Show::Plain, &shared, &mut Screen::default(), &writer);
         };
         let n_lines = 2 * WAITING_MAX;
-        (0..n_lines).for_each(|n| note(format!("line {n}")));
+        note("line 0".to_owned());
+        once_stuck.recv().unwrap();
+        (1..n_lines).for_each(|n| note(format!("line {n}")));
         let left_out = writer.left_out.load(Ordering::Relaxed) as usize;
         assert!((n_lines - WAITING_MAX - 1..=n_lines - WAITING_MAX).contains(&left_out), "{left_out}");
         drop(stuck);

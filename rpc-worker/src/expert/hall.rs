@@ -29,6 +29,8 @@ pub struct Wish {
     pub persona: String,
     /// The model's file.
     pub model: PathBuf,
+    /// Which file of that name; another is loaded anew.
+    pub version: String,
     /// The model is cut, and this node is its head.
     pub share: Option<Share>,
 }

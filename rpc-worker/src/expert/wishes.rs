@@ -106,13 +106,13 @@ fn persona(expert: &Expert, file: &Path) -> anyhow::Result<String> {
 
 /// An expert whose model this node holds alone.
 fn whole(expert: Expert, persona: String, model: PathBuf) -> Wish {
-    Wish { expert, persona, model, share: None }
+    Wish { expert, persona, model, version: String::new(), share: None }
 }
 
 fn wished(assignment: Assignment, models: &Path) -> Wishes {
     let given = |given: assign::Given| {
         let model = models.join(&given.expert.model);
-        whole(given.expert, given.persona, model)
+        Wish { version: given.version, ..whole(given.expert, given.persona, model) }
     };
     let mut experts: Vec<Wish> = assignment.experts.into_iter().map(given).collect();
     let mut stages = Vec::new();

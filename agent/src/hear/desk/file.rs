@@ -1,7 +1,8 @@
 //! Which file is the model that hears, and whether it is still the one that was opened.
 //!
-//! A whisper that somebody brought goes first, then pocketsphinx where the image has it, then the ear of our own: the
-//! last two hear a little without anything being fetched, and say on the page that more is one command away.
+//! What the owner names goes first, then the largest whisper that somebody brought, then pocketsphinx where the image has
+//! it, then the ear of our own: the last two hear a little without anything being fetched, and say on the page that more
+//! is one command away.
 
 use super::Wanted;
 use crate::hear::sphinx;
@@ -49,6 +50,14 @@ impl Choice {
     }
 }
 
+/// What a person reads when this one hears: also that it is not the one that was asked for.
+pub fn sentence(choice: &Choice, wanted: &Wanted) -> String {
+    match wanted.model.as_ref().filter(|name| **name != choice.name()) {
+        Some(name) => format!("{}; {name}, which duet.toml names, does not hear here yet", choice.sentence()),
+        None => choice.sentence(),
+    }
+}
+
 /// What is to be tried, best first; or a sentence on why there is nothing.
 pub fn choices(wanted: &Wanted) -> Result<Vec<Choice>, String> {
     let folder = wanted.models.display();
@@ -60,22 +69,28 @@ pub fn choices(wanted: &Wanted) -> Result<Vec<Choice>, String> {
                 .to_owned()
         });
     }
-    if let Some(name) = &wanted.model {
-        let found = look(&wanted.models.join(name));
-        return found.map(|choice| vec![choice]).ok_or_else(|| {
-            format!("the model that hears, {name}, is not in {folder}; hearing under [voice] in duet.toml names it")
-        });
-    }
+    // It may be on its way still, and until then another hears.
+    let named = wanted.model.as_ref().and_then(|name| look(&wanted.models.join(name)));
     let entries = fs::read_dir(&wanted.models).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut paths: Vec<PathBuf> = entries.filter(|path| is_candidate(path)).collect();
-    paths.sort_by_cached_key(|path| (is_own(path), path.clone()));
-    let mut found: Vec<Choice> = paths.iter().filter_map(|path| look(path)).take(MODEL_FILES_MAX).collect();
+    let mut found: Vec<Choice> =
+        entries.filter(|path| is_candidate(path)).filter_map(|path| look(&path)).collect();
+    // The one with more weights is the better one.
+    found.sort_by_cached_key(|choice| {
+        (is_own(&choice.path), std::cmp::Reverse(choice.bytes), choice.path.clone())
+    });
+    found.truncate(MODEL_FILES_MAX);
     let n_brought = found.partition_point(|choice| !is_own(&choice.path));
     found.splice(n_brought..n_brought, second);
-    if found.is_empty() {
-        Err(format!("no model that hears (a whisper model, *.bin) is in {folder}"))
-    } else {
-        Ok(found)
+    if let Some(named) = named {
+        found.retain(|choice| *choice != named);
+        found.insert(0, named);
+    }
+    match (found.is_empty(), &wanted.model) {
+        (false, _) => Ok(found),
+        (true, None) => Err(format!("no model that hears (a whisper model, *.bin) is in {folder}")),
+        (true, Some(name)) => Err(format!(
+            "the model that hears, {name}, is not in {folder}; hearing under [voice] in duet.toml names it"
+        )),
     }
 }
 
@@ -156,10 +171,36 @@ mod tests {
     #[test]
     fn the_owner_chooses() {
         let files = ["duet-ear-q8_0.bin", "ggml-tiny.en-q8_0.bin"];
-        check("named", &files, true, Some("duet-ear-q8_0.bin"), &[OWN_EAR]);
+        let tiny = "ggml-tiny.en-q8_0.bin hears";
+        check("named", &files, false, Some("duet-ear-q8_0.bin"), &[OWN_EAR, tiny]);
+        check("coming", &files, false, Some("base.bin"), &[tiny, OWN_EAR]);
+        check("never", &[], false, Some("base.bin"), &["the model that hears,"]);
         check("sphinx", &files, true, Some("pocketsphinx"), &[SPHINX]);
         check("absent", &files, false, Some("pocketsphinx"), &["this image has no"]);
         check("nothing", &[], false, None, &["no model that hears"]);
+    }
+
+    #[test]
+    fn the_largest_hears_and_says_where_another_is_meant() {
+        let choice = |bytes| Choice { path: "/m/a.bin".into(), bytes, changed: (0, 0), inode: 0 };
+        let wanted = |model: Option<&str>| Wanted {
+            models: "/m".into(),
+            model: model.map(str::to_owned),
+            language: "en".into(),
+            sphinx: None,
+        };
+        assert_eq!(sentence(&choice(1), &wanted(None)), "a.bin hears");
+        assert_eq!(sentence(&choice(1), &wanted(Some("a.bin"))), "a.bin hears");
+        let want = "a.bin hears; b.bin, which duet.toml names, does not hear here yet";
+        assert_eq!(sentence(&choice(1), &wanted(Some("b.bin"))), want);
+        let root = std::env::temp_dir().join(format!("duet-choices-largest-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        for (name, n) in [("a.bin", 1), ("b.bin", 3), ("c.bin", 2)] {
+            fs::write(root.join(name), vec![0; n]).unwrap();
+        }
+        let found = choices(&Wanted { models: root.clone(), ..wanted(None) }).unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(found.iter().map(Choice::name).collect::<Vec<_>>(), ["b.bin", "c.bin", "a.bin"]);
     }
 
     #[test]

@@ -18,6 +18,21 @@ struct Held {
     ear: Option<Box<dyn OpenEar>>,
     /// What was tried last, in which language.
     tried: Option<(Result<Vec<Choice>, String>, String)>,
+    /// Which of them hears.
+    opened: usize,
+}
+
+impl Held {
+    /// Whether this would be tried in vain, or be what hears already: what comes behind it makes no difference to an ear.
+    fn has_tried(&self, choices: &Result<Vec<Choice>, String>, language: &str) -> bool {
+        let Some((tried, in_language)) = &self.tried else { return false };
+        match (&self.ear, tried, choices) {
+            // A model that is here hears another language without being loaded again.
+            (Some(_), Ok(old), Ok(new)) => old.get(..=self.opened) == new.get(..=self.opened),
+            (Some(_), ..) => tried == choices,
+            (None, ..) => tried == choices && in_language == language,
+        }
+    }
 }
 
 pub fn run(shared: &Shared, open: &Opener) {
@@ -45,14 +60,10 @@ pub fn run(shared: &Shared, open: &Opener) {
 fn follow_file(shared: &Shared, open: &Opener, held: &mut Held, threads: usize) {
     let wanted = shared.lock().wanted.clone();
     let choices = file::choices(&wanted);
-    if let Some((tried, language)) = &held.tried
-        && *tried == choices
-        // A model that is here hears another language without being loaded again.
-        && (held.ear.is_some() || *language == wanted.language)
-    {
+    if held.has_tried(&choices, &wanted.language) {
         return;
     }
-    held.tried = Some((choices.clone(), wanted.language));
+    held.tried = Some((choices.clone(), wanted.language.clone()));
     // The old model goes first: two need not have room.
     held.ear = None;
     let choices = match choices {
@@ -61,7 +72,7 @@ fn follow_file(shared: &Shared, open: &Opener, held: &mut Held, threads: usize) 
     };
     tell(shared, Readiness::Loading, &choices[0].name(), "the model that hears is being loaded");
     let mut first_why = None;
-    for choice in &choices {
+    for (idx, choice) in choices.iter().enumerate() {
         let name = choice.name();
         match open(&choice.path) {
             Ok(mut ear) => {
@@ -74,11 +85,11 @@ fn follow_file(shared: &Shared, open: &Opener, held: &mut Held, threads: usize) 
                 let languages = ear.languages();
                 match measured(ear.as_mut(), &language, threads) {
                     Ok(load) => {
-                        held.ear = Some(ear);
+                        (held.ear, held.opened) = (Some(ear), idx);
                         let mut inner = shared.lock();
                         (inner.load, inner.status.languages) = (load, languages);
                         drop(inner);
-                        return tell(shared, Readiness::Ready, &name, &choice.sentence());
+                        return tell(shared, Readiness::Ready, &name, &file::sentence(choice, &wanted));
                     }
                     Err(why) => first_why.get_or_insert(format!("the model that hears, {name}: {why}")),
                 }

@@ -71,8 +71,17 @@ impl Shelf {
     pub fn given(&self, name: &str) -> Option<Given> {
         let expert = self.experts.iter().find(|expert| expert.name == name)?.clone();
         let persona = expert.persona.as_ref().and_then(|persona| self.personas.get(persona));
-        Some(Given { persona: persona.cloned().unwrap_or_default(), expert })
+        let is_it = |path: &&(PathBuf, u64, Option<SystemTime>)| path.0.ends_with(&expert.model);
+        let version = self.seen.iter().find(is_it).map(|(_, bytes, time)| version(*bytes, *time));
+        let (persona, version) = (persona.cloned().unwrap_or_default(), version.unwrap_or_default());
+        Some(Given { persona, version, expert })
     }
+}
+
+/// How a file that was replaced differs.
+fn version(bytes: u64, time: Option<SystemTime>) -> String {
+    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{bytes} bytes of {}.{:09}", since.as_secs(), since.subsec_nanos())
 }
 
 fn model(stem: &str, path: &Path) -> Result<Model, String> {

@@ -87,7 +87,7 @@ mod tests {
     fn given(name: &str) -> Given {
         let text =
             format!("name = \"{name}\"\nmodel = \"{name}.gguf\"\nquantisation = \"F32\"\ncontext = 512\n");
-        Given { expert: Expert::parse(&text).unwrap(), persona: String::new() }
+        Given { expert: Expert::parse(&text).unwrap(), persona: String::new(), version: String::new() }
     }
 
     fn whole(expert: &str, bytes: u64) -> Seated<'_> {

@@ -475,7 +475,9 @@ fn each_node_is_told_its_part_of_the_ring() {
     let place = Place {
         generation: 3,
         build: "0.1.0",
-        given: &|name| Some(Given { expert: expert(name, "large", 1), persona: String::new() }),
+        given: &|name| {
+            Some(Given { expert: expert(name, "large", 1), persona: String::new(), version: String::new() })
+        },
         address: &address,
         key: &|_| "0".repeat(crate::assign::KEY_DIGITS),
     };

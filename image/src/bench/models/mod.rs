@@ -8,6 +8,7 @@ mod speech;
 use super::asked::Asked;
 use super::served::{Wanted, data};
 use super::{recall, routing};
+use crate::models::head;
 use crate::models::quality::{self, Figures, Measured};
 use crate::progress::Progress;
 use crate::releases::unix_now_s;
@@ -80,7 +81,7 @@ pub fn command(args: &ModelsArgs) -> Result<()> {
     let mut figures = Figures { measured_unix_s: Some(unix_now_s()), ..Figures::default() };
     bench.hear(&speech, &mut figures)?;
     bench.call(&of(Use::Language).collect::<Vec<_>>(), &mut figures)?;
-    bench.find(of(Use::Embedding).next(), &mut figures)?;
+    bench.find(&of(Use::Embedding).collect::<Vec<_>>(), &mut figures)?;
     if args.model.is_empty() {
         quality::write(&args.out, &figures)?;
     }
@@ -107,15 +108,22 @@ fn files(args: &ModelsArgs) -> Result<Vec<(PathBuf, Use)>> {
     Ok(known.collect())
 }
 
-/// By the manifest, or by how its name ends; none for what is no model.
+/// By the manifest, or by what the file says of itself; none for what is no model.
 fn purpose(file: &Path, manifest: &Manifest) -> Option<Use> {
     let name = file.file_name()?.to_str()?;
-    let by_ending = || match file.extension()?.to_str()? {
-        "gguf" => Some(Use::Language),
-        "bin" => Some(Use::Speech),
-        _ => None,
-    };
-    manifest.model(name).map(|known| known.purpose).or_else(by_ending)
+    let is_one = name.ends_with(".gguf") || name.ends_with(".bin");
+    let by_head = || is_one.then(|| head::purpose(file, name).ok()).flatten();
+    manifest.model(name).map(|known| known.purpose).or_else(by_head)
+}
+
+/// One that cannot be measured costs no figure of another.
+fn lacks(figures: &mut Figures, key: &str, model: &Path, done: Result<()>) {
+    let Err(error) = done else { return };
+    let why = format!("{}: {error:#}", name(model));
+    eprintln!("duet: not measured: {why}");
+    if figures.best(key).is_none() {
+        figures.lacks(key, &why);
+    }
 }
 
 struct Bench<'a> {
@@ -161,13 +169,18 @@ impl Bench<'_> {
         };
         for model in models {
             let step = progress.step(&format!("{} hears", name(model)), None);
-            let synthetic = speech::wrong(&agent, model, &made, &folder, &step)?;
-            figures.add(model, "speech", "wer_synthetic", synthetic.wer(), synthetic.n_words);
-            if !real.is_empty() {
-                let wrong = speech::wrong(&agent, model, &real, &folder, &step)?;
-                figures.add(model, "speech", "wer_real", wrong.wer(), wrong.n_words);
-            }
-            step.done(&format!("{:.1} % of made words wrong", 100.0 * synthetic.wer()));
+            let heard = || -> Result<()> {
+                let synthetic = speech::wrong(&agent, model, &made, &folder, &step)?;
+                figures.add(model, "speech", "wer_synthetic", synthetic.wer(), synthetic.n_words);
+                if !real.is_empty() {
+                    let wrong = speech::wrong(&agent, model, &real, &folder, &step)?;
+                    figures.add(model, "speech", "wer_real", wrong.wer(), wrong.n_words);
+                }
+                step.done(&format!("{:.1} % of made words wrong", 100.0 * synthetic.wer()));
+                Ok(())
+            };
+            let done = heard();
+            lacks(figures, "wer_synthetic", model, done);
         }
         if real.is_empty() {
             figures.lacks("wer_real", "no clips of real persons: name a folder with --speech");
@@ -192,21 +205,29 @@ impl Bench<'_> {
             let progress = Progress::new(asked.n_steps());
             let told = asked.figures(&progress, &format!("{} calls tools", name(model)), |command| {
                 command.arg("measure-calls").arg(&calls).args(["--model", CALLER]);
-            })?;
-            let n = told["n_sentences"].as_u64().unwrap_or(0);
-            figures.add(
-                model,
-                "language",
-                "tool_call_exact",
-                told["tool_call_exact"].as_f64().unwrap_or(0.0),
-                n,
-            );
+            });
+            let done = told.map(|told| {
+                let (exact, n) = (told["tool_call_exact"].as_f64(), told["n_sentences"].as_u64());
+                figures.add(model, "language", "tool_call_exact", exact.unwrap_or(0.0), n.unwrap_or(0));
+            });
+            lacks(figures, "tool_call_exact", model, done);
         }
         Ok(())
     }
 
-    /// Choices of experts and facts found: by vectors where a model makes them, else by words.
-    fn find(&self, vectors: Option<&Path>, figures: &mut Figures) -> Result<()> {
+    /// Choices of experts and facts found: by vectors where models make them, else by words.
+    fn find(&self, models: &[&Path], figures: &mut Figures) -> Result<()> {
+        if models.is_empty() {
+            return self.find_by(None, figures);
+        }
+        for model in models {
+            let done = self.find_by(Some(model), figures);
+            lacks(figures, "routing_accuracy", model, done);
+        }
+        Ok(())
+    }
+
+    fn find_by(&self, vectors: Option<&Path>, figures: &mut Figures) -> Result<()> {
         let wanted: Vec<Wanted<'_>> = vectors.map(recall::vectors).into_iter().collect();
         let way = if wanted.is_empty() { "words" } else { "vectors" };
         let by = vectors.unwrap_or(Path::new("words"));
@@ -277,10 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_says_what_a_file_is_for_and_its_name_where_it_does_not() {
+    fn the_manifest_says_what_a_file_is_for_and_its_head_where_it_does_not() {
         check("out/models/all-MiniLM-L6-v2-q8_0.gguf", Some(Use::Embedding));
-        check("out/models/my-own.gguf", Some(Use::Language));
-        check("out/models/my-own.bin", Some(Use::Speech));
+        let own = std::env::temp_dir().join(format!("duet-bench-own-{}.bin", std::process::id()));
+        fs::write(&own, crate::models::fetch::tests::whisper(100)).unwrap();
+        check(own.to_str().unwrap(), Some(Use::Speech));
+        fs::write(&own, "<html>").unwrap();
+        check(own.to_str().unwrap(), None);
+        fs::remove_file(&own).unwrap();
+        check("out/models/not-there.gguf", None);
         check("out/models/quality.json", None);
         check("out/models/half.gguf.part", None);
     }

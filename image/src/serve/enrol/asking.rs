@@ -13,26 +13,43 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// An answer holds so long. A node takes 64 orders in two minutes, and this asks it at most 24 times.
+/// A node is asked again after this. It takes 64 orders in two minutes, and this asks it at most 24 times.
 const HOLDS: Duration = Duration::from_secs(5);
+/// What it said is shown so long, where others were asked before it was its turn again.
+const SHOWN: Duration = Duration::from_secs(60);
 /// The owner waits no longer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// Nodes that are asked at one look.
 const ASKING_MAX: usize = 64;
 
-/// What the nodes said last, and when.
+/// When each node was asked last, and what it said when.
 #[derive(Debug, Default)]
-pub(super) struct Heard(BTreeMap<NodeId, (Instant, Option<ModelsTold>)>);
+pub(super) struct Heard(BTreeMap<NodeId, (Instant, Option<(Instant, ModelsTold)>)>);
 
 impl Heard {
-    /// Those of the live nodes whose answer holds no longer; what others said is forgotten.
+    /// Those of the live nodes that are to be asked now, who waits longest first; what others said is forgotten.
     fn due(&mut self, live: &[NodeId], now: Instant) -> Vec<NodeId> {
-        self.0.retain(|node, (at, _)| live.contains(node) && now.duration_since(*at) < HOLDS);
-        live.iter().filter(|node| !self.0.contains_key(node)).take(ASKING_MAX).copied().collect()
+        self.0.retain(|node, _| live.contains(node));
+        let asked = |node: &NodeId| self.0.get(node).map(|(asked, _)| *asked);
+        let is_due = |node: &&NodeId| asked(node).is_none_or(|asked| now.duration_since(asked) >= HOLDS);
+        let mut due: Vec<NodeId> = live.iter().filter(is_due).copied().collect();
+        due.sort_by_key(asked);
+        due.truncate(ASKING_MAX);
+        // Two who look at once do not ask twice.
+        for node in &due {
+            self.0.entry(*node).or_insert((now, None)).0 = now;
+        }
+        due
     }
 
-    fn told(&self, node: NodeId) -> Option<&ModelsTold> {
-        self.0.get(&node)?.1.as_ref()
+    /// Nothing was said where it did not answer.
+    fn answered(&mut self, node: NodeId, now: Instant, told: Option<ModelsTold>) {
+        self.0.insert(node, (now, told.map(|told| (now, told))));
+    }
+
+    fn told(&self, node: NodeId, now: Instant) -> Option<&ModelsTold> {
+        let (at, told) = self.0.get(&node)?.1.as_ref()?;
+        (now.duration_since(*at) < SHOWN).then_some(told)
     }
 }
 
@@ -49,11 +66,11 @@ pub(super) async fn models(enrolment: &Arc<Enrolment>, shared: &Arc<Shared>, nod
     }
     while let Some(done) = asking.join_next().await {
         let Ok((node, told)) = done else { continue };
-        heard(enrolment).0.insert(node, (Instant::now(), told));
+        heard(enrolment).answered(node, Instant::now(), told);
     }
-    let heard = heard(enrolment);
+    let (heard, now) = (heard(enrolment), Instant::now());
     for view in &mut nodes.nodes {
-        view.models = NodeId::parse(&view.id).and_then(|node| heard.told(node).cloned());
+        view.models = NodeId::parse(&view.id).and_then(|node| heard.told(node, now).cloned());
     }
 }
 
@@ -76,26 +93,32 @@ mod tests {
     fn a_node_is_asked_again_only_when_its_answer_holds_no_longer() {
         let (mut heard, now, a, b) = (Heard::default(), Instant::now(), NodeId(1), NodeId(2));
         assert_eq!(heard.due(&[a, b], now), [a, b]);
-        heard.0.insert(a, (now, Some(ModelsTold { n_files: 1, ..ModelsTold::default() })));
+        // Also while they are asked.
+        assert_eq!(heard.due(&[a, b], now), []);
+        heard.answered(a, now, Some(ModelsTold { n_files: 1, ..ModelsTold::default() }));
         // One that told nothing is left alone as long.
-        heard.0.insert(b, (now, None));
+        heard.answered(b, now, None);
         assert_eq!(heard.due(&[a, b], now + HOLDS / 2), []);
-        assert_eq!((heard.told(a).map(|told| told.n_files), heard.told(b)), (Some(1), None));
+        let n_files = |heard: &Heard, at| heard.told(a, at).map(|told| told.n_files);
+        assert_eq!((n_files(&heard, now), heard.told(b, now)), (Some(1), None));
         assert_eq!(heard.due(&[a, b], now + HOLDS), [a, b]);
-        assert_eq!(heard.told(a), None);
+        assert_eq!((n_files(&heard, now + HOLDS), n_files(&heard, now + SHOWN)), (Some(1), None));
     }
 
     #[test]
     fn who_is_gone_is_forgotten() {
         let (mut heard, now) = (Heard::default(), Instant::now());
-        heard.0.insert(NodeId(1), (now, Some(ModelsTold::default())));
+        heard.answered(NodeId(1), now, Some(ModelsTold::default()));
         assert_eq!(heard.due(&[], now), []);
-        assert_eq!(heard.told(NodeId(1)), None);
+        assert_eq!(heard.told(NodeId(1), now), None);
     }
 
     #[test]
-    fn a_look_asks_no_more_than_so_many() {
-        let all: Vec<NodeId> = (0..1000).map(NodeId).collect();
-        assert_eq!(Heard::default().due(&all, Instant::now()).len(), ASKING_MAX);
+    fn a_look_asks_no_more_than_so_many_and_the_next_one_the_others() {
+        let all: Vec<NodeId> = (0..2 * ASKING_MAX as u64).map(NodeId).collect();
+        let (mut heard, now) = (Heard::default(), Instant::now());
+        assert_eq!(heard.due(&all, now), all[..ASKING_MAX]);
+        assert_eq!(heard.due(&all, now + HOLDS), all[ASKING_MAX..]);
+        assert_eq!(heard.due(&all, now + 2 * HOLDS), all[..ASKING_MAX]);
     }
 }

@@ -78,6 +78,34 @@ pub async fn fetch(spreading: &Spreading, want: &Want) -> Result<()> {
     }
 }
 
+/// One run of the machine, and what it has under way.
+struct Round {
+    fetch: Fetch,
+    began: Instant,
+    tasks: JoinSet<Event>,
+    /// Peers that told what they have.
+    known: BTreeSet<u64>,
+    last_came: Instant,
+}
+
+impl Round {
+    fn new(own: u64, needed: Bits, have: Bits) -> Round {
+        // Nodes that came up together have other ids, and begin at other places.
+        let fetch = Fetch::new(Duration::ZERO, OwnId(own), own, needed, have);
+        let now = Instant::now();
+        Round { fetch, began: now, tasks: JoinSet::new(), known: BTreeSet::new(), last_came: now }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.fetch.handle(self.began.elapsed(), input);
+    }
+
+    fn wake(&self) -> tokio::time::Instant {
+        let at = self.fetch.deadline().map(|at| tokio::time::Instant::from_std(self.began + at));
+        at.unwrap_or_else(|| tokio::time::Instant::now() + LOOK_EVERY)
+    }
+}
+
 impl Job<'_> {
     /// Fetches the missing of these chunks, and has room for so many bytes more afterwards; says what is there then.
     /// It ends early when the model is not wanted any more, or another goes before it.
@@ -88,76 +116,90 @@ impl Job<'_> {
         make_room(self.spreading, self.want, bytes.saturating_add(beside_bytes))?;
         self.went(&have, &missing);
         let own = self.spreading.cluster.picture().map_or(0, |picture| picture.own.0);
-        let began = Instant::now();
-        // Nodes that came up together have other ids, and begin at other places.
-        let mut fetch = Fetch::new(Duration::ZERO, OwnId(own), own, needed, have);
-        let mut tasks: JoinSet<Event> = JoinSet::new();
-        let mut known: BTreeSet<u64> = BTreeSet::new();
-        let (mut looks, mut last_came) = (tokio::time::interval(LOOK_EVERY), Instant::now());
+        let mut round = Round::new(own, needed, have);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            while let Some(output) = fetch.poll() {
-                match output {
-                    Output::Ask { from, chunk } => self.ask(&mut tasks, from, chunk),
-                    Output::Dropped { from, chunk } => self.dropped(from, chunk),
-                    Output::Done => {
-                        self.shares(&fetch);
-                        return Ok(fetch.have().clone());
-                    }
-                }
+            let is_done = self.perform(&mut round);
+            if is_done {
+                self.shares(&round.fetch);
+                return Ok(round.fetch.have().clone());
             }
-            let wake = fetch.deadline().map(|at| tokio::time::Instant::from_std(began + at));
-            let wake = wake.unwrap_or_else(|| tokio::time::Instant::now() + LOOK_EVERY);
+            let wake = round.wake();
             tokio::select! {
-                Some(event) = tasks.join_next(), if !tasks.is_empty() => match event.context("a part of the fetch failed")? {
-                    Event::Came { from, chunk, is_good } => {
-                        fetch.handle(began.elapsed(), Input::Came { from, chunk, is_good });
-                        if is_good {
-                            (last_came, self.n_came) = (Instant::now(), self.n_came + 1);
-                            self.went(fetch.have(), &fetch.missing());
-                            self.shares(&fetch);
-                        }
-                    }
-                    Event::Failed { from, chunk, how } => {
-                        if from == Source::Server && how == Failure::Broken {
-                            self.spreading.next_server();
-                        }
-                        fetch.handle(began.elapsed(), Input::Failed { from, chunk, how });
-                    }
-                    Event::Unwritten(error) => {
-                        bail!("{} cannot be written: {error}", self.part.path().display());
-                    }
-                    Event::Looked { peer, told } => {
-                        let found = told.and_then(|told| told.of(self.root, self.tree.n_chunks()));
-                        if let Some((has, wants)) = found {
-                            known.insert(peer);
-                            fetch.handle(began.elapsed(), Input::Told { peer, has: &has, wants: &wants });
-                        }
-                    }
-                },
+                Some(event) = round.tasks.join_next(), if !round.tasks.is_empty() => {
+                    self.on(&mut round, event.context("a part of the fetch failed")?)?;
+                }
                 _ = looks.tick() => {
-                    let beside = self.spreading.beside(self.want);
-                    if matches!(beside, Beside::Gone | Beside::First) {
-                        return Ok(fetch.have().clone());
-                    }
-                    let file = &self.want.told.file;
-                    let stall = if beside == Beside::Some { STALL_AMONG } else { STALL };
-                    ensure!(
-                        last_came.elapsed() < stall,
-                        "{file} does not come: neither the boot server nor a peer sends what is missing; it is tried again"
-                    );
-                    let peers = self.spreading.peers();
-                    for peer in known.iter().filter(|peer| !peers.contains_key(*peer)) {
-                        fetch.handle(began.elapsed(), Input::Gone { peer: *peer });
-                    }
-                    known.retain(|peer| peers.contains_key(peer));
-                    for (peer, address) in peers {
-                        tasks.spawn(async move { Event::Looked { peer, told: look_at(address).await } });
+                    if !self.goes_on(&mut round)? {
+                        return Ok(round.fetch.have().clone());
                     }
                 }
-                () = tokio::time::sleep_until(wake) => fetch.handle(began.elapsed(), Input::Tick),
+                () = tokio::time::sleep_until(wake) => round.handle(Input::Tick),
             }
         }
+    }
+
+    /// Does what the machine wishes; says whether all has come.
+    fn perform(&self, round: &mut Round) -> bool {
+        while let Some(output) = round.fetch.poll() {
+            match output {
+                Output::Ask { from, chunk } => self.ask(&mut round.tasks, from, chunk),
+                Output::Dropped { from, chunk } => self.dropped(from, chunk),
+                Output::Done => return true,
+            }
+        }
+        false
+    }
+
+    fn on(&mut self, round: &mut Round, event: Event) -> Result<()> {
+        match event {
+            Event::Came { from, chunk, is_good } => {
+                round.handle(Input::Came { from, chunk, is_good });
+                if is_good {
+                    (round.last_came, self.n_came) = (Instant::now(), self.n_came + 1);
+                    self.went(round.fetch.have(), &round.fetch.missing());
+                    self.shares(&round.fetch);
+                }
+            }
+            Event::Failed { from, chunk, how } => {
+                if from == Source::Server && how == Failure::Broken {
+                    self.spreading.next_server();
+                }
+                round.handle(Input::Failed { from, chunk, how });
+            }
+            Event::Unwritten(error) => bail!("{} cannot be written: {error}", self.part.path().display()),
+            Event::Looked { peer, told } => {
+                if let Some((has, wants)) = told.and_then(|told| told.of(self.root, self.tree.n_chunks())) {
+                    round.known.insert(peer);
+                    round.handle(Input::Told { peer, has: &has, wants: &wants });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the peers, unless the model is not wanted any more or makes way for another.
+    fn goes_on(&self, round: &mut Round) -> Result<bool> {
+        let stall = match self.spreading.beside(self.want) {
+            Beside::Gone | Beside::First => return Ok(false),
+            Beside::Some => STALL_AMONG,
+            Beside::None => STALL,
+        };
+        ensure!(
+            round.last_came.elapsed() < stall,
+            "{} does not come: neither the boot server nor a peer sends what is missing; it is tried again",
+            self.want.told.file
+        );
+        let peers = self.spreading.peers();
+        for peer in round.known.clone().into_iter().filter(|peer| !peers.contains_key(peer)) {
+            round.handle(Input::Gone { peer });
+            round.known.remove(&peer);
+        }
+        for (peer, address) in peers {
+            round.tasks.spawn(async move { Event::Looked { peer, told: look_at(address).await } });
+        }
+        Ok(true)
     }
 
     /// Starts to get a chunk.

@@ -11,6 +11,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 /// A file of the shared models, or a line that says why the test is skipped.
 pub fn shared(name: &str) -> Option<PathBuf> {
@@ -24,10 +27,25 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// Longer than anything takes on a loaded machine of two cores.
+const SAID_MAX: Duration = Duration::from_secs(120);
+
+/// What it says, read as it comes.
+fn lines(said: ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(said).lines().map_while(Result::ok) {
+            // Nobody may listen any more, and it goes on saying.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
 /// A running rpc-worker; it ends with the test.
 pub struct Worker {
     child: Child,
-    said: BufReader<ChildStderr>,
+    said: Mutex<Receiver<String>>,
     /// What it said before it listened: a small model can be ready by then.
     early: VecDeque<String>,
     pub address: String,
@@ -48,7 +66,7 @@ impl Worker {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap());
+        let said = Mutex::new(lines(child.stderr.take().unwrap()));
         let mut worker = Worker { child, said, early: VecDeque::new(), address: String::new() };
         let mut line = worker.next_line("listening on ");
         while !line.contains("listening on ") {
@@ -80,9 +98,8 @@ impl Worker {
     }
 
     fn next_line(&mut self, words: &str) -> String {
-        let mut line = String::new();
-        assert!(self.said.read_line(&mut line).unwrap() > 0, "it ended without saying {words:?}");
-        line
+        let line = self.said.get_mut().unwrap().recv_timeout(SAID_MAX);
+        line.unwrap_or_else(|why| panic!("it does not say {words:?}: {why}"))
     }
 
     pub fn pid(&self) -> u32 {
@@ -95,6 +112,20 @@ impl Worker {
 
     pub fn chat(&self, body: Value) -> Answer {
         self.post("/v1/chat/completions", &body)
+    }
+
+    /// The same, once it answers: a ring is closed a moment before its head serves, and on a busy machine it may take its
+    /// own silence for a death and close again.
+    pub fn answered(&self, body: &Value) -> Answer {
+        let begin = Instant::now();
+        loop {
+            let answer = self.chat(body.clone());
+            if answer.status == 200 {
+                return answer;
+            }
+            assert!(begin.elapsed() < SAID_MAX, "it does not answer: {:#}", self.health());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     pub fn get(&self, path: &str) -> Answer {

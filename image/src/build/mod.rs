@@ -115,11 +115,11 @@ pub fn command(args: BuildArgs) -> Result<()> {
         promote: !args.no_promote,
         ..Options::new(args.out)
     };
+    let models = args.models.map(|name| fetch::Shopping::of(&repository, &name)).transpose()?;
     if args.plan {
         print!("{}", Plan::of(&read_recipe(&repository, &options)?));
         return Ok(());
     }
-    let models = args.models.map(|name| fetch::Shopping::of(&repository, &name)).transpose()?;
     setup::ensure(&[For::Build], args.yes)?;
     let built = build(&repository, &options)?;
     if let Some(models) = models {

@@ -169,8 +169,8 @@ pub struct SliceArgs {
     pub model: PathBuf,
 
     /// how many slices (default: 2)
-    #[argh(option, default = "2")]
-    pub stages: u64,
+    #[argh(option)]
+    pub stages: Option<u64>,
 
     /// where each slice but the first begins, numbers with commas (default: evenly)
     #[argh(option)]

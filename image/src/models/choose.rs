@@ -34,9 +34,12 @@ pub fn named<'a>(manifest: &'a Manifest, word: &str) -> Result<&'a Known> {
     })
 }
 
-fn suited<'a>(manifest: &'a Manifest, args: &FetchArgs) -> Result<&'a Set> {
+pub fn suited<'a>(manifest: &'a Manifest, args: &FetchArgs) -> Result<&'a Set> {
     let (Some(n_nodes), Some(memory_gib)) = (args.nodes, args.memory) else {
-        bail!("name sets or models, or say how many PCs there are: duet models fetch --nodes 3 --memory 2");
+        bail!(
+            "name sets or models, or say how many PCs there are and how many GB each has: \
+             duet models fetch --nodes 3 --memory 2"
+        );
     };
     manifest.recommended(n_nodes, memory_gib).with_context(|| {
         format!(

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Left free on the disk.
-const RESERVE_BYTES: u64 = 64 << 20;
+pub(super) const RESERVE_BYTES: u64 = 64 << 20;
 /// Tries without progress.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(1),
@@ -79,7 +79,13 @@ pub fn command(args: &FetchArgs) -> Result<()> {
         (None, Some(label)) => Place::Folder(stick::place(label)?),
         (None, None) => Place::Internet,
     };
+    if let Place::Folder(folder) = &place {
+        ensure!(folder.is_dir(), "{} is no folder", folder.display());
+    }
     let models = choose::chosen(&manifest, args)?;
+    if args.names.is_empty() {
+        eprintln!("these PCs suit the set {}", choose::suited(&manifest, args)?.name);
+    }
     choose::fits(&manifest, &models, &experts(), args)?;
     choose::accepted(&models, &args.accept_licence)?;
     let mut shelf = Shelf::alone(&args.out)?;
@@ -137,6 +143,8 @@ pub fn fetch(shelf: &mut Shelf, models: &[&Known], place: &Place, limits: &Limit
             None => missing.push(*known),
         }
     }
+    let absent = absent(place, &missing);
+    missing.retain(|known| !absent.contains(&known.file.as_str()));
     enough_room(shelf, &missing, limits.reserve_bytes)?;
     for known in &missing {
         eprintln!("{}", choose::line(known));
@@ -150,7 +158,21 @@ pub fn fetch(shelf: &mut Shelf, models: &[&Known], place: &Place, limits: &Limit
         step.done(&megabytes(one.bytes));
         done.push(one);
     }
+    if let (Place::Folder(folder), false) = (place, absent.is_empty()) {
+        bail!(
+            "{}: not there: {}; what was there lies on the shelf now, and the same command without --from fetches the rest",
+            folder.display(),
+            absent.join(", ")
+        );
+    }
     Ok(done)
+}
+
+/// Those that do not lie in the folder that they are to come from.
+fn absent<'a>(place: &Place, missing: &[&'a Known]) -> Vec<&'a str> {
+    let Place::Folder(folder) = place else { return Vec::new() };
+    let absent = missing.iter().filter(|known| found(folder, known).is_none());
+    absent.map(|known| known.file.as_str()).collect()
 }
 
 /// A file that lies there whole, and is what it should be.
@@ -225,10 +247,14 @@ fn bring(
 }
 
 /// In the folder, or in a folder `models` of it, as on a stick.
-fn lying(folder: &Path, known: &Known) -> Result<PathBuf> {
+fn found(folder: &Path, known: &Known) -> Option<PathBuf> {
     let found = [folder.to_path_buf(), folder.join("models")].map(|folder| folder.join(&known.file));
-    let found = found.into_iter().find(|path| path.is_file());
-    let path = found.with_context(|| format!("{} is not in {}", known.file, folder.display()))?;
+    found.into_iter().find(|path| path.is_file())
+}
+
+fn lying(folder: &Path, known: &Known) -> Result<PathBuf> {
+    let path =
+        found(folder, known).with_context(|| format!("{} is not in {}", known.file, folder.display()))?;
     let bytes = path.metadata().with_context(|| format!("reading {}", path.display()))?.len();
     ensure!(
         bytes == known.bytes,

@@ -1,7 +1,7 @@
 //! `duet models list`: what is known, what lies on the shelf, and the sets.
 
 use super::args::ListArgs;
-use super::shelf::Shelf;
+use super::shelf::{By, Shelf};
 use crate::progress::megabytes;
 use anyhow::Result;
 use serde::Serialize;
@@ -57,6 +57,8 @@ pub fn told(shelf: &Shelf, manifest: &Manifest, json: bool) -> Result<String> {
 fn row<'a>(shelf: &Shelf, manifest: &Manifest, file: &str, known: Option<&'a Known>) -> Row<'a> {
     let (there, part) = (shelf.bytes(file), shelf.part_bytes(file));
     let wanted = shelf.wanted(file, manifest);
+    // Of the owner's file under such a name the manifest says nothing.
+    let known = known.filter(|_| wanted.as_ref().is_none_or(|wanted| wanted.by != By::Owner));
     let state = match (there, part) {
         (Some(_), _) => "there",
         (None, Some(_)) => "part",

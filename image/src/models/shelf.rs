@@ -3,9 +3,10 @@
 use super::part::{PART, STATE};
 use super::pins::{Kind, Pins};
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use split::manifest::{Known, Manifest, Use, is_file_name};
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Below OUT.
@@ -59,7 +60,10 @@ impl Shelf {
         let folder = out.join(FOLDER);
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let path = folder.join(".lock");
-        let lock = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
+        // Never through a link, and what lies there stays as it is.
+        let mut how = File::options();
+        how.write(true).create(true).truncate(false).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        let lock = how.open(&path).with_context(|| format!("writing {}", path.display()))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).with_context(|| {
             format!("another `duet models` is at work in {}; wait for it, or use --out", folder.display())
         })?;
@@ -104,6 +108,18 @@ impl Shelf {
         Ok(names)
     }
 
+    /// Names of files that have come in part.
+    pub fn halves(&self) -> Vec<String> {
+        let halves = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let halves = halves.filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().strip_suffix(PART)?.to_owned();
+            is_file_name(&name).then_some(name)
+        });
+        let mut names: Vec<String> = halves.take(FILES_MAX).collect();
+        names.sort();
+        names
+    }
+
     /// What a file of this name must be, if anybody has said so. The owner's word counts first: the file is theirs.
     pub fn wanted(&self, name: &str, manifest: &Manifest) -> Option<Wanted> {
         let pinned = |kind: Kind, by: By| {
@@ -138,12 +154,7 @@ impl Shelf {
     /// The name on the shelf that a person means: with or without its ending, in any case.
     pub fn meant(&self, word: &str) -> Result<String> {
         let mut all = self.names()?;
-        let halves = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let halves = halves.filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().strip_suffix(PART)?.to_owned();
-            is_file_name(&name).then_some(name)
-        });
-        all.extend(halves.take(FILES_MAX));
+        all.extend(self.halves());
         let found = all.iter().find(|name| is_meant(name, word));
         found.cloned().with_context(|| {
             format!("{word:?} does not lie on the shelf; `duet models list` shows what does")

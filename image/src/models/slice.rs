@@ -26,16 +26,22 @@ pub fn command(args: &SliceArgs) -> Result<()> {
     let head = gguf::read_head(model).with_context(name)?;
     let facts = gguf::check_model(&head).with_context(name)?;
     let step = head.slice_step().with_context(name)?;
-    let layers = match &args.cuts {
-        Some(cuts) => ranges(cuts, facts.n_layers)?,
-        None => gguf::even_cuts(facts.n_layers, step, args.stages).with_context(name)?,
+    let layers = match (&args.cuts, args.stages) {
+        (Some(_), Some(_)) => bail!("--cuts and --stages both say how many slices there are; name one"),
+        (Some(cuts), None) => ranges(cuts, facts.n_layers)?,
+        (None, stages) => gguf::even_cuts(facts.n_layers, step, stages.unwrap_or(2)).with_context(name)?,
     };
     let folder = args.out.as_deref().or(model.parent()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    let place =
+        |layers: &Range<u64>| folder.join(format!("{stem}.layers-{}-{}.gguf", layers.start, layers.end));
+    if let Some(file) = layers.iter().map(place).find(|file| file.exists()) {
+        bail!("{} is there already; remove it, or name another folder with --out", file.display());
+    }
     let mut written = Vec::new();
     for layers in layers {
-        let file = folder.join(format!("{stem}.layers-{}-{}.gguf", layers.start, layers.end));
+        let file = place(&layers);
         let (first_layer, end_layer) = (layers.start, layers.end);
         let bytes = gguf::write_slice_file(model, layers, &file).with_context(name)?;
         written.push(Written { file, first_layer, end_layer, bytes });

@@ -24,7 +24,7 @@ pub fn command(args: &VerifyArgs) -> Result<()> {
     let manifest = super::manifest(args.manifest.as_deref())?;
     let shelf = Shelf::read(&args.out)?;
     let names: Result<Vec<String>> = args.names.iter().map(|word| shelf.meant(word)).collect();
-    let names = if args.names.is_empty() { shelf.names()? } else { names? };
+    let names = if args.names.is_empty() { all(&shelf)? } else { names? };
     let checked = verify(&shelf, &names, &manifest)?;
     if args.json {
         println!("{}", serde_json::to_string(&serde_json::json!({ "models": checked }))?);
@@ -45,6 +45,14 @@ pub fn command(args: &VerifyArgs) -> Result<()> {
     Ok(())
 }
 
+/// Whole files, and those of which only a part has come.
+fn all(shelf: &Shelf) -> Result<Vec<String>> {
+    let mut names = shelf.names()?;
+    let halves = shelf.halves().into_iter().filter(|half| shelf.bytes(half).is_none());
+    names.extend(halves);
+    Ok(names)
+}
+
 /// Reads these files to their ends.
 pub fn verify(shelf: &Shelf, names: &[String], manifest: &Manifest) -> Result<Vec<Checked>> {
     let progress = Progress::new(names.len());
@@ -58,7 +66,8 @@ pub fn verify(shelf: &Shelf, names: &[String], manifest: &Manifest) -> Result<Ve
         let wanted = shelf.wanted(name, manifest);
         let trouble = match &wanted {
             None => Some(format!(
-                "nobody knows its hash; `duet models remove {name}`, then `add` it from where it came"
+                "nobody knows its hash; `duet models add {}` takes it in as your own",
+                shelf.file(name).display()
             )),
             Some(wanted) if wanted.bytes != bytes => Some(format!(
                 "it has {bytes} bytes and not {}; `duet models remove {name}`, then fetch or add it again",

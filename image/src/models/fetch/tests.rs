@@ -315,7 +315,7 @@ fn what_nobody_knows_is_pinned_and_held_to() {
         shelf.remove("ear.bin").unwrap();
         told
     };
-    assert!(bring().contains("ear.bin is not in"), "nothing is there yet");
+    assert!(bring().contains("not there: ear.bin"), "nothing is there yet");
     std::fs::write(&file, vec![b'<'; LENGTH]).unwrap();
     assert!(
         bring().contains("it does not begin as ggml's files do"),
@@ -330,6 +330,22 @@ fn what_nobody_knows_is_pinned_and_held_to() {
     assert!(bring().contains("thrown away"));
     std::fs::write(&file, &odd[1..]).unwrap();
     assert!(bring().contains("has 299999 bytes, and 300000 are expected"));
+}
+
+#[test]
+fn a_folder_gives_what_it_has_and_what_is_not_there_is_told() {
+    let room = Room::new("some");
+    let folder = room.out.join("stick");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("ear.bin"), whisper(LENGTH)).unwrap();
+    let here = known("https://host.example/ear.bin", &sha256(&whisper(LENGTH)), LENGTH);
+    let other = |file: &str| Known { file: file.to_owned(), ..here.clone() };
+    let (one, two) = (other("one.bin"), other("two.bin"));
+    let mut shelf = Shelf::alone(&room.out).unwrap();
+    let done = fetch(&mut shelf, &[&one, &here, &two], &Place::Folder(folder), &limits());
+    let error = done.unwrap_err().to_string();
+    assert!(error.contains("not there: one.bin, two.bin; what was there lies on the shelf now"), "{error}");
+    assert_eq!(shelf.names().unwrap(), ["ear.bin"]);
 }
 
 #[test]

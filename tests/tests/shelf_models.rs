@@ -12,6 +12,7 @@ mod tiny;
 use families::{ALL, Family, model};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tests::network::inside;
 use tests::shelf::{Programs, Shelf};
 use tests::worker::Worker;
@@ -21,6 +22,12 @@ const PROGRAMS: Programs =
 
 /// Longer than what is read before a wire is cut.
 const LONG: u32 = 300;
+
+/// Each shelf has up to five nodes that compute, so the tests take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// rpc-worker, and a small model of the shared ones.
 fn needs(test: &str) -> Option<(PathBuf, PathBuf)> {
@@ -66,6 +73,7 @@ fn all_answer(shelf: &Shelf, key: &str, gateways: &[usize], expert: &str, by: &s
 fn models_find_their_nodes_and_outlive_them() {
     const NAME: &str = "models_find_their_nodes_and_outlive_them";
     let Some((worker, stories)) = needs(NAME) else { return };
+    let _turn = turn();
     if !inside(NAME) {
         return;
     }
@@ -208,6 +216,7 @@ fn models_find_their_nodes_and_outlive_them() {
 fn a_model_that_no_node_can_hold_is_carried_by_several() {
     const NAME: &str = "a_model_that_no_node_can_hold_is_carried_by_several";
     let Some((worker, _)) = needs(NAME) else { return };
+    let _turn = turn();
     if !inside(NAME) {
         return;
     }
@@ -259,6 +268,7 @@ fn a_model_that_no_node_can_hold_is_carried_by_several() {
 fn layers_of_a_model_come_without_the_rest_of_it() {
     const NAME: &str = "layers_of_a_model_come_without_the_rest_of_it";
     let Some((worker, stories)) = needs(NAME) else { return };
+    let _turn = turn();
     if !inside(NAME) {
         return;
     }

@@ -170,7 +170,8 @@ impl Job<'_> {
             }
             Event::Unwritten(error) => bail!("{} cannot be written: {error}", self.part.path().display()),
             Event::Looked { peer, told } => {
-                if let Some((has, wants)) = told.and_then(|told| told.of(self.root, self.tree.n_chunks())) {
+                // One that cut its layers out has nothing more of the file, and is waited for no longer.
+                if let Some((has, wants)) = told.map(|told| told.of(self.root, self.tree.n_chunks())) {
                     round.known.insert(peer);
                     round.handle(Input::Told { peer, has: &has, wants: &wants });
                 }

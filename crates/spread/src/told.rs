@@ -69,14 +69,13 @@ impl Told {
         serde_json::to_string(self).expect("a list has only plain values")
     }
 
-    /// What it has and wants of a file with `n` chunks; nothing where it tells none, or tells it wrongly.
-    pub fn of(&self, root: Root, n: u32) -> Option<(Bits, Bits)> {
-        let file = self.files.iter().find(|file| file.root == root)?;
-        let wants = match file.wants.as_str() {
-            "" => Bits::none(n),
-            text => Bits::parse(n, text).ok()?,
+    /// What it has and wants of a file with `n` chunks: none of them where it tells nothing, or tells it wrongly.
+    pub fn of(&self, root: Root, n: u32) -> (Bits, Bits) {
+        let Some(file) = self.files.iter().find(|file| file.root == root) else {
+            return (Bits::none(n), Bits::none(n));
         };
-        Some((Bits::parse(n, &file.has).ok()?, wants))
+        let read = |text: &str| Bits::parse(n, text).unwrap_or_else(|_| Bits::none(n));
+        (read(&file.has), read(&file.wants))
     }
 }
 
@@ -94,9 +93,10 @@ mod tests {
         let told = Told { catalogue: 5, files: vec![file] };
         let came = Told::parse(told.to_json().as_bytes()).unwrap();
         assert_eq!(came, told);
-        assert_eq!(came.of(root, 9), Some((has, wants)));
-        assert_eq!(came.of(root, 17), None, "it is a list for another length");
-        assert_eq!(came.of(Root([8; 32]), 9), None);
+        assert_eq!(came.of(root, 9), (has, wants));
+        let none = |n| (Bits::none(n), Bits::none(n));
+        assert_eq!(came.of(root, 17), none(17), "it is a list for another length");
+        assert_eq!(came.of(Root([8; 32]), 9), none(9));
     }
 
     #[test]

@@ -72,6 +72,32 @@ fn the_rarest_comes_first_and_from_peers_before_the_server() {
 }
 
 #[test]
+fn who_wants_a_chunk_no_more_is_not_waited_for() {
+    let ask_of = |chunk: u32, then_wants: &[u32]| {
+        let mut fetch = Fetch::new(ms(0), OwnId(1), 7, bits(&[chunk]), Bits::none(N));
+        told(&mut fetch, 1, 2, &[], &[chunk]);
+        told(&mut fetch, 2, 2, &[], then_wants);
+        fetch.handle(SETTLE, Input::Tick);
+        asked(&all(&mut fetch))
+    };
+    let waited_for: Vec<u32> = (0..N).filter(|chunk| ask_of(*chunk, &[*chunk]).is_empty()).collect();
+    assert!(!waited_for.is_empty());
+    for chunk in waited_for {
+        assert_eq!(ask_of(chunk, &[]), [(Source::Server, chunk)]);
+    }
+}
+
+#[test]
+fn who_gave_its_chunks_away_is_asked_for_none() {
+    let mut fetch = Fetch::new(ms(0), OwnId(1), 7, bits(&[3]), Bits::none(N));
+    told(&mut fetch, 1, 2, &[3], &[]);
+    assert_eq!(asked(&all(&mut fetch)), [(Source::Peer(2), 3)]);
+    told(&mut fetch, 2, 2, &[], &[]);
+    fetch.handle(SETTLE, Input::Failed { from: Source::Peer(2), chunk: 3, how: Failure::Broken });
+    assert_eq!(asked(&all(&mut fetch)), [(Source::Server, 3)]);
+}
+
+#[test]
 fn two_that_want_the_same_bring_each_chunk_once() {
     let mut brought = Vec::new();
     for (own, other) in [(1, 2), (2, 1)] {

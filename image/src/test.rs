@@ -91,6 +91,13 @@ pub fn command(args: TestArgs) -> Result<()> {
         "cargo clippy",
         run.cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
     );
+    // A workspace of its own, so the two above do not reach it.
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    counts.check("cargo fmt of fuzz", run.cargo(&[&["fmt"], &fuzz[..], &["--check"]].concat()));
+    counts.check(
+        "cargo clippy of fuzz",
+        run.cargo(&[&["clippy"], &fuzz[..], &["--quiet", "--", "-D", "warnings"]].concat()),
+    );
     counts.add(&run.tests(&["--workspace", "--exclude", "tests"])?);
     for name in run.suites()?.iter().filter(|name| *name != BOOT_TESTS) {
         counts.add(&run.tests(&["--package", "tests", "--test", name])?);

@@ -260,6 +260,7 @@ fn a_model_that_no_node_can_hold_is_carried_by_several() {
     shelf.kill(order[0]);
     shelf.kill_worker(order[0]);
     wait_plan(&shelf, &order[1..], first);
+    shelf.wait("all know the ring", || order[1..].iter().all(|idx| shelf.n_told(*idx, "large") == 1));
     all_answer(&shelf, &key, &order[1..], "large", "large");
     assert_eq!([said(&shelf, "the ring is closed"), said(&shelf, "large is served")], before);
 }
@@ -322,6 +323,7 @@ fn layers_of_a_model_come_without_the_rest_of_it() {
     shelf.kill(order[0]);
     shelf.kill_worker(order[0]);
     wait_plan(&shelf, &order[1..], first);
+    shelf.wait("all know the ring", || order[1..].iter().all(|idx| shelf.n_told(*idx, "large") == 1));
     all_answer(&shelf, &key, &order[1..], "large", "large");
     assert_eq!([said(&shelf, "the ring is closed"), said(&shelf, "large is served")], before);
 }

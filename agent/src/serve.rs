@@ -2,7 +2,8 @@
 //!
 //! `enrolling` makes the node a member, `gossiping` tells and hears facts, `reporting` tells the boot server, `ordering` obeys the owner.
 //! `placing` loads models by the plan, `hearing` is the ear for all nodes, `voicing` the voice with its `doors`, `keeping` tells peers what this node's timers are.
-//! `lending` lets stock llama.cpp clients through to this node's memory, `acting` does what concerns a node as a whole, `reading` is who may look.
+//! `lending` lets stock llama.cpp clients through to this node's memory, `acting` does what concerns a node as a whole, `reading` is who may look,
+//! `peers` is the door on the overlay, where the other nodes ask.
 
 pub(crate) mod acting;
 pub(crate) mod doors;
@@ -12,6 +13,7 @@ pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod lending;
 pub(crate) mod ordering;
+pub(crate) mod peers;
 pub(crate) mod placing;
 pub(crate) mod reading;
 pub(crate) mod reporting;
@@ -180,6 +182,14 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
     looks(&shared);
     let desk = shared.desk.clone();
     let bringing = spreading.clone();
+    let peers = peers::Peers {
+        ear: ear.clone(),
+        timers: timers.clone(),
+        acting,
+        sharing: sharing.clone(),
+        spreading: spreading.clone(),
+        tools: elsewhere,
+    };
     let (changed, changes) = tokio::sync::watch::channel(());
     let files = placing::Files { experts: experts.clone(), models: models.clone(), changes };
     let pages = door::serve_gated(
@@ -212,7 +222,7 @@ pub async fn run(args: Serve) -> anyhow::Result<()> {
         _ = reading.follow() => {}
         _ = lending.follow() => {}
         _ = hearing::follow(&ear, at, &voice.talks.force, &cluster, &gateway) => {}
-        _ = hearing::serve(&ear, (&timers, &acting, &sharing, &spreading), &elsewhere, &root, port) => {}
+        _ = peers.serve(&root, port) => {}
         _ = timers.run() => {}
         _ = memory.run() => {}
         _ = sharing.run() => {}

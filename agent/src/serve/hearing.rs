@@ -1,23 +1,15 @@
-//! The hands of hearing: starts the desk, tells it what the owner and the cluster say, and opens its door on the overlay.
+//! The hands of hearing: starts the desk, tells it what the owner and the cluster say, and finds it others that hear.
 
-use crate::answer::keep::record::TELL_PATH;
-use crate::brain::sharing::{self, Sharing};
 use crate::cluster::Cluster;
 use crate::gateway::Gateway;
 use crate::hear::away::{Neighbour, Neighbours};
 use crate::hear::desk::{Desk, Wanted};
-use crate::hear::{door, open, sphinx};
-use crate::memory::peers;
-use crate::serve::acting::{self, Acting};
-use crate::serve::keeping::{self, Keeping};
+use crate::hear::{open, sphinx};
 use crate::settings::Settings;
-use crate::spreading::{self, Spreading};
 use crate::talk::force::Force;
-use crate::tools::remote;
 use admission::VoiceSettings;
 use cluster::Health;
 use gossip::{Member, Picture};
-use service::door::{Head, Reply};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +17,6 @@ use std::time::Duration;
 
 /// The service and the speed that facts tell.
 pub const SERVICE: &str = "hear";
-/// Where the overlay's process leaves the address.
-const OVERLAY_FILE: &str = "run/duet-overlay/address";
 /// Between two looks at settings and names.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -65,56 +55,6 @@ pub async fn follow(desk: &Desk, at: Places<'_>, force: &Force, cluster: &Cluste
         desk.set_hot_words(nodes.chain(gateway.names()));
         tokio::time::sleep(LOOK_EVERY).await;
     }
-}
-
-/// Never ends: hears for neighbours on the overlay, keeps their timers, knows what they know and what was edited there,
-/// does what persons there allowed, and runs tools for them.
-pub async fn serve(
-    desk: &Arc<Desk>,
-    keeps: (&Arc<Keeping>, &Arc<Acting>, &Arc<Sharing>, &Arc<Spreading>),
-    tools: &Arc<remote::members::Door>,
-    root: &Path,
-    port: u16,
-) {
-    let (timers, acting, sharing, spreading) = keeps;
-    let gate = |head: &Head<'_>| match head.path.starts_with(TELL_PATH) {
-        true => keeping::gate(head),
-        false if head.path == acting::PATH => acting::gate(head),
-        false if head.path.starts_with(peers::PATH) => peers::gate(head),
-        false if head.path == sharing::PATH => sharing::gate(head),
-        false if head.path.starts_with(spreading::door::PATH) => spreading::door::gate(head),
-        false if head.path == remote::PATH => remote::door::gate(head),
-        false => door::gate(head),
-    };
-    let open = |listener| {
-        let tools = tools.clone();
-        let (desk, timers, acting, sharing) = (desk.clone(), timers.clone(), acting.clone(), sharing.clone());
-        let spreading = spreading.clone();
-        service::door::serve_gated(door::LIMITS, listener, gate, move |ask| {
-            let (desk, timers, tools) = (desk.clone(), timers.clone(), tools.clone());
-            let (acting, sharing, spreading) = (acting.clone(), sharing.clone(), spreading.clone());
-            async move {
-                if ask.path.starts_with(spreading::door::PATH) {
-                    return spreading.answer(&ask).await;
-                }
-                let answer = if ask.path.starts_with(TELL_PATH) {
-                    timers.answer(&ask)
-                } else if ask.path.starts_with(peers::PATH) {
-                    acting.memory.peers.answer(&ask).await
-                } else if ask.path == acting::PATH {
-                    acting.answer(&ask).await
-                } else if ask.path == sharing::PATH {
-                    sharing.answer(&ask)
-                } else if ask.path == remote::PATH {
-                    tools.answer(&ask).await
-                } else {
-                    door::answer(desk, ask).await
-                };
-                Reply::from(answer)
-            }
-        })
-    };
-    service::overlay::serve("duet", &root.join(OVERLAY_FILE), port, open).await;
 }
 
 /// Ears of the cluster.

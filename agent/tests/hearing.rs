@@ -8,15 +8,10 @@ use kernels::hook::{self, Mode};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use voice::whisper::forge::{self, Form, Kind};
 
 #[path = "../../tests/src/skip.rs"]
 mod skip;
-
-#[path = "../../image/src/bench/stt/forge.rs"]
-#[allow(dead_code)] // The bench makes more kinds than the test needs.
-mod forge;
-
-use forge::{Form, Kind};
 
 const SMALL: Form = Form { n_state: 64, n_head: 2, n_layer: 1, n_text_ctx: 64 };
 const GO: fn() -> bool = || false;

@@ -14,13 +14,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use voice::whisper::forge;
 
 #[path = "../../tests/src/skip.rs"]
 mod skip;
-
-#[path = "../../image/src/bench/stt/forge.rs"]
-#[allow(dead_code)] // The bench makes more kinds than the test needs.
-mod forge;
 
 const SMALL: forge::Form = forge::Form { n_state: 64, n_head: 2, n_layer: 1, n_text_ctx: 64 };
 const KEY: &str = "duet-key-of-the-tests";

@@ -14,12 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-#[path = "../../image/src/bench/stt/forge.rs"]
-#[allow(dead_code)] // The bench makes more kinds than the test needs.
-mod forge;
-
-use forge::{Form, Kind};
+use voice::whisper::forge::{self, Form, Kind};
 
 const SMALL: Form = Form { n_state: 64, n_head: 2, n_layer: 1, n_text_ctx: 64 };
 /// A test that waits longer than this hangs.

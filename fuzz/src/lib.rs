@@ -33,8 +33,6 @@ pub mod sound_wav;
 mod targets;
 #[path = "../../agent/src/answer/keep/record.rs"]
 pub mod timer_record;
-#[path = "../../agent/src/hear/model.rs"]
-pub mod whisper_model;
 #[path = "../../agent/src/wyoming/codec.rs"]
 pub mod wyoming_codec;
 

@@ -3,7 +3,7 @@
 //! `fuzz_targets/` hands them to libFuzzer; `tests/tests/fuzz_replay.rs` includes this file and plays the kept
 //! corpus and mutations of it with the ordinary toolchain.
 //! The root of whoever includes it has the boot server's modules `head` (HTTP requests), `report` and `settings`,
-//! init's module `http` (HTTP answers), and the agent's `whisper_model` (model files), `gateway_stream` (streams of
+//! init's module `http` (HTTP answers), and the agent's `gateway_stream` (streams of
 //! events that the gateway hands on), `hear_letter` (what nodes say of hearing), `key_event` (what keyboards write),
 //! `sound_wav`, `timer_record`, and `wyoming_codec`, `session_frame`, `session_words`, `mdns_packet`.
 
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use netboot::{Mac, dhcp, ra, script, tftp};
 use release::{HostName, Mode, ReleaseId, Server};
+use voice::whisper;
 
 use crate::{
     gateway_record as record, gateway_stream as passing, head, http, report as reports, settings as wishes,
-    whisper_model as whisper,
 };
 
 #[path = "brain.rs"]

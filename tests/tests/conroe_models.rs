@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test reports.
 
-#[path = "../../image/src/bench/stt/forge.rs"]
-mod forge;
 #[path = "../../crates/engine/tests/common/tiny.rs"]
 mod tiny;
 
 use std::fs;
 use std::path::PathBuf;
 use tests::core2::{CONROE, PENRYN, command};
+use voice::whisper::forge;
 
 const SEED: u64 = 7;
 const RATE: u32 = 16_000;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use agent::answer::keep::record as timer_record;
 use agent::gateway::{record as gateway_record, stream as gateway_stream};
-use agent::hear::{letter as hear_letter, model as whisper_model};
+use agent::hear::letter as hear_letter;
 use agent::keys::event as key_event;
 use agent::session::{frame as session_frame, words as session_words};
 use agent::sound::wav as sound_wav;

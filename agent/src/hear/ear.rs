@@ -7,7 +7,6 @@
 
 use super::hot::HotWords;
 use super::mel::{HOP, Mel};
-use super::model::{self, Model, ModelError};
 use super::window::Rule;
 use super::words::{self, End, Tokens};
 use rustix::time::{ClockId, clock_gettime};
@@ -17,6 +16,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use voice::whisper::{self, Model, ModelError};
 use whisper_rs::{
     FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperError, WhisperState,
 };
@@ -150,7 +150,7 @@ impl Ear {
         whisper_rs::install_logging_hooks();
         let file = File::open(path).map_err(ModelError::Io)?;
         let bytes = file.metadata().map_err(ModelError::Io)?.len();
-        let model = model::check(BufReader::new(&file), bytes)?;
+        let model = whisper::check(BufReader::new(&file), bytes)?;
         // By its descriptor: what is loaded is the file that was checked, even if another now has its name.
         let checked = format!("/proc/self/fd/{}", file.as_raw_fd());
         let mut parameters = WhisperContextParameters::new();

@@ -3,8 +3,8 @@
 //! whisper.cpp makes the same one, with a slow transform, for 30 seconds whatever the clip: 380 thousand instructions
 //! a column against 57 here (callgrind), and only the columns are made that the encoder will read.
 
-use super::model::BINS;
 use std::f64::consts::PI;
+use voice::whisper::BINS;
 
 /// Samples under one window.
 const WINDOW: usize = 2 * HALF;

@@ -5,8 +5,8 @@
 //! The small model of our own was trained on short clips and knows nothing longer, so it has a rule of its own.
 
 use super::RATE;
-use super::model::Shape;
 use std::ops::Range;
+use voice::whisper::Shape;
 
 /// Samples for one place of the encoder: two columns of the picture.
 const PLACE: usize = 320;
@@ -74,8 +74,8 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::testing;
     use super::*;
+    use crate::hear::testing;
 
     fn rule(n_audio_ctx: u32, n_text_ctx: u32) -> Rule {
         Rule::of(&Shape { n_audio_ctx, n_text_ctx, ..testing::shape() })

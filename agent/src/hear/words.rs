@@ -2,7 +2,7 @@
 //!
 //! The rules are those of whisper.cpp without time stamps, so the same numbers give the same text.
 
-use super::model::Shape;
+use voice::whisper::Shape;
 
 /// Which numbers mean what, by the size of the vocabulary (whisper.cpp, `whisper_vocab`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +134,10 @@ fn circle(text: &[i32]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hear::model;
+    use crate::hear::testing;
 
     fn tokens(n_vocab: u32) -> Tokens {
-        Tokens::of(&Shape { n_vocab, ..model::testing::shape() })
+        Tokens::of(&Shape { n_vocab, ..testing::shape() })
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A turn: the key goes down, somebody speaks, and an answer is spoken while it is still being written.
 //!
 //! Nothing here reads a clock, a key or a sound: `key` makes presses of what keyboards tell, `pause` finds where speech
-//! begins and rests, `turn` says what is to be done next, `clause` cuts what a model writes into what can be spoken.
+//! begins and rests, `turn` says what is to be done next, `clause` cuts what a model writes into what can be spoken,
+//! `silero` and `whisper` hold the files of models to what they must be.
 //! The hands are the agent's: devices, whisper, the brain, espeak.
 
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ pub mod pause;
 pub mod silero;
 pub mod speakable;
 pub mod turn;
+pub mod whisper;
 
 /// Samples a second of everything that is recorded here, one channel.
 pub const RATE: usize = 16_000;

@@ -6,7 +6,6 @@
 
 use super::llm::make::Recipe;
 use super::llm::shape::{MIXES, SHAPES};
-use super::stt::forge::Kind;
 use super::stt::{SHORT, SHORT_TOKENS, write_model};
 use super::worker::{Worker, program};
 use crate::progress::Progress;
@@ -18,6 +17,7 @@ use serde::Serialize;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use voice::whisper::forge::Kind;
 
 /// The function of the agent that is counted.
 const COUNTED: &str = "*until_sound*";

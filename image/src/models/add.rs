@@ -38,7 +38,7 @@ pub fn add(shelf: &mut Shelf, file: &Path, name: &str, manifest: &Manifest) -> R
     );
     let facts = file.metadata().with_context(|| format!("reading {}", file.display()))?;
     ensure!(facts.is_file(), "{} is no file", file.display());
-    let (bytes, purpose) = (facts.len(), head::purpose(file, name)?);
+    let (bytes, purpose) = (facts.len(), head::purpose_of_whole(file, name)?);
     ensure!((1..=MODEL_FILE_LENGTH_MAX).contains(&bytes), "{} is longer than any model", file.display());
     let known = manifest.model(name);
     let another = || {
@@ -100,16 +100,29 @@ pub fn remove(args: &RemoveArgs) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::fetch::tests::{Room, whisper};
+    use crate::models::fetch::tests::Room;
     use crate::models::part::sha256_of;
+    use voice::whisper::forge;
+
+    fn whisper() -> Vec<u8> {
+        forge::small(forge::Kind::Q8_0)
+    }
 
     #[test]
     fn an_own_file_is_read_copied_pinned_and_removed() {
         let room = Room::new("add");
         let mut shelf = Shelf::alone(&room.out).unwrap();
         let file = room.out.join("my ear.bin");
-        std::fs::write(&file, whisper(70_000)).unwrap();
+        let whole = whisper();
         let manifest = Manifest::default();
+        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        let half = add(&mut shelf, &file, "my-ear.bin", &manifest).unwrap_err();
+        assert!(
+            format!("{half:#}").ends_with("no whole model: the model ends in the middle of a tensor"),
+            "{half:#}"
+        );
+        assert_eq!(shelf.names().unwrap(), Vec::<String>::new());
+        std::fs::write(&file, &whole).unwrap();
         let odd = add(&mut shelf, &file, "my ear.bin", &manifest).unwrap_err();
         assert!(format!("{odd:#}").contains("choose one with --name"));
         let told = add(&mut shelf, &file, "my-ear.bin", &manifest).unwrap();
@@ -141,21 +154,24 @@ mod tests {
     fn a_name_that_duet_knows_is_of_its_own_file_alone() {
         let room = Room::new("add-known");
         let mut shelf = Shelf::alone(&room.out).unwrap();
-        let (file, good) = (room.out.join("ear.bin"), whisper(70_000));
+        let (file, good) = (room.out.join("ear.bin"), whisper());
         std::fs::write(&file, &good).unwrap();
         let sha256 = sha256_of(&file, &|_| {}).unwrap();
         let text = format!(
-            "[[model]]\nfile = \"ear.bin\"\nuse = \"speech\"\nurl = \"https://example.org/ear.bin\"\nbytes = 70000\n\
+            "[[model]]\nfile = \"ear.bin\"\nuse = \"speech\"\nurl = \"https://example.org/ear.bin\"\nbytes = {}\n\
              sha256 = \"{sha256}\"\nsha256_from = \"a test\"\nlicence = \"MIT\"\nmemory_mib = 1\nnode_gib = 2\n\
-             quantisation = \"Q8_0\"\nwhy = \"a test\"\n"
+             quantisation = \"Q8_0\"\nwhy = \"a test\"\n",
+            good.len()
         );
         let manifest = Manifest::parse(&text).unwrap();
         let mut other = good.clone();
-        other[60_000] ^= 1;
-        for bad in [&other[..], &good[..69_000]] {
+        *other.last_mut().unwrap() ^= 1;
+        for (bad, why) in
+            [(&other[..], "choose one with --name"), (&good[..good.len() - 1], "no whole model")]
+        {
             std::fs::write(&file, bad).unwrap();
             let odd = add(&mut shelf, &file, "ear.bin", &manifest).unwrap_err();
-            assert!(odd.to_string().contains("choose one with --name"), "{odd}");
+            assert!(odd.to_string().contains(why), "{odd}");
             assert_eq!(shelf.names().unwrap(), Vec::<String>::new());
         }
         std::fs::write(&file, &good).unwrap();

@@ -1,12 +1,14 @@
 //! What a model file says of itself: whether it is one, and for what.
 //!
-//! Only the head is read. A node reads the whole before it loads it; this keeps a picture or a web page off the shelf.
+//! For most only the head is read: it keeps a picture or a web page off the shelf, and what is fetched has a hash.
+//! A file of the owner's own is held to all that a node asks of it, so half of one is not spread to every PC.
 
 use anyhow::{Context, Result, bail, ensure};
 use split::manifest::Use;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
+use voice::{silero, whisper};
 
 const MAGIC: [u8; 4] = *b"lmgg";
 /// Of whisper's eleven numbers, in their order: the largest that a model has, `large` doubled.
@@ -22,6 +24,29 @@ pub fn purpose(path: &Path, name: &str) -> Result<Use> {
         return Ok(if is_encoder { Use::Embedding } else { Use::Language });
     }
     hearing(File::open(path).with_context(|| format!("reading {}", path.display()))?).with_context(what)
+}
+
+/// The same, and nothing in the file is other than a node asks for.
+pub fn purpose_of_whole(path: &Path, name: &str) -> Result<Use> {
+    let purpose = purpose(path, name)?;
+    let what = || format!("{} is no whole model", path.display());
+    let reading = || format!("reading {}", path.display());
+    match purpose {
+        Use::Speech => {
+            let file = File::open(path).with_context(reading)?;
+            let bytes = file.metadata().with_context(reading)?.len();
+            whisper::check(BufReader::new(file), bytes).with_context(what)?;
+        }
+        Use::VoiceActivity => {
+            let mut file = Vec::new();
+            let from = File::open(path).with_context(reading)?;
+            from.take(silero::FILE_BYTES_MAX).read_to_end(&mut file).with_context(reading)?;
+            silero::Weights::read(&file).with_context(what)?;
+        }
+        // The head of a GGUF file is held to its length.
+        Use::Language | Use::Embedding => {}
+    }
+    Ok(purpose)
 }
 
 fn hearing(file: impl Read) -> Result<Use> {

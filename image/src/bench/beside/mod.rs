@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use talker::Talker;
+use voice::whisper::forge;
 
 /// Hearing may take so much of its time alone.
 const GATE: f64 = 1.2;
@@ -141,7 +142,7 @@ impl Clip {
     fn make(agent: PathBuf, folder: &Path, threads: usize) -> Result<Clip> {
         let (clip, model) = (folder.join("beside-clip.wav"), folder.join("beside-hearing.bin"));
         stt::write_clip(&clip)?;
-        stt::write_model(&model, stt::forge::Kind::Q8_0)?;
+        stt::write_model(&model, forge::Kind::Q8_0)?;
         Ok(Clip { agent, clip, model, threads })
     }
 

@@ -4,7 +4,6 @@
 //! is measured with a real one and real speech, which the caller has (`--speech`).
 
 mod agent;
-pub mod forge;
 pub mod speech;
 
 use crate::progress::Progress;
@@ -12,12 +11,12 @@ use crate::setup::{self, For};
 use agent::{Agent, Measured, Work};
 use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
-use forge::{Form, Kind};
 use serde::Serialize;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use voice::whisper::forge::{self, Form, Kind};
 
 /// OpenAI's tiny.en.
 const TINY_EN: Form = Form { n_state: 384, n_head: 6, n_layer: 4, n_text_ctx: 448 };

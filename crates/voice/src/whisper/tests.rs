@@ -1,8 +1,14 @@
 //! What the reader takes, and what it refuses.
 
 use super::*;
-use crate::hear::model::testing::{self, forge};
 use std::io::Cursor;
+use std::sync::OnceLock;
+
+/// The one that most tests begin with, made once.
+fn q8_0() -> Vec<u8> {
+    static FILE: OnceLock<Vec<u8>> = OnceLock::new();
+    FILE.get_or_init(|| forge::small(forge::Kind::Q8_0)).clone()
+}
 
 fn of(bytes: &[u8]) -> Result<Model, ModelError> {
     check(Cursor::new(bytes), bytes.len() as u64)
@@ -11,7 +17,7 @@ fn of(bytes: &[u8]) -> Result<Model, ModelError> {
 /// A small model with some bytes changed, and what the reader says of it.
 #[track_caller]
 fn refused(change: impl Fn(&mut Vec<u8>), want: &str) {
-    let mut bytes = testing::q8_0();
+    let mut bytes = q8_0();
     change(&mut bytes);
     match of(&bytes) {
         Ok(_) => panic!("it was taken, but should be refused: {want}"),
@@ -32,7 +38,7 @@ fn first_tensor(bytes: &[u8]) -> usize {
 #[test]
 fn a_model_of_each_type_is_taken() {
     for kind in forge::Kind::ALL {
-        let bytes = testing::file(kind);
+        let bytes = forge::small(kind);
         let model = of(&bytes).unwrap();
         assert_eq!(model.shape.weights.name, kind.name());
         assert_eq!((model.blank, model.filters.len(), model.bytes), (220, 80 * BINS, bytes.len() as u64));
@@ -74,7 +80,7 @@ fn words_are_held_to_their_limits() {
 
 #[test]
 fn tensors_are_held_to_the_shape() {
-    let at = first_tensor(&testing::q8_0());
+    let at = first_tensor(&q8_0());
     let wrong = |what: &str| format!("the model's tensor encoder.positional_embedding has the wrong {what}");
     refused(set(at + 12, 64), &wrong("shape"));
     refused(set(at + 16, u32::MAX), &wrong("shape"));
@@ -88,7 +94,7 @@ fn tensors_are_held_to_the_shape() {
 
 #[test]
 fn a_tensor_that_is_missing_or_there_twice_is_named() {
-    let at = first_tensor(&testing::q8_0());
+    let at = first_tensor(&q8_0());
     let length = 20 + 28 + 32 * 1500 * 4;
     refused(
         |bytes| drop(bytes.drain(at..at + length)),
@@ -102,7 +108,7 @@ fn a_tensor_that_is_missing_or_there_twice_is_named() {
 
 #[test]
 fn a_model_cut_anywhere_is_refused() {
-    let bytes = testing::q8_0();
+    let bytes = q8_0();
     let tensors = first_tensor(&bytes);
     // Every place of the heads, and some of the long rest.
     let places = (0..64).chain([70_000, tensors - 1]).chain((tensors + 1..tensors + 48).step_by(5));

@@ -4,6 +4,10 @@
 //! to a limit here, and every tensor to the shape and type that the numbers ask for. What passes has nothing left
 //! to be believed. Layout: whisper.cpp 1.8.3, `whisper_model_load`.
 
+pub mod forge;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -332,11 +336,3 @@ pub fn each_tensor(shape: &Shape, mut take: impl FnMut(String, Expected)) {
         tensor(format!("{norm}.bias"), [d, 1, 1], F32);
     }
 }
-
-// With their paths, because the fuzz targets include this file from elsewhere.
-#[cfg(test)]
-#[path = "model/testing.rs"]
-pub(crate) mod testing;
-#[cfg(test)]
-#[path = "model/tests.rs"]
-mod tests;

@@ -106,7 +106,7 @@ fn node(folder: &Path, idx: u32) -> Worker {
 
 #[test]
 fn a_stage_takes_what_is_reckoned_with_the_file_that_it_cuts() {
-    let folder = Folder::new("memory-ring");
+    let folder = Folder::in_memory("memory-ring");
     let mut nodes = [1, 0].map(|idx| node(&folder.0, idx));
     nodes[0].hear("is ready");
     nodes[1].hear("the ring is closed");

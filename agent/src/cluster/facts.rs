@@ -42,7 +42,7 @@ pub fn tell(status: &Status) -> Facts {
             isa: sets(&status.processor.instruction_sets),
             ram_mb: u32::try_from(total).unwrap_or(u32::MAX),
             ram_free_mb: step(free),
-            disk_mb: 0,
+            disk_mb: u32::try_from(status.holds.disk_bytes >> 20).unwrap_or(u32::MAX),
             wire_mbit: narrow(wire_mbit.unwrap_or(0).into()),
         },
         speeds: speeds(&status.holds, status.hearing.as_ref()),

@@ -47,6 +47,8 @@ pub struct Node {
 struct Models {
     mib: Vec<u64>,
     is_ready: bool,
+    /// They lie on a disk.
+    has_disk: bool,
     /// 0 before the first word.
     room_kib: u64,
 }
@@ -102,7 +104,7 @@ impl Node {
         self.said.judge(&Seen {
             ram_mib: memory.total_kib / 1024,
             room_mib: room_kib / 1024,
-            has_disk: runtime::has_disk(),
+            has_disk: models.has_disk || runtime::has_disk(),
             is_wired: self.interfaces().iter().any(|interface| interface.carrier),
             models_mib: models.mib,
             has_model: models.is_ready,
@@ -284,6 +286,7 @@ impl Node {
         let told = Models {
             mib: slow.holds.files.iter().map(|file| file.bytes >> 20).collect(),
             is_ready: slow.holds.experts.iter().any(|held| held.state == HeldState::Ready),
+            has_disk: slow.holds.disk_bytes > 0,
             room_kib,
         };
         *self.models.lock().unwrap_or_else(PoisonError::into_inner) = told;

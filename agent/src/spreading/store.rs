@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, ensure};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use service::folder::Space;
 use spread::{Bits, CHUNK_BYTES, Tree};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -22,8 +23,6 @@ pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 const FETCHED_FILE: &str = ".fetched.json";
 const FETCHED_BYTES_MAX: u64 = 64 << 10;
 const FETCHED_MAX: usize = 256;
-/// File systems whose files are in memory: tmpfs, ramfs, and the overlay of a node's root.
-const IN_MEMORY: [i64; 3] = [0x0102_1994, 0x8584_58f6_u32 as i64, 0x794c_7630];
 
 /// Room for further files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +35,9 @@ pub struct Room {
 impl Room {
     /// `available_bytes` is what programs can still get.
     pub fn look(folder: &Path, available_bytes: u64) -> Result<Room> {
-        let told = || format!("cannot look at {}", folder.display());
-        let space = rustix::fs::statvfs(folder).with_context(told)?;
-        let kind = rustix::fs::statfs(folder).with_context(told)?.f_type;
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
-        Ok(match IN_MEMORY.contains(&kind) {
+        let space = Space::of(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
+        let free = space.free_bytes;
+        Ok(match space.is_memory {
             true => Room {
                 free_bytes: free.min(available_bytes),
                 reserve_bytes: RAM_RESERVE_BYTES,

@@ -2,7 +2,7 @@
 //!
 //! A door for HTTP that no stranger can jam (`door`), a client for one request (`fetch`) and for an answer that is
 //! handed on as it comes (`upstream`), bytes between two connections (`carry`), readiness and watchdog towards systemd
-//! (`notify`), log lines with a level (`log`), events that many read (`feed`), notices of changed files (`watch`), a second door on
+//! (`notify`), whether a folder is on a disk (`folder`), log lines with a level (`log`), events that many read (`feed`), notices of changed files (`watch`), a second door on
 //! the overlay (`overlay`), and a quiet end when nobody reads the output (`unread`).
 //! It exists because agent and rpc-worker are separate programs with the same manners.
 //! It deliberately knows no page, no fact and no model.
@@ -14,6 +14,7 @@ pub mod door;
 pub mod events;
 pub mod feed;
 pub mod fetch;
+pub mod folder;
 pub mod log;
 pub mod notify;
 pub mod overlay;

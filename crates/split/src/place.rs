@@ -83,8 +83,10 @@ pub struct Node {
     /// 0 where nobody knows.
     pub wire_mbit: u32,
     pub speeds: Vec<Speed>,
-    /// The models whose files lie there. A node has no disk: they take their memory, held or not.
+    /// The models whose files lie there.
     pub files: Vec<String>,
+    /// They lie on a disk, so they take memory only while they are held; else they take it, held or not.
+    pub has_disk: bool,
     /// Whether any other model can be fetched.
     pub can_fetch: bool,
     /// The models that can be fetched for certain.

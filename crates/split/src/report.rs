@@ -28,6 +28,8 @@ pub struct Holds {
     /// Memory that models take now beside their files, as the system counts it, and that of slices, which are cut again
     /// where they are needed: all that a new plan may give to others.
     pub taken_bytes: u64,
+    /// Length of the disk that models lie on; 0 where they lie in memory.
+    pub disk_bytes: u64,
     /// Measured here, for every model that ever ran since the start.
     pub speeds: Vec<SpeedTold>,
 }

@@ -56,6 +56,9 @@ struct Short {
     speeds: BTreeMap<String, f64>,
     #[serde(default)]
     models: Option<BTreeMap<String, u64>>,
+    /// They lie on a disk.
+    #[serde(default)]
+    has_disk: bool,
     #[serde(default)]
     serves: Vec<String>,
 }
@@ -89,6 +92,7 @@ fn short(nodes: Vec<Short>) -> Result<Found> {
                     .into_iter()
                     .map(|(m, mib)| (m, mib, is_loaded))
                     .collect(),
+                has_disk: node.has_disk,
                 services: services.collect(),
             },
             anywhere,
@@ -149,6 +153,7 @@ fn told(id: u64, name: String, facts: Facts) -> Told {
         wire_mbit: facts.hardware.wire_mbit.into(),
         speeds: facts.speeds.into_iter().map(|speed| (speed.what, speed.milli.into())).collect(),
         models: facts.models.into_iter().map(|m| (m.name, m.size_mb.into(), m.is_loaded)).collect(),
+        has_disk: facts.hardware.disk_mb > 0,
         services: facts.services.into_iter().map(|service| service.name).collect(),
     }
 }

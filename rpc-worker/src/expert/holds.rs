@@ -4,6 +4,7 @@ use super::figures::Speeds;
 use super::hall::{Hall, Shown};
 use crate::ring::slices;
 use crate::ring::told::Shown as Part;
+use service::folder::Space;
 use service::log::{self, Level};
 use split::expert::is_model_file;
 use split::report::{FILES_MAX, FileTold, HeldExpert, HeldState, Holds, SENTENCE_BYTES_MAX, SpeedTold};
@@ -15,6 +16,9 @@ use std::sync::OnceLock;
 pub fn now(hall: &Hall, models: &Path, own_bytes: u64) -> Holds {
     let shown = hall.shown();
     let parts = hall.parts().shown();
+    // On a disk files take no memory but what the kernel keeps of them, which it gives back by itself.
+    let disk = Space::of(models).ok().filter(|space| !space.is_memory);
+    let slices_bytes = if disk.is_none() { slices::bytes(models) } else { 0 };
     let head = |name: &str| parts.iter().find(|part| part.name == name && part.stage_idx == 0);
     Holds {
         generation: hall.generation(),
@@ -23,7 +27,8 @@ pub fn now(hall: &Hall, models: &Path, own_bytes: u64) -> Holds {
         stages: parts.iter().map(|part| part.held(cut)).collect(),
         doubts: parts.iter().filter_map(Part::doubt).collect(),
         files: files(models),
-        taken_bytes: own_bytes.saturating_add(slices::bytes(models)),
+        taken_bytes: own_bytes.saturating_add(slices_bytes),
+        disk_bytes: disk.map_or(0, |disk| disk.total_bytes),
         speeds: hall.speeds().into_iter().filter_map(speed).collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! Slices that an older plan left. A node has no disk, so each of them takes memory that the plan counts on.
+//! Slices that an older plan left. Where a node has no disk, each of them takes memory that the plan counts on.
 
 use service::log::{self, Level};
 use split::assign::slice_named;
@@ -29,13 +29,13 @@ pub fn sweep(models: &Path, wished: &[&OsStr]) {
     }
 }
 
-/// What the slices of this folder take, whole or half written, whose model lies there too.
+/// What the slices of this folder take in memory, whole or half written: a plan counts their weights anew.
 pub fn bytes(models: &Path) -> u64 {
     let entries = fs::read_dir(models).into_iter().flatten().flatten().take(FILES_MAX);
     let size = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
-        let (model, ..) = slice_named(name.strip_suffix(".part").unwrap_or(&name))?;
-        models.join(model).is_file().then(|| entry.metadata().map_or(0, |facts| facts.len()))
+        slice_named(name.strip_suffix(".part").unwrap_or(&name))?;
+        entry.metadata().ok().map(|facts| facts.len())
     };
     entries.filter_map(size).fold(0, u64::saturating_add)
 }
@@ -47,4 +47,25 @@ fn can_be_cut_again(path: &Path) -> bool {
     let Ok(head) = gguf::read_head(path) else { return false };
     let Ok(Some(slice)) = head.slice_of() else { return false };
     slice.layers == (u64::from(first)..u64::from(last)) && path.with_file_name(model).is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use split::assign::slice_file;
+
+    #[test]
+    fn every_slice_takes_memory_also_one_that_came_without_its_model() {
+        let folder = std::env::temp_dir().join(format!("duet-slices-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (file, bytes) in [
+            (slice_file("m.gguf", 0, 4), 100),
+            (slice_file("other.gguf", 4, 9) + ".part", 20),
+            ("m.gguf".to_owned(), 3),
+        ] {
+            fs::write(folder.join(file), vec![0; bytes]).unwrap();
+        }
+        assert_eq!(bytes(&folder), 120);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

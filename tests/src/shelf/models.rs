@@ -36,9 +36,19 @@ impl Shelf {
         self.out.join(format!("models-{idx}"))
     }
 
+    /// In memory, as on a node without a disk; it goes with the test's namespace.
+    fn make_models(&self, idx: usize) {
+        let folder = self.models(idx);
+        if !folder.exists() {
+            std::fs::create_dir_all(&folder).unwrap();
+            let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&folder).status();
+            assert!(mounted.unwrap().success(), "memory for models");
+        }
+    }
+
     /// Gives a host the file of a model.
     pub fn put_model(&self, idx: usize, file: &str, from: &Path) {
-        std::fs::create_dir_all(self.models(idx)).unwrap();
+        self.make_models(idx);
         std::fs::copy(from, self.models(idx).join(file)).unwrap();
     }
 
@@ -61,7 +71,7 @@ impl Shelf {
         let n = self.nodes.len();
         for idx in 0..n {
             let (experts, models) = (self.experts(), self.models(idx));
-            std::fs::create_dir_all(&models).unwrap();
+            self.make_models(idx);
             let words = ["--experts", experts.to_str().unwrap(), "--models", models.to_str().unwrap()];
             self.nodes[idx].words = words.map(str::to_owned).into();
             self.start(idx);

@@ -54,6 +54,7 @@ fn of(member: &Member) -> Option<Told> {
         wire_mbit: facts.hardware.wire_mbit.into(),
         speeds: facts.speeds.iter().map(|speed| (speed.what.clone(), speed.milli.into())).collect(),
         models: facts.models.iter().map(|m| (m.name.clone(), m.size_mb.into(), m.is_loaded)).collect(),
+        has_disk: facts.hardware.disk_mb > 0,
         services: facts.services.iter().map(|service| service.name.clone()).collect(),
     })
 }

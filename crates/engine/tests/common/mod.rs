@@ -20,6 +20,13 @@ impl Folder {
         Folder(path)
     }
 
+    /// In memory, where the files of a node without a disk lie.
+    pub fn in_memory(name: &str) -> Folder {
+        let path = Path::new("/dev/shm").join(format!("duet-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
     /// A file with these bytes.
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);

@@ -31,6 +31,7 @@ impl Shelf {
             wire_mbit: 1000,
             speeds: Vec::new(),
             files: Vec::new(),
+            has_disk: false,
             can_fetch: true,
             offered: Vec::new(),
         };

@@ -17,7 +17,7 @@ pub struct Want<'a> {
     pub paces: Vec<Pace>,
     /// Whether the model's file is there or can come.
     pub has_file: Vec<bool>,
-    /// Whether it is there, and so takes its memory already.
+    /// Whether it is there in memory, which it takes already.
     pub lies: Vec<bool>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> Table<'a> {
                 beside: need::whole_beside(model, Talks::of(expert)),
                 paces: nodes.iter().map(|node| cost::pace(node, model, models, best)).collect(),
                 has_file: nodes.iter().map(|node| comes(node) || lies(node)).collect(),
-                lies: nodes.iter().map(lies).collect(),
+                lies: nodes.iter().map(|node| lies(node) && !node.has_disk).collect(),
             });
         }
         wants.sort_by(|a, b| (a.bytes(), &a.expert.name).cmp(&(b.bytes(), &b.expert.name)));

@@ -56,6 +56,7 @@ fn node(id: u64, room_mib: u64) -> Node {
         wire_mbit: 1000,
         speeds: Vec::new(),
         files: Vec::new(),
+        has_disk: false,
         can_fetch: true,
         offered: vec![],
     }
@@ -98,6 +99,7 @@ impl World {
         if dice.below(5) == 0 {
             let files = self.models.iter().filter(|_| dice.below(2) == 0);
             (thrown.files, thrown.can_fetch) = (files.map(|model| model.file.clone()).collect(), false);
+            thrown.has_disk = dice.below(3) == 0;
         }
         thrown
     }
@@ -188,7 +190,7 @@ fn a_cut_takes_no_memory_that_a_copy_could_use() {
                 let pace = cost::pace(node, model, &world.models, cost::best(&world.nodes, &world.models)).ns;
                 let fast = cost::milli(pace) as f32 >= want.least_tokens_per_second.unwrap_or(0.0) * 1000.0;
                 let lies = node.files.contains(&model.file);
-                let weights = if lies { 0 } else { whole_weights(model) };
+                let weights = if lies && !node.has_disk { 0 } else { whole_weights(model) };
                 let fits =
                     used + weights + whole_beside(model, Talks::of(want)) + RESERVE_BYTES <= node.ram_bytes;
                 let has = node.can_fetch || lies;

@@ -31,6 +31,8 @@ pub struct Told {
     pub speeds: Vec<(String, u64)>,
     /// Models that lie there, without `.gguf`, the MiB of their files, and whether they are loaded.
     pub models: Vec<(String, u64, bool)>,
+    /// They lie on a disk.
+    pub has_disk: bool,
     /// `llama-api-` and the expert, for each expert served.
     pub services: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Told {
             wire_mbit: self.wire_mbit,
             speeds: self.speeds.iter().filter_map(speed).collect(),
             files: names.collect(),
+            has_disk: self.has_disk,
             can_fetch: anywhere,
             offered: Vec::new(),
         }

@@ -21,6 +21,11 @@ fn experts_of_one_model_have_its_weights_once() {
     world.nodes[0].files = vec!["a.gguf".into()];
     world.nodes[0].ram_bytes = RESERVE_BYTES + 70 * MIB;
     assert_eq!(world.plan(&[]).seats[0].parts[0].bytes, bytes[1]);
+    // On a disk it takes no memory until it is held.
+    world.nodes[0].has_disk = true;
+    assert_eq!(world.plan(&[]).seats, []);
+    world.nodes[0].ram_bytes = RESERVE_BYTES + 600 * MIB;
+    assert_eq!(world.plan(&[]).seats[0].parts[0].bytes, bytes[0]);
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub fn models_manifest(bytes: &[u8]) {
         wire_mbit: 1000,
         speeds: Vec::new(),
         files: Vec::new(),
+        has_disk: id.is_multiple_of(2),
         can_fetch: true,
         offered: vec![],
     };

@@ -62,6 +62,7 @@ const NEEDS: &[Need] = &[
     need(For::Test, "busybox", &["busybox"]),
     need(For::Test, "chromium", &["chromium", "chromium-browser", "google-chrome"]), // talks through the page
     need(For::Test, "curl", &["curl"]),
+    need(For::Test, "e2fsprogs", &["mkfs.ext4"]),
     need(For::Test, "isc-dhcp-client", &["dhclient"]),
     need(For::Test, "nodejs", &["node"]), // for the real clients of the gateway
     need(For::Test, "npm", &["npm"]),

@@ -11,6 +11,8 @@ mod acts;
 mod conversation;
 #[path = "boot/diag.rs"]
 mod diag;
+#[path = "boot/disk.rs"]
+mod disk;
 #[path = "boot/models.rs"]
 mod models;
 #[path = "boot/node.rs"]

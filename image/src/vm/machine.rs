@@ -128,6 +128,8 @@ pub struct Pc {
     pub wrap: bool,
     /// The image of a USB stick that is plugged in, write-protected.
     pub stick: Option<PathBuf>,
+    /// The image of a disk inside the PC, which boots from the network all the same.
+    pub disk: Option<PathBuf>,
     /// A keyboard that can be unplugged stands beside the one that cannot; it gets the keys that are pressed.
     pub usb_keyboard: bool,
 }
@@ -153,6 +155,7 @@ impl Default for Pc {
             release: None,
             wrap: false,
             stick: None,
+            disk: None,
             usb_keyboard: false,
         }
     }
@@ -252,6 +255,10 @@ pub fn command(pc: &Pc, pc_idx: usize, places: &Places, uefi: Option<&Path>) -> 
         let file = comma_safe(stick);
         words.pair("-drive", format!("if=none,id=stick,format=raw,readonly=on,file={file}"));
         words.add("-device usb-ehci,id=usb -device usb-storage,bus=usb.0,drive=stick,removable=on");
+    }
+    if let Some(disk) = &pc.disk {
+        words.pair("-drive", format!("if=none,id=disk,format=raw,file={}", comma_safe(disk)));
+        words.add("-device ide-hd,drive=disk");
     }
     if pc.usb_keyboard {
         words.add("-device piix3-usb-uhci,id=keys");

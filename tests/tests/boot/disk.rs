@@ -41,7 +41,7 @@ fn models_on_a_disk_outlive_the_power_and_half_of_one_is_gone_on_with() {
     assert!(whole > 2 * CHUNK_BYTES, "{whole}");
     let on_disk = || node.get("/api/status")["holds"]["disk_bytes"].as_u64().unwrap_or(0);
     assert!(super::wait_until(|| (DISK_BYTES / 2..DISK_BYTES).contains(&on_disk())), "{}", on_disk());
-    // Its last chunk is lost, as if the plug had been pulled before it came.
+    // A chunk of it is lost, as if the plug had been pulled before it came.
     node.run(&format!(
         "systemctl stop agent && mv {EAR} {EAR}.part && \
          dd if=/dev/zero of={EAR}.part bs=4M seek=1 count=1 conv=notrunc status=none && sync"
@@ -74,7 +74,7 @@ fn install(node: &Node) {
         let name = from.file_name().unwrap().to_str().unwrap();
         node.give(&from, &Path::new(to).join(name).to_string_lossy());
     }
-    node.run("systemctl daemon-reload && udevadm control --reload && udevadm trigger --settle");
+    node.run("systemctl daemon-reload && udevadm control --reload && udevadm trigger --settle --action=add --subsystem-match=pci");
 }
 
 /// Bytes of the ear that left the boot server.

@@ -1,6 +1,7 @@
 //! Files that outlive a power cut, and files that may be longer than they should.
 
 use anyhow::{Context, Result};
+use service::folder::Space;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -49,9 +50,8 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 
 /// How much may still be written where this folder lies.
 pub fn free_bytes(folder: &Path) -> Result<u64> {
-    let facts =
-        rustix::fs::statvfs(folder).with_context(|| format!("asking how full {} is", folder.display()))?;
-    Ok(facts.f_bavail * facts.f_frsize)
+    let space = Space::of(folder).with_context(|| format!("asking how full {} is", folder.display()))?;
+    Ok(space.free_bytes)
 }
 
 /// The BLAKE3 hash of a file, as hex digits.

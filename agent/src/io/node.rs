@@ -104,7 +104,7 @@ impl Node {
         self.said.judge(&Seen {
             ram_mib: memory.total_kib / 1024,
             room_mib: room_kib / 1024,
-            has_disk: models.has_disk || runtime::has_disk(),
+            has_disk: models.has_disk || runtime::lasts(),
             is_wired: self.interfaces().iter().any(|interface| interface.carrier),
             models_mib: models.mib,
             has_model: models.is_ready,

@@ -26,11 +26,6 @@ pub fn console_path(name: &str) -> Option<PathBuf> {
     Some(folders(&std::env::var_os("RUNTIME_DIRECTORY")?).1?.join(name))
 }
 
-/// Whether systemd gives the agent a folder on a disk.
-pub fn has_disk() -> bool {
-    std::env::var_os("STATE_DIRECTORY").is_some_and(|named| folders(&named).0.is_some())
-}
-
 /// A path on a disk where systemd gives the agent one, else in the first folder.
 pub fn lasting_path(name: &str) -> Option<PathBuf> {
     let state = std::env::var_os("STATE_DIRECTORY").and_then(|named| folders(&named).0);

@@ -41,6 +41,11 @@ fn models_on_a_disk_outlive_the_power_and_half_of_one_is_gone_on_with() {
     assert!(whole > 2 * CHUNK_BYTES, "{whole}");
     let on_disk = || node.get("/api/status")["holds"]["disk_bytes"].as_u64().unwrap_or(0);
     assert!(super::wait_until(|| (DISK_BYTES / 2..DISK_BYTES).contains(&on_disk())), "{}", on_disk());
+    // A disk that cannot be written, and was never prepared, stops no program.
+    let folder = "/var/lib/duet/models";
+    node.run(&format!("chmod 755 {folder} && mount -o remount,ro {folder} && systemctl restart agent"));
+    node.until("systemctl is-active rpc-worker");
+    node.run(&format!("mount -o remount,rw {folder}"));
     // A chunk of it is lost, as if the plug had been pulled before it came.
     node.run(&format!(
         "systemctl stop agent && mv {EAR} {EAR}.part && \
